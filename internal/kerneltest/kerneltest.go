@@ -1,0 +1,160 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package kerneltest is what tests against the real kernel share: checks for
+// what the machine must have, and a child process to confine.
+package kerneltest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/attempt"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
+)
+
+// Require is the environment variable that makes a missing requirement a
+// failure instead of a skip.
+const Require = "HARN_REQUIRE_KERNEL"
+
+// Missing ends the test: skipped with the reason, or failed under [Require].
+func Missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv(Require) == "1" {
+		t.Fatalf("%s=1, but "+format, append([]any{Require}, args...)...)
+	}
+	t.Skipf(format, args...)
+}
+
+// Root ends the test unless it runs as root.
+func Root(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Missing(t, "this test needs root")
+	}
+}
+
+// Landlock ends the test unless the kernel has at least that ABI, and returns
+// the one that it has.
+func Landlock(t testing.TB, least landlock.ABI) landlock.ABI {
+	t.Helper()
+	abi, err := landlock.Detect()
+	if abi < least {
+		Missing(t, "this test needs Landlock ABI %d, the kernel has %d (%v)", least, abi, err)
+	}
+	return abi
+}
+
+// Seccomp ends the test unless the kernel has seccomp filters.
+func Seccomp(t testing.TB) {
+	t.Helper()
+	if err := seccomp.Supported(); err != nil {
+		Missing(t, "this test needs seccomp filters: %v", err)
+	}
+}
+
+// Confinement is what a child enters before it tries its operations.
+type Confinement struct {
+	Ruleset *landlock.Ruleset `json:"ruleset,omitempty"`
+	Deny    []string          `json:"deny,omitempty"`
+	UID     int               `json:"uid,omitempty"` // 0: stay root
+}
+
+type childRequest struct {
+	Confinement
+	Ops []attempt.Op `json:"ops"`
+}
+
+const childVariable = "HARN_KERNELTEST_CHILD"
+
+// Main is the TestMain of packages that use [Try].
+func Main(m *testing.M) {
+	if request := os.Getenv(childVariable); request != "" {
+		child(request)
+	}
+	os.Exit(m.Run())
+}
+
+// Try runs the operations in a child process under the confinement, and
+// returns the kernel's answer to each.
+func Try(t testing.TB, c Confinement, ops ...attempt.Op) []string {
+	t.Helper()
+	request, err := json.Marshal(childRequest{c, ops})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), childVariable+"="+string(request))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("the confined child: %v\n%s", err, stderr.Bytes())
+	}
+	var answers []string
+	if err := json.Unmarshal(out, &answers); err != nil || len(answers) != len(ops) {
+		t.Fatalf("the confined child answered %q: %v", out, err)
+	}
+	return answers
+}
+
+func child(request string) {
+	runtime.LockOSThread()
+	answers, err := serve([]byte(request))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	_ = json.NewEncoder(os.Stdout).Encode(answers)
+	os.Exit(0)
+}
+
+func serve(data []byte) ([]string, error) {
+	var request childRequest
+	if err := json.Unmarshal(data, &request); err != nil {
+		return nil, err
+	}
+	if request.UID != 0 {
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETUID, uintptr(request.UID), 0, 0); errno != 0 {
+			return nil, errno
+		}
+	}
+	if request.Ruleset != nil {
+		set, err := request.Ruleset.Open()
+		if err != nil {
+			return nil, err
+		}
+		if err := landlock.Enter(set.Fd()); err != nil {
+			return nil, err
+		}
+	}
+	if request.Deny != nil {
+		arch, err := seccomp.Native()
+		if err != nil {
+			return nil, err
+		}
+		program, err := seccomp.Compile(arch, request.Deny)
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return nil, err
+		}
+		if err := seccomp.Install(program); err != nil {
+			return nil, err
+		}
+	}
+	answers := make([]string, len(request.Ops))
+	for i, op := range request.Ops {
+		answers[i] = op.Do()
+	}
+	return answers, nil
+}

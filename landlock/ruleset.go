@@ -1,0 +1,142 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package landlock
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Ruleset describes one Landlock ruleset. What it handles is denied, but for
+// what a rule admits. A ruleset that handles rights which the kernel does not
+// have is refused by the kernel, so build it from [ABI.Rights].
+type Ruleset struct {
+	HandledFS  AccessFS   `json:"handled_fs"`
+	HandledNet AccessNet  `json:"handled_net,omitempty"`
+	Scoped     Scope      `json:"scoped,omitempty"`
+	Paths      []PathRule `json:"paths"`
+}
+
+// PathRule admits access to a file, or to a directory and all beneath it.
+// Rights that mean nothing for a file are dropped if Path is a file.
+type PathRule struct {
+	// Path is absolute and holds no symbolic link, "." or "..": the real path.
+	Path   string   `json:"path"`
+	Access AccessFS `json:"access"`
+	// Optional rules are skipped if nothing exists at Path.
+	Optional bool `json:"optional,omitempty"`
+}
+
+// Open makes a ruleset in the kernel, with a rule for each path. A rule holds
+// for the inode that its path names now; what is mounted or renamed there
+// later is not covered. The file returned is close-on-exec.
+//
+// A path that is not what it says (a symbolic link on the way, a file moved
+// while it was opened) is refused, so that nobody who can write to one of its
+// directories can point a rule elsewhere.
+func (r *Ruleset) Open() (*os.File, error) {
+	attr := unix.LandlockRulesetAttr{
+		Handled_access_fs:  uint64(r.HandledFS),
+		Handled_access_net: uint64(r.HandledNet),
+		Scoped:             uint64(r.Scoped),
+	}
+	// Kernels that know a shorter structure accept this one if what they do
+	// not know is zero.
+	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET,
+		uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
+	if errno != 0 {
+		return nil, fmt.Errorf("landlock: landlock_create_ruleset(2) handling fs %v, net %v, scoped %v: %w%s",
+			r.HandledFS, r.HandledNet, r.Scoped, errno, hintCreate(errno))
+	}
+	set := os.NewFile(fd, "landlock ruleset")
+	for i := range r.Paths {
+		if err := r.addPath(int(fd), &r.Paths[i]); err != nil {
+			set.Close()
+			return nil, err
+		}
+	}
+	return set, nil
+}
+
+func hintCreate(errno unix.Errno) string {
+	if errno == unix.EINVAL || errno == unix.E2BIG {
+		return " (this kernel's ABI has not all of these rights)"
+	}
+	return ""
+}
+
+func (r *Ruleset) addPath(set int, rule *PathRule) error {
+	fd, dir, err := openRule(rule.Path)
+	if errors.Is(err, unix.ENOENT) && rule.Optional {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("landlock: rule for %s: %w", rule.Path, err)
+	}
+	defer unix.Close(fd)
+
+	access := rule.Access & r.HandledFS
+	if !dir {
+		access &= FileRights
+	}
+	if access == 0 {
+		return nil
+	}
+	attr := unix.LandlockPathBeneathAttr{Allowed_access: uint64(access), Parent_fd: int32(fd)}
+	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(set), unix.LANDLOCK_RULE_PATH_BENEATH,
+		uintptr(unsafe.Pointer(&attr)), 0, 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("landlock: rule for %s: landlock_add_rule(2) with %v: %w", rule.Path, access, errno)
+	}
+	return nil
+}
+
+// openRule opens a rule's path and says whether it is a directory.
+func openRule(path string) (fd int, dir bool, err error) {
+	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
+		return -1, false, errors.New("not an absolute path without \".\", \"..\" and empty components")
+	}
+	fd, err = unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_NO_SYMLINKS,
+	})
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return -1, false, errors.New("a symbolic link is on this path, expected the real path: it was changed since it was looked up")
+	case err != nil:
+		return -1, false, fmt.Errorf("open: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
+	if err := verify(fd, path); err != nil {
+		return -1, false, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return -1, false, fmt.Errorf("fstat: %w", err)
+	}
+	return fd, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
+}
+
+// verify compares the kernel's name for what was opened with the path that was
+// meant: a path that was renamed or deleted meanwhile shows here.
+func verify(fd int, path string) error {
+	opened, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return err
+	}
+	if opened != path {
+		return fmt.Errorf("it is now %s: it was moved or removed while it was opened", opened)
+	}
+	return nil
+}

@@ -1,0 +1,24 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package seccomp compiles lists of system calls into seccomp filters, and
+// installs them.
+//
+//	program, err := seccomp.Compile(seccomp.AMD64, seccomp.Baseline.Names())
+//	...
+//	runtime.LockOSThread()
+//	err = seccomp.Install(program) // needs no_new_privs
+//
+// The calls on the list fail with EPERM, all others are allowed. A call by
+// another architecture's entry (i386's int 0x80, or x32) kills the process: its
+// numbers mean other calls, so a list of numbers says nothing about it.
+//
+// The filters look at the architecture and the number only. The kernel (5.11
+// and newer) remembers for each number that such a filter allows it, and does
+// not run the filter for it again: an allowed call costs the same whatever the
+// length of the list.
+//
+// Sources: seccomp(2), Documentation/userspace-api/seccomp_filter.rst.
+package seccomp
+
+//go:generate go run gen.go

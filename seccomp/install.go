@@ -1,0 +1,43 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package seccomp
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Supported returns nil if the kernel has seccomp filters that can kill a
+// process (Linux 4.14), and what is missing if not.
+func Supported() error {
+	action := uint32(unix.SECCOMP_RET_KILL_PROCESS)
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action)))
+	if errno != 0 {
+		return fmt.Errorf("seccomp: no filters with KILL_PROCESS in this kernel: %w: Linux 4.14 or newer with CONFIG_SECCOMP_FILTER=y is needed", errno)
+	}
+	return nil
+}
+
+// Install puts the calling thread, and all that it starts from now on, under
+// the filter. It cannot be undone. The thread must have no_new_privs set (or
+// CAP_SYS_ADMIN): without, the kernel answers EACCES. Other threads of the
+// process stay as they are.
+func Install(p Program) error {
+	if len(p) == 0 {
+		return fmt.Errorf("seccomp: an empty program, expected the result of Compile")
+	}
+	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog)))
+	runtime.KeepAlive(p)
+	switch errno {
+	case 0:
+		return nil
+	case unix.EACCES:
+		return fmt.Errorf("seccomp: installing a filter: %w: set no_new_privs first", errno)
+	}
+	return fmt.Errorf("seccomp: installing a filter of %d instructions: %w", len(p), errno)
+}
