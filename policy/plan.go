@@ -1,0 +1,253 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
+)
+
+// World is what a task finds besides the roots of its policy, as real paths.
+type World struct {
+	System  []string // read, list and execute: programs, libraries, configuration
+	Scratch []string // read and write: the private /tmp and /dev/shm
+	Kernel  []string // read and list: the private /proc, parts of /sys
+	Devices []string // read and write: device nodes
+	Logs    []string // write: the log FIFOs, for programs that open /dev/stdout
+	Network []string // read, if network is allowed: files like /etc/resolv.conf that lie outside of System
+}
+
+// Terminal is the device whose ioctls a task may use: its own terminal.
+const Terminal = "/dev/tty"
+
+// Node is what confines tasks on a machine.
+type Node struct {
+	ABI      landlock.ABI
+	Absent   error // why ABI is 0
+	Fallback Fallback
+	// SharedPID: the task sees the host's processes, so that signals must be scoped.
+	SharedPID bool
+}
+
+// Plan is what the kernel is told to enforce for one task.
+type Plan struct {
+	Profile Profile
+	ABI     landlock.ABI
+	Network bool
+	// Landlock is nil if the task runs without.
+	Landlock *landlock.Ruleset
+	// Deny are the system calls denied, by group; nil if the task runs without seccomp.
+	Deny []*seccomp.Group
+	// Warning is for the task's user: something that the policy means is not enforced.
+	Warning string
+	// Notes are what this kernel cannot enforce.
+	Notes []string
+}
+
+// Build makes the plan for a valid policy. An error means that the policy
+// demands what the node does not have.
+func Build(p *Policy, roots Roots, world World, node Node) (*Plan, error) {
+	plan := &Plan{Profile: p.Profile(), ABI: node.ABI, Network: p.NetworkAllowed()}
+	if plan.Profile == Unrestricted {
+		plan.Warning = "unrestricted: no Landlock and no seccomp"
+		return plan, nil
+	}
+	if node.ABI == 0 {
+		if err := plan.withoutLandlock(node); err != nil || plan.Deny == nil {
+			return plan, err
+		}
+	} else {
+		plan.Landlock = ruleset(p, roots, world, node)
+	}
+	plan.Deny = []*seccomp.Group{seccomp.Baseline}
+	if !plan.Network {
+		plan.Deny = append(plan.Deny, seccomp.Network)
+	}
+	plan.Notes = notes(p, node)
+	return plan, nil
+}
+
+// withoutLandlock decides what a node without Landlock means: an error, or no
+// confinement at all (Deny stays nil), or seccomp alone.
+func (plan *Plan) withoutLandlock(node Node) error {
+	absent := node.Absent
+	if absent == nil {
+		absent = errors.New("Landlock ABI 0")
+	}
+	switch {
+	case plan.Profile == OSHardened:
+		return fmt.Errorf(`sandbox_profile "os_hardened" needs Landlock, which this node lacks (%w): constrain the job to nodes with ${attr.driver.harn.landlock.abi} >= 1`, absent)
+	case node.Fallback == Off:
+		plan.Warning = fmt.Sprintf(`no confinement: this node has no Landlock (%v) and the driver's fallback is "off"`, absent)
+	case node.Fallback == Warn:
+		plan.Warning = fmt.Sprintf(`no file system confinement, seccomp alone: this node has no Landlock (%v) and the driver's fallback is "warn"`, absent)
+		plan.Deny = []*seccomp.Group{}
+	default:
+		return fmt.Errorf(`sandbox_profile "worktree" needs Landlock, which this node lacks (%w), and the driver's fallback is "enforce": constrain the job to nodes with ${attr.driver.harn.landlock.abi} >= 1`, absent)
+	}
+	return nil
+}
+
+// Rights that World's lists stand for.
+const (
+	scratchSet = readSet | writeSet | landlock.ResolveUnix
+	kernelSet  = landlock.ReadFile | landlock.ReadDir
+	deviceSet  = landlock.ReadFile | landlock.WriteFile
+	logSet     = landlock.WriteFile
+)
+
+func ruleset(p *Policy, roots Roots, world World, node Node) *landlock.Ruleset {
+	handled := node.ABI.Rights()
+	set := &landlock.Ruleset{HandledFS: handled.FS, Scoped: handled.Scope}
+	if !node.SharedPID {
+		// A PID namespace of its own keeps the task's signals in. The scope
+		// would also keep a `nomad alloc exec` from signalling the task: two
+		// domains are strangers to each other.
+		set.Scoped &^= landlock.ScopeSignal
+	}
+	if !p.NetworkAllowed() {
+		set.HandledNet = handled.Net
+	}
+
+	var rules []landlock.PathRule
+	add := func(paths []string, access landlock.AccessFS, optional bool) {
+		for _, path := range paths {
+			rules = append(rules, landlock.PathRule{Path: path, Access: access, Optional: optional})
+		}
+	}
+	workspace := p.WorkspaceAccess()
+	if workspace&landlock.WriteFile != 0 {
+		workspace |= landlock.ResolveUnix
+	}
+	add(world.System, readSet, true)
+	add(roots.ReadOnly, readSet, false)
+	add(roots.Workspace, workspace, false)
+	add(world.Scratch, scratchSet, false)
+	add(world.Kernel, kernelSet, true)
+	for _, path := range world.Devices {
+		access := deviceSet
+		if path == Terminal {
+			access |= landlock.IoctlDev
+		}
+		add([]string{path}, access, true)
+	}
+	add(world.Logs, logSet, false)
+	if p.NetworkAllowed() {
+		add(world.Network, landlock.ReadFile, true)
+	}
+	set.Paths = merge(rules, handled.FS)
+	return set
+}
+
+// merge masks the rules with what the kernel handles, joins those of the same
+// path, and drops those that a rule further up makes superfluous: the kernel
+// grants what any rule on the way to the root grants.
+func merge(rules []landlock.PathRule, handled landlock.AccessFS) []landlock.PathRule {
+	slices.SortStableFunc(rules, func(a, b landlock.PathRule) int { return cmp.Compare(a.Path, b.Path) })
+	merged := []landlock.PathRule{}
+	for _, rule := range rules {
+		rule.Access &= handled
+		if n := len(merged); n > 0 && merged[n-1].Path == rule.Path {
+			merged[n-1].Access |= rule.Access
+			merged[n-1].Optional = merged[n-1].Optional && rule.Optional
+			continue
+		}
+		merged = append(merged, rule)
+	}
+	covered := func(rule landlock.PathRule) bool {
+		return slices.ContainsFunc(merged, func(above landlock.PathRule) bool {
+			return above.Path != rule.Path && contains(above.Path, rule.Path) && rule.Access&^above.Access == 0
+		})
+	}
+	needed := []landlock.PathRule{}
+	for _, rule := range merged {
+		if !covered(rule) {
+			needed = append(needed, rule)
+		}
+	}
+	return needed
+}
+
+// DenyNames returns the system calls denied, of all groups.
+func (plan *Plan) DenyNames() []string {
+	var names []string
+	for _, group := range plan.Deny {
+		names = append(names, group.Names()...)
+	}
+	return names
+}
+
+// missing is what a kernel below an ABI cannot enforce.
+var missing = []struct {
+	below   landlock.ABI
+	network bool // matters only if network is allowed: the rest is denied otherwise
+	what    string
+}{
+	{2, false, "before ABI 2 every rename or link to another directory is denied, also in the workspace"},
+	{3, false, "before ABI 3 truncating files by name is not mediated: file permissions alone decide"},
+	{5, false, "before ABI 5 ioctl on devices is not mediated"},
+	{6, true, "before ABI 6 abstract UNIX sockets are not scoped: the task can connect to those of its network namespace"},
+	{9, true, "before ABI 9 connecting to UNIX sockets by path is not mediated: file permissions alone decide"},
+}
+
+func notes(p *Policy, node Node) []string {
+	var out []string
+	for _, m := range missing {
+		if node.ABI > 0 && node.ABI < m.below && (!m.network || p.NetworkAllowed()) {
+			out = append(out, m.what)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Capabilities)) {
+		if name != Workspace {
+			out = append(out, "capability "+name+" is not enforced by the kernel")
+			continue
+		}
+		for _, op := range p.Capabilities[name] {
+			if workspaceOperations[op] == 0 {
+				out = append(out, "operation workspace."+op+" is not enforced by the kernel")
+			}
+		}
+	}
+	return out
+}
+
+// String prints the whole plan, for people and for tests.
+func (plan *Plan) String() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("profile: %v", plan.Profile)
+	line("network: %v", map[bool]string{true: "allowed", false: "denied"}[plan.Network])
+	if set := plan.Landlock; set == nil {
+		line("landlock: none")
+	} else {
+		line("landlock: handles fs %v, net %v, scopes %v", set.HandledFS, set.HandledNet, set.Scoped)
+		for _, rule := range set.Paths {
+			optional := ""
+			if rule.Optional {
+				optional = " if it exists"
+			}
+			line("  %s %v%s", rule.Path, rule.Access, optional)
+		}
+	}
+	if plan.Deny == nil {
+		line("seccomp: none")
+	}
+	for _, group := range plan.Deny {
+		line("seccomp: %s denies %s", group.Name, strings.Join(group.Names(), " "))
+	}
+	if plan.Warning != "" {
+		line("warning: %s", plan.Warning)
+	}
+	for _, note := range plan.Notes {
+		line("note: %s", note)
+	}
+	return b.String()
+}

@@ -1,0 +1,171 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Roots are the roots of a policy as real paths: absolute, without symbolic
+// links.
+type Roots struct {
+	Workspace []string
+	ReadOnly  []string
+}
+
+// private are directories of which a task gets a version of its own: a root in
+// the host's would admit something else than it says.
+var private = []string{"/proc", "/dev"}
+
+// Resolve looks a valid policy's roots up in the file system. Relative roots
+// join taskDir. own are the task's own directories, the default for
+// WorkspaceRoots; they must be real paths.
+//
+// Every root must exist. A symbolic link on the way is followed only if nobody
+// but root could have made it, and a path in the task's own directories must
+// stay there: what a task writes must not decide what its next start may read.
+func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
+	var problems []error
+	resolved := make([][]string, 0, 2)
+	for _, field := range p.rootFields() {
+		var paths []string
+		for i, root := range field.roots {
+			path, err := resolveRoot(root, taskDir, own)
+			if err != nil {
+				problems = append(problems, fmt.Errorf("%s[%d]: %q: %w", field.name, i, root, err))
+				continue
+			}
+			paths = append(paths, path)
+		}
+		resolved = append(resolved, paths)
+	}
+	if err := joinLine(problems); err != nil {
+		return Roots{}, err
+	}
+	roots := Roots{Workspace: resolved[0], ReadOnly: resolved[1]}
+	for _, path := range roots.ReadOnly {
+		if slices.Contains(roots.Workspace, path) {
+			return Roots{}, fmt.Errorf("%s is both in workspace_roots and in read_only_roots: it can be only one", path)
+		}
+	}
+	if len(p.WorkspaceRoots) == 0 {
+		roots.Workspace = slices.Clone(own)
+	}
+	return roots, nil
+}
+
+// CheckCeiling repeats the ceiling's check of roots with what they really are:
+// a path that lies in the ceiling can lead out of it by a symbolic link.
+func CheckCeiling(ceiling *Policy, roots Roots, own []string) error {
+	resolved := ceiling.Clone()
+	for _, list := range [][]string{resolved.WorkspaceRoots, resolved.ReadOnlyRoots} {
+		for i, root := range list {
+			if path, err := RealPath(root); err == nil {
+				list[i] = path
+			}
+		}
+	}
+	foreign := func(in []string) []string {
+		return slices.DeleteFunc(slices.Clone(in), func(path string) bool { return inside(own, path) })
+	}
+	return joinLine([]error{
+		within("workspace_roots", foreign(roots.Workspace), resolved.WorkspaceRoots),
+		within("read_only_roots", foreign(roots.ReadOnly), resolved.readable()),
+	})
+}
+
+func resolveRoot(root, taskDir string, own []string) (string, error) {
+	path := filepath.Clean(root)
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(taskDir, path)
+	}
+	lexicallyOwn := inside(own, path)
+	path, err := resolvePath(path, lexicallyOwn)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case lexicallyOwn && !inside(own, path):
+		return "", fmt.Errorf("it leaves the task directory by a symbolic link, to %s: expected a path that stays in it", path)
+	case path == "/":
+		return "", errors.New("it is a symbolic link to the whole file system: name the directories that the task needs")
+	case inside(private, path):
+		return "", errors.New("the task has a private /proc and its own device nodes: leave it out")
+	}
+	return path, nil
+}
+
+// RealPath resolves the symbolic links of an absolute path, as far as they
+// belong to root.
+func RealPath(path string) (string, error) { return resolvePath(filepath.Clean(path), false) }
+
+// maxSymlinks is the kernel's limit for one path, path_resolution(7).
+const maxSymlinks = 40
+
+// resolvePath walks the path component by component. anyOwner says that
+// symbolic links of other users than root may be followed; the caller then
+// checks where they led.
+func resolvePath(path string, anyOwner bool) (string, error) {
+	done, rest := "/", strings.Split(path, "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			done = filepath.Dir(done)
+			continue
+		}
+		next := filepath.Join(done, name)
+		info, err := os.Lstat(next)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", notThere(next, links > 0)
+		}
+		if err != nil {
+			return "", err
+		}
+		if info.Mode().Type() != fs.ModeSymlink {
+			if len(rest) > 0 && !info.IsDir() {
+				return "", fmt.Errorf("%s is not a directory", next)
+			}
+			done = next
+			continue
+		}
+		if links++; links > maxSymlinks {
+			return "", fmt.Errorf("more than %d symbolic links", maxSymlinks)
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); !anyOwner && (!ok || st.Uid != 0) {
+			return "", fmt.Errorf("%s is a symbolic link that belongs to user %d: only links of root are followed, give the real path", next, st.Uid)
+		}
+		target, err := os.Readlink(next)
+		if err != nil {
+			return "", err
+		}
+		if filepath.IsAbs(target) {
+			done = "/"
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	return done, nil
+}
+
+func notThere(path string, linked bool) error {
+	if linked {
+		return fmt.Errorf("%s does not exist, a symbolic link leads there: create it, or correct the link", path)
+	}
+	return fmt.Errorf("%s does not exist: create it before the task starts, or correct the path", path)
+}
+
+// inside reports whether path is one of the directories or beneath one.
+func inside(dirs []string, path string) bool {
+	return slices.ContainsFunc(dirs, func(dir string) bool { return contains(dir, path) })
+}

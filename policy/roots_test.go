@@ -1,0 +1,132 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
+)
+
+// fixture makes task directories and places outside of them.
+func fixture(t *testing.T) (base, task string) {
+	t.Helper()
+	base, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	task = base + "/task"
+	for _, dir := range []string{"/task/local/sub", "/task/secrets", "/task-other", "/outside/models"} {
+		if err := os.MkdirAll(base+dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(base+"/outside/file", nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for link, target := range map[string]string{
+		"/task/inward":        "local/sub",
+		"/task/outward":       "../outside",
+		"/task/outward-abs":   base + "/outside/models",
+		"/task/dangling":      "nowhere",
+		"/task/loop":          "loop",
+		"/outside/link":       "models",
+		"/outside/to-root":    "/",
+		"/outside/dangling":   "nowhere",
+		"/outside/into-task":  base + "/task/local",
+		"/outside/link-chain": "link",
+	} {
+		if err := os.Symlink(target, base+link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return base, task
+}
+
+func TestResolve(t *testing.T) {
+	kerneltest.Root(t) // symbolic links must be root's to be followed
+	base, task := fixture(t)
+	own := []string{task}
+	for _, tc := range []struct {
+		root   string
+		want   string
+		errors []string
+	}{
+		{"local", task + "/local", nil},
+		{".", task, nil},
+		{"local/sub/", task + "/local/sub", nil},
+		{"inward", task + "/local/sub", nil},
+		{"local/../inward", task + "/local/sub", nil},
+		{task + "/local", task + "/local", nil},
+		{base + "/outside/models", base + "/outside/models", nil},
+		{base + "/outside/link", base + "/outside/models", nil},
+		{base + "/outside/link-chain", base + "/outside/models", nil},
+		{base + "/outside/file", base + "/outside/file", nil},
+		{base + "/outside/into-task", task + "/local", nil},
+		{base + "/task-other", base + "/task-other", nil},
+		{"none", "", []string{`"none"`, task + "/none does not exist"}},
+		{base + "/none/deeper", "", []string{base + "/none does not exist"}},
+		{"dangling", "", []string{`"dangling"`, "symbolic link leads there"}},
+		{base + "/outside/dangling", "", []string{"symbolic link leads there"}},
+		{"loop", "", []string{"symbolic links"}},
+		{"outward", "", []string{"leaves the task directory by a symbolic link", base + "/outside"}},
+		{"outward-abs", "", []string{"leaves the task directory by a symbolic link"}},
+		{task + "/outward", "", []string{"leaves the task directory by a symbolic link"}},
+		{base + "/outside/to-root", "", []string{"whole file system"}},
+		{base + "/outside/file/x", "", []string{"not a directory"}},
+		{"/proc/self", "", []string{"private /proc"}},
+		{"/dev", "", []string{"device nodes"}},
+	} {
+		got, err := Resolve(&Policy{ReadOnlyRoots: []string{tc.root}}, task, own)
+		checkError(t, tc.root, err, tc.errors)
+		if err == nil && !reflect.DeepEqual(got, Roots{Workspace: own, ReadOnly: []string{tc.want}}) {
+			t.Errorf("%s: got %+v, want %s", tc.root, got, tc.want)
+		}
+	}
+	_, err := Resolve(&Policy{WorkspaceRoots: []string{"local", "none"}, ReadOnlyRoots: []string{"outward"}}, task, own)
+	checkError(t, "two problems", err, []string{"workspace_roots[1]", "read_only_roots[0]"})
+	_, err = Resolve(&Policy{WorkspaceRoots: []string{"local/sub"}, ReadOnlyRoots: []string{"inward"}}, task, own)
+	checkError(t, "contradiction", err, []string{"both in workspace_roots and in read_only_roots"})
+}
+
+// A task that may write somewhere could make a link there, and name the link
+// as a root of its next start.
+func TestLinksOfOthersAreNotFollowed(t *testing.T) {
+	kerneltest.Root(t)
+	base, task := fixture(t)
+	if err := os.Lchown(base+"/outside/link", 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Lchown(task+"/inward", 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Resolve(&Policy{ReadOnlyRoots: []string{base + "/outside/link"}}, task, []string{task})
+	checkError(t, "outside", err, []string{base + "/outside/link", "belongs to user 65534"})
+	// In the task's own directories a link may be anybody's: where it leads is checked.
+	_, err = Resolve(&Policy{ReadOnlyRoots: []string{"inward"}}, task, []string{task})
+	checkError(t, "inside", err, nil)
+}
+
+func TestCheckCeiling(t *testing.T) {
+	kerneltest.Root(t)
+	base, task := fixture(t)
+	own := []string{task}
+	ceiling := &Policy{ReadOnlyRoots: []string{base + "/outside/link"}, WorkspaceRoots: []string{}}
+	for _, tc := range []struct {
+		name   string
+		roots  Roots
+		errors []string
+	}{
+		{"own", Roots{Workspace: own}, nil},
+		{"through the ceiling's link", Roots{Workspace: own, ReadOnly: []string{base + "/outside/models"}}, nil},
+		{"beside it", Roots{Workspace: own, ReadOnly: []string{base + "/outside"}}, []string{"read_only_roots", base + "/outside exceed"}},
+		{"writing", Roots{Workspace: []string{base + "/outside/models"}}, []string{"workspace_roots"}},
+	} {
+		checkError(t, tc.name, CheckCeiling(ceiling, tc.roots, own), tc.errors)
+	}
+	checkError(t, "no limit", CheckCeiling(&Policy{}, Roots{Workspace: []string{"/srv"}}, own), nil)
+}
