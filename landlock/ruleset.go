@@ -34,6 +34,13 @@ type PathRule struct {
 	Optional bool `json:"optional,omitempty"`
 }
 
+// FileRule admits access to a file by a descriptor of it: opening
+// /proc/self/fd/N again, for instance.
+type FileRule struct {
+	FD     uintptr
+	Access AccessFS
+}
+
 // Open makes a ruleset in the kernel, with a rule for each path. A rule holds
 // for the inode that its path names now; what is mounted or renamed there
 // later is not covered. The file returned is close-on-exec.
@@ -41,7 +48,13 @@ type PathRule struct {
 // A path that is not what it says (a symbolic link on the way, a file moved
 // while it was opened) is refused, so that nobody who can write to one of its
 // directories can point a rule elsewhere.
-func (r *Ruleset) Open() (*os.File, error) {
+//
+// files add rules for files that are open already.
+func (r *Ruleset) Open(files ...FileRule) (*os.File, error) { return r.OpenIn(nil, files...) }
+
+// OpenIn is Open for a process that is not in the PID namespace of the /proc
+// of its mount namespace: proc is one in which it finds itself.
+func (r *Ruleset) OpenIn(proc *os.File, files ...FileRule) (*os.File, error) {
 	attr := unix.LandlockRulesetAttr{
 		Handled_access_fs:  uint64(r.HandledFS),
 		Handled_access_net: uint64(r.HandledNet),
@@ -56,11 +69,16 @@ func (r *Ruleset) Open() (*os.File, error) {
 			r.HandledFS, r.HandledNet, r.Scoped, errno, hintCreate(errno))
 	}
 	set := os.NewFile(fd, "landlock ruleset")
-	for i := range r.Paths {
-		if err := r.addPath(int(fd), &r.Paths[i]); err != nil {
-			set.Close()
-			return nil, err
-		}
+	var err error
+	for i := 0; i < len(r.Paths) && err == nil; i++ {
+		err = r.addPath(int(fd), &r.Paths[i], proc)
+	}
+	for i := 0; i < len(files) && err == nil; i++ {
+		err = r.addFile(int(fd), files[i])
+	}
+	if err != nil {
+		set.Close()
+		return nil, err
 	}
 	return set, nil
 }
@@ -72,8 +90,8 @@ func hintCreate(errno unix.Errno) string {
 	return ""
 }
 
-func (r *Ruleset) addPath(set int, rule *PathRule) error {
-	fd, dir, err := openRule(rule.Path)
+func (r *Ruleset) addPath(set int, rule *PathRule, proc *os.File) error {
+	fd, dir, err := openRule(rule.Path, proc)
 	if errors.Is(err, unix.ENOENT) && rule.Optional {
 		return nil
 	}
@@ -82,7 +100,24 @@ func (r *Ruleset) addPath(set int, rule *PathRule) error {
 	}
 	defer unix.Close(fd)
 
-	access := rule.Access & r.HandledFS
+	if err := r.add(set, fd, dir, rule.Access); err != nil {
+		return fmt.Errorf("landlock: rule for %s: %w", rule.Path, err)
+	}
+	return nil
+}
+
+func (r *Ruleset) addFile(set int, rule FileRule) error {
+	err := r.add(set, int(rule.FD), false, rule.Access)
+	// Pipes and sockets have no place in the file system: Landlock neither
+	// mediates them nor takes rules for them.
+	if err != nil && !errors.Is(err, unix.EBADFD) {
+		return fmt.Errorf("landlock: rule for descriptor %d: %w", rule.FD, err)
+	}
+	return nil
+}
+
+func (r *Ruleset) add(set, fd int, dir bool, access AccessFS) error {
+	access &= r.HandledFS
 	if !dir {
 		access &= FileRights
 	}
@@ -93,13 +128,13 @@ func (r *Ruleset) addPath(set int, rule *PathRule) error {
 	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(set), unix.LANDLOCK_RULE_PATH_BENEATH,
 		uintptr(unsafe.Pointer(&attr)), 0, 0, 0)
 	if errno != 0 {
-		return fmt.Errorf("landlock: rule for %s: landlock_add_rule(2) with %v: %w", rule.Path, access, errno)
+		return fmt.Errorf("landlock_add_rule(2) with %v: %w", access, errno)
 	}
 	return nil
 }
 
 // openRule opens a rule's path and says whether it is a directory.
-func openRule(path string) (fd int, dir bool, err error) {
+func openRule(path string, proc *os.File) (fd int, dir bool, err error) {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
 		return -1, false, errors.New("not an absolute path without \".\", \"..\" and empty components")
 	}
@@ -118,7 +153,7 @@ func openRule(path string) (fd int, dir bool, err error) {
 			unix.Close(fd)
 		}
 	}()
-	if err := verify(fd, path); err != nil {
+	if err := verify(fd, path, proc); err != nil {
 		return -1, false, err
 	}
 	var st unix.Stat_t
@@ -130,13 +165,18 @@ func openRule(path string) (fd int, dir bool, err error) {
 
 // verify compares the kernel's name for what was opened with the path that was
 // meant: a path that was renamed or deleted meanwhile shows here.
-func verify(fd int, path string) error {
-	opened, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-	if err != nil {
-		return err
+func verify(fd int, path string, proc *os.File) error {
+	dir, name := unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd)
+	if proc != nil {
+		dir, name = int(proc.Fd()), "self/fd/"+strconv.Itoa(fd)
 	}
-	if opened != path {
-		return fmt.Errorf("it is now %s: it was moved or removed while it was opened", opened)
+	opened := make([]byte, unix.PathMax+1)
+	n, err := unix.Readlinkat(dir, name, opened)
+	if err != nil {
+		return fmt.Errorf("readlink of %s: %w", name, err)
+	}
+	if string(opened[:n]) != path {
+		return fmt.Errorf("it is now %s: it was moved or removed while it was opened", opened[:n])
 	}
 	return nil
 }

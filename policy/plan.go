@@ -21,7 +21,6 @@ type World struct {
 	Scratch []string // read and write: the private /tmp and /dev/shm
 	Kernel  []string // read and list: the private /proc, parts of /sys
 	Devices []string // read and write: device nodes
-	Logs    []string // write: the log FIFOs, for programs that open /dev/stdout
 	Network []string // read, if network is allowed: files like /etc/resolv.conf that lie outside of System
 }
 
@@ -101,7 +100,6 @@ const (
 	scratchSet = readSet | writeSet | landlock.ResolveUnix
 	kernelSet  = landlock.ReadFile | landlock.ReadDir
 	deviceSet  = landlock.ReadFile | landlock.WriteFile
-	logSet     = landlock.WriteFile
 )
 
 func ruleset(p *Policy, roots Roots, world World, node Node) *landlock.Ruleset {
@@ -139,7 +137,6 @@ func ruleset(p *Policy, roots Roots, world World, node Node) *landlock.Ruleset {
 		}
 		add([]string{path}, access, true)
 	}
-	add(world.Logs, logSet, false)
 	if p.NetworkAllowed() {
 		add(world.Network, landlock.ReadFile, true)
 	}

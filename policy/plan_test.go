@@ -35,7 +35,6 @@ var world = World{
 	Scratch: []string{"/tmp", "/dev/shm"},
 	Kernel:  []string{"/proc", "/sys/devices/system/cpu"},
 	Devices: []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"},
-	Logs:    []string{"/alloc/a1/alloc/logs/.t.stdout.fifo", "/alloc/a1/alloc/logs/.t.stderr.fifo"},
 	Network: []string{"/run/systemd/resolve/stub-resolv.conf"},
 }
 

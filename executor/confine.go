@@ -1,0 +1,232 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
+)
+
+// launch is what a launcher is told. All that can be prepared was, before it
+// was started: it only enters.
+type launch struct {
+	Process     Process `json:"process"`
+	User        User    `json:"user"`
+	Cgroups     []string
+	OOMScoreAdj int
+	// Landlock: descriptor rulesetFD is a ruleset to enter.
+	Landlock bool
+	// Filter is a seccomp.Program; none if it is empty.
+	Filter []byte
+}
+
+// enter confines the calling thread and executes the program. It returns only
+// if that fails. The order matters: each step says why it stands where it does.
+func (l *launch) enter() error {
+	// First the resources, while there is the privilege to choose them. Were
+	// this later, what the launcher itself uses would count against nobody.
+	if err := joinCgroups(l.Cgroups); err != nil {
+		return err
+	}
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(l.OOMScoreAdj)), 0); err != nil {
+		return fmt.Errorf("setting oom_score_adj to %d: %w", l.OOMScoreAdj, err)
+	}
+
+	// The bounding set needs CAP_SETPCAP, so it is emptied before the user
+	// changes. A task of root could otherwise regain capabilities by exec.
+	if err := dropBoundingSet(); err != nil {
+		return err
+	}
+	// Changing the user clears the other sets, unless it is root again: they
+	// are cleared explicitly. From here on, a mistake is one of the task's user.
+	if err := becomeUser(l.User); err != nil {
+		return err
+	}
+	if err := dropCapabilities(); err != nil {
+		return err
+	}
+	// Other processes of this user must not look into this one: it still holds
+	// what the task is not to see. Exec makes a new image, with its own setting.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl(PR_SET_DUMPABLE): %w", err)
+	}
+	// As the user, so that its permissions decide; before Landlock, which does
+	// not mediate chdir(2), but would hide why it fails.
+	if err := unix.Chdir(l.Process.Dir); err != nil {
+		return fmt.Errorf("working directory %s: %w%s", l.Process.Dir, err, hintAccess(err, l.User))
+	}
+
+	// Setuid programs gain nothing from now on. Landlock and seccomp of an
+	// unprivileged thread need it.
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl(PR_SET_NO_NEW_PRIVS): %w", err)
+	}
+	// Only 0, 1 and 2 pass exec: an open file is access that neither Landlock
+	// nor seccomp would ask about again. They are closed by exec, not now: the
+	// ruleset and the way to report errors are among them.
+	if err := closeOnExec(); err != nil {
+		return err
+	}
+	// What a program inherits but cannot know: ignored and blocked signals, the umask.
+	if err := resetSignals(); err != nil {
+		return err
+	}
+	unix.Umask(0o022)
+
+	// Landlock before seccomp, whose filter could deny it. The ruleset was
+	// opened by the supervisor: a path is not looked up again here.
+	if l.Landlock {
+		if err := landlock.Enter(rulesetFD); err != nil {
+			return err
+		}
+		// Success is not taken from a return code: what no rule admits must fail.
+		if err := landlock.Denied("/"); err != nil {
+			return err
+		}
+	}
+	// Seccomp last: it would stand in the way of the steps before. After it
+	// there is only exec.
+	if len(l.Filter) > 0 {
+		var program seccomp.Program
+		if err := program.UnmarshalBinary(l.Filter); err != nil {
+			return err
+		}
+		if err := seccomp.Install(program); err != nil {
+			return err
+		}
+	}
+	err := syscall.Exec(l.Process.Path, l.Process.Args, l.Process.Env)
+	return fmt.Errorf("executing %s: %w%s", l.Process.Path, err, hintExec(err, l.User))
+}
+
+// joinCgroups moves this process into the cgroups, cgroups(7).
+func joinCgroups(dirs []string) error {
+	for _, dir := range dirs {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0); err != nil {
+			return fmt.Errorf("joining cgroup %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// dropBoundingSet empties the capability bounding set, capabilities(7).
+func dropBoundingSet() error {
+	for capability := uintptr(0); ; capability++ {
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) && capability > 0 {
+			return nil // past the last one that the kernel knows
+		}
+		if err != nil {
+			return fmt.Errorf("dropping capability %d from the bounding set: %w", capability, err)
+		}
+	}
+}
+
+// becomeUser changes all IDs of the calling thread. Go's own functions would
+// change those of all threads; only this one will execute the program.
+func becomeUser(u User) error {
+	var groups *uint32
+	if len(u.Groups) > 0 {
+		groups = &u.Groups[0]
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(u.Groups)), uintptr(unsafe.Pointer(groups)), 0); errno != 0 {
+		return fmt.Errorf("setgroups(%v): %w", u.Groups, errno)
+	}
+	gid, uid := uintptr(u.GID), uintptr(u.UID)
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); errno != 0 {
+		return fmt.Errorf("setresgid(%d): %w", gid, errno)
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); errno != 0 {
+		return fmt.Errorf("setresuid(%d): %w", uid, errno)
+	}
+	return nil
+}
+
+// dropCapabilities empties the effective, permitted, inheritable and ambient sets.
+func dropCapabilities() error {
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return fmt.Errorf("clearing the ambient capabilities: %w", err)
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		return fmt.Errorf("dropping all capabilities: %w", err)
+	}
+	return nil
+}
+
+// closeOnExec marks all descriptors above 2 to be closed by exec.
+func closeOnExec() error {
+	err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if err == nil {
+		return nil
+	}
+	// Before Linux 5.11 there is no such flag.
+	dir, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("closing descriptors: %w", err)
+	}
+	for _, entry := range dir {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
+
+// resetSignals sets all signals to their default, and blocks none. Ignored
+// signals would stay ignored: the agent may have been started by nohup(1).
+func resetSignals() error {
+	type sigaction struct { // of the kernel, not of libc
+		handler  uintptr
+		flags    uint64
+		restorer uintptr
+		mask     uint64
+	}
+	const maskSize = 8
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
+			continue
+		}
+		var byDefault sigaction
+		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&byDefault)), 0, maskSize, 0, 0); errno != 0 {
+			return fmt.Errorf("resetting signal %d: %w", sig, errno)
+		}
+	}
+	var none uint64
+	if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, maskSize, 0, 0); errno != 0 {
+		return fmt.Errorf("unblocking signals: %w", errno)
+	}
+	return nil
+}
+
+func hintAccess(err error, u User) string {
+	if errors.Is(err, unix.EACCES) {
+		return fmt.Sprintf(" (for user %d, group %d)", u.UID, u.GID)
+	}
+	return ""
+}
+
+func hintExec(err error, u User) string {
+	switch {
+	case errors.Is(err, unix.EACCES):
+		return fmt.Sprintf(" (for user %d, group %d): the file, or the interpreter that it names, is not executable for this user, or outside of every root of the policy", u.UID, u.GID)
+	case errors.Is(err, unix.ENOENT):
+		return ": the file exists, so the interpreter that its first line names, or its dynamic loader, does not"
+	case errors.Is(err, unix.ENOEXEC):
+		return `: it is neither a program for this machine nor a script that begins with "#!"`
+	}
+	return ""
+}

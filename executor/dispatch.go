@@ -1,0 +1,51 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"os"
+	"runtime"
+)
+
+// The names (argv[0]) under which the binary runs as something else than the
+// plugin.
+const (
+	supervisorName = "harn-supervisor"
+	launcherName   = "harn-launcher"
+	sessionName    = "harn-session"
+	probeName      = "harn-probe"
+)
+
+// self is the binary that is running, even if its file was replaced.
+const self = "/proc/self/exe"
+
+// init runs a supervisor, launcher, session or probe, and does not return in
+// one. Go initialises this package as soon as those that it imports are: the
+// packages of the plugin, which take longer and more memory, come after it.
+func init() {
+	if len(os.Args) == 0 {
+		return
+	}
+	var role func() int
+	switch os.Args[0] {
+	case supervisorName:
+		role = supervisor
+	case launcherName:
+		role = launcher
+	case sessionName:
+		role = session
+	case probeName:
+		role = probe
+	default:
+		return
+	}
+	// Namespaces, credentials, Landlock and seccomp belong to a thread: all of
+	// this runs on the main thread, and processes are started from it.
+	runtime.LockOSThread()
+	os.Exit(role())
+}
+
+// environment is that of supervisors and launchers. It has nothing of the
+// plugin's: one processor is enough for them, and saves memory.
+var environment = []string{"GOMAXPROCS=1"}

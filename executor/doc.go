@@ -1,0 +1,28 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package executor carries plans out: it starts tasks, each under a supervisor
+// process of its own, and finds them again.
+//
+//	plugin ──Start──> supervisor ──> launcher, which becomes the task
+//	       ──Exec───> session ────> launcher, which becomes the command
+//
+// All four are the same binary. What a process is, its argv[0] says; init in
+// dispatch.go looks at it before the packages of the plugin initialise, so
+// that a supervisor costs a fraction of the plugin's time and memory.
+//
+//   - The supervisor is process 1 of the task's PID namespace. It makes the
+//     task's view of the file system, opens the Landlock ruleset, compiles the
+//     seccomp filter, starts the launcher, reaps orphans, passes signals on to
+//     all processes of the task, and records how the task ended. It does not
+//     need the plugin or the Nomad agent. When it ends, for whatever reason,
+//     the kernel kills all that is left of the task.
+//   - The launcher drops privileges, enters the confinement and executes the
+//     task's program: see enter in confine.go.
+//   - A session joins the namespaces of a running task to start another
+//     command there, under the same confinement.
+//
+// A task's records lie in a directory that only root can read: see record.go.
+// A process is only ever addressed by a pidfd whose start time was compared,
+// never by a bare PID.
+package executor

@@ -1,0 +1,544 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
+)
+
+func TestMain(m *testing.M) { kerneltest.Main(m) }
+
+const nobody = 65534
+
+// fixture is a place for a task: a workspace that belongs to nobody, and a
+// directory of records.
+type fixture struct {
+	t         *testing.T
+	workspace string
+	dir       string
+	n         int
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	kerneltest.Root(t)
+	kerneltest.Landlock(t, 1)
+	kerneltest.Seccomp(t)
+	base, err := os.MkdirTemp("/var/tmp", "harn-executor-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(base) })
+	if err := os.Chmod(base, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, workspace: base + "/workspace", dir: base + "/state"}
+	for _, dir := range []string{f.workspace, f.workspace + "/tmp"} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(dir, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+// plan runs a shell script, confined to the workspace.
+func (f *fixture) plan(script string) *Plan {
+	abi, _ := landlock.Detect()
+	const read = landlock.Execute | landlock.ReadFile | landlock.ReadDir
+	return &Plan{
+		World: World{Mounts: []Mount{
+			{Type: Proc, Target: "/proc"},
+			{Type: Bind, Source: f.workspace + "/tmp", Target: "/tmp"},
+			{Type: Tmpfs, Target: "/dev/shm", Optional: true},
+		}},
+		Confinement: Confinement{
+			User: User{UID: nobody, GID: nobody},
+			Ruleset: &landlock.Ruleset{
+				HandledFS: abi.Rights().FS,
+				Paths: []landlock.PathRule{
+					{Path: "/usr", Access: read},
+					{Path: "/etc", Access: read},
+					{Path: "/proc", Access: landlock.ReadFile | landlock.ReadDir},
+					{Path: "/dev/null", Access: landlock.ReadFile | landlock.WriteFile},
+					{Path: f.workspace, Access: abi.Rights().FS},
+					{Path: "/tmp", Access: abi.Rights().FS},
+				},
+			},
+			Deny: seccomp.Baseline.Names(),
+		},
+		Process: Process{
+			Path: "/usr/bin/bash",
+			Args: []string{"sh", "-c", script},
+			Env:  []string{"PATH=/usr/bin:/bin", "GREETING=hello"},
+			Dir:  f.workspace,
+		},
+	}
+}
+
+// running is a task with a pipe for its output.
+type running struct {
+	*Task
+	out chan string
+}
+
+func (f *fixture) start(plan *Plan) (*running, error) {
+	f.t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.n++
+	task, err := Start("test", fmt.Sprintf("%s/%d", f.dir, f.n), plan, w, w)
+	w.Close()
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	f.t.Cleanup(func() { _ = task.Remove() })
+	out := make(chan string, 1)
+	go func() {
+		defer r.Close()
+		text, _ := io.ReadAll(r)
+		out <- string(text)
+	}()
+	return &running{task, out}, nil
+}
+
+func (f *fixture) mustStart(plan *Plan) *running {
+	f.t.Helper()
+	task, err := f.start(plan)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return task
+}
+
+// run runs a script to its end and returns its output and exit.
+func (f *fixture) run(plan *Plan) (string, Exit) {
+	f.t.Helper()
+	task := f.mustStart(plan)
+	exit, err := task.Exit()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return <-task.out, exit
+}
+
+func TestExitIsRecorded(t *testing.T) {
+	f := newFixture(t)
+	for script, want := range map[string]Exit{
+		"exit 0":                   {Code: 0},
+		"exit 7":                   {Code: 7},
+		"kill -TERM $$":            {Code: 143, Signal: 15},
+		"kill -KILL $$":            {Code: 137, Signal: 9},
+		"(sleep 60 &) ; exit 3":    {Code: 3}, // what is left running ends with it
+		"trap 'exit 5' EXIT; true": {Code: 5},
+	} {
+		_, exit := f.run(f.plan(script))
+		if exit.Code != want.Code || exit.Signal != want.Signal {
+			t.Errorf("%s: %+v, want %+v", script, exit, want)
+		}
+		if time.Since(exit.At) > time.Minute {
+			t.Errorf("%s: ended at %v", script, exit.At)
+		}
+	}
+}
+
+func TestWhatATaskSeesOfItself(t *testing.T) {
+	f := newFixture(t)
+	t.Setenv("HARN_TEST_SECRET", "of the plugin")
+	out, exit := f.run(f.plan(`
+		pwd
+		id -u; id -g; id -G
+		env | grep -v -e ^_ -e ^PWD -e ^SHLVL | sort
+		grep -e CapInh -e CapPrm -e CapEff -e CapBnd -e CapAmb -e NoNewPrivs -e Seccomp: /proc/self/status
+		ls /proc/self/fd | wc -l
+		grep -e SigBlk -e SigIgn /proc/self/status
+		umask
+		cat /proc/self/oom_score_adj
+		ls -d /proc/[0-9]* | wc -l
+		echo $$
+	`))
+	if exit.Code != 0 {
+		t.Fatalf("exit %+v:\n%s", exit, out)
+	}
+	want := f.workspace + `
+65534
+65534
+65534
+GREETING=hello
+PATH=/usr/bin:/bin
+CapInh:	0000000000000000
+CapPrm:	0000000000000000
+CapEff:	0000000000000000
+CapBnd:	0000000000000000
+CapAmb:	0000000000000000
+NoNewPrivs:	1
+Seccomp:	2
+4
+SigBlk:	0000000000000000
+SigIgn:	0000000000000000
+0022
+0
+`
+	// ls has the descriptors 0, 1, 2 and the directory that it lists. The
+	// processes are the shell, ls and wc: the supervisor, process 1, is hidden.
+	if !strings.HasPrefix(out, want) {
+		t.Errorf("got\n%s\nwant\n%s", out, want)
+	}
+	rest := strings.Fields(strings.TrimPrefix(out, want))
+	if len(rest) != 2 || rest[0] > "3" || rest[1] == "1" {
+		t.Errorf("processes and PID: %q", rest)
+	}
+}
+
+func TestConfinementHolds(t *testing.T) {
+	f := newFixture(t)
+	out, _ := f.run(f.plan(`
+		echo x > file && cat file && rm file && echo workspace
+		echo x > /tmp/file && ls ` + f.workspace + `/tmp && echo tmp
+		cat /etc/hostname > /dev/null && echo etc
+		cat /var/lib/dpkg/status > /dev/null || echo denied var
+		ls / || echo denied root
+		echo x > /etc/harn || echo denied etc
+		mount -t tmpfs none /mnt || echo denied mount
+		echo x > /dev/stderr && echo stderr
+	`))
+	for _, want := range []string{"x\nworkspace", "file\ntmp", "etc", "denied var", "denied root", "denied etc", "denied mount", "stderr"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	// The sibling: without Landlock and seccomp, the same is admitted.
+	plan := f.plan(`cat /var/lib/dpkg/status > /dev/null && ls / > /dev/null && echo admitted`)
+	plan.Confinement.Ruleset, plan.Confinement.Deny = nil, nil
+	if out, _ := f.run(plan); out != "admitted\n" {
+		t.Errorf("unconfined: %q", out)
+	}
+}
+
+func TestStartErrorsSayWhatToDo(t *testing.T) {
+	f := newFixture(t)
+	if err := os.WriteFile(f.workspace+"/no-interpreter", []byte("#!/nowhere/bash\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(f.workspace+"/no-format", []byte("hello\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(f.workspace+"/no-permission", []byte("#!/bin/sh\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/usr", f.workspace+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		change func(*Plan)
+		want   []string
+	}{
+		"no interpreter":     {func(p *Plan) { p.Process.Path = f.workspace + "/no-interpreter" }, []string{"executing", "/no-interpreter", "interpreter"}},
+		"no format":          {func(p *Plan) { p.Process.Path = f.workspace + "/no-format" }, []string{"executing", "/no-format", "#!"}},
+		"no permission":      {func(p *Plan) { p.Process.Path = f.workspace + "/no-permission" }, []string{"executing", "permission denied", "user 65534"}},
+		"outside":            {func(p *Plan) { p.Process.Path = "/var/lib/dpkg/info/bash.list" }, []string{"executing", "outside of every root"}},
+		"no directory":       {func(p *Plan) { p.Process.Dir = f.workspace + "/none" }, []string{"working directory", "/none"}},
+		"directory denied":   {func(p *Plan) { p.Process.Dir = "/root" }, []string{"working directory /root", "user 65534"}},
+		"no root":            {func(p *Plan) { p.Confinement.Ruleset.Paths[0].Path = "/none" }, []string{"landlock", "/none", "no such file"}},
+		"root is a link":     {func(p *Plan) { p.Confinement.Ruleset.Paths[0].Path = f.workspace + "/link" }, []string{"landlock", "/link", "symbolic link"}},
+		"unknown syscall":    {func(p *Plan) { p.Confinement.Deny = []string{"fly"} }, []string{"seccomp", `"fly"`}},
+		"everything allowed": {func(p *Plan) { p.Confinement.Ruleset.Paths[0].Path = "/" }, []string{"/ can still be opened"}},
+		"no mount source":    {func(p *Plan) { p.World.Mounts[1].Source = f.workspace + "/none" }, []string{"mount source", "/none"}},
+		"source is a link":   {func(p *Plan) { p.World.Mounts[1].Source = f.workspace + "/link" }, []string{"mount source", "symbolic link"}},
+		"no mount target":    {func(p *Plan) { p.World.Mounts[1].Target = "/nowhere" }, []string{"mounting bind on /nowhere"}},
+		"no cgroup":          {func(p *Plan) { p.Confinement.Cgroups = []string{"/sys/fs/cgroup/none"} }, []string{"joining cgroup /sys/fs/cgroup/none"}},
+		"no network":         {func(p *Plan) { p.World.Network.Namespace = "/run/netns/none" }, []string{"network namespace /run/netns/none"}},
+		"oom_score_adj":      {func(p *Plan) { p.Confinement.OOMScoreAdj = 2000 }, []string{"oom_score_adj to 2000"}},
+	} {
+		plan := f.plan("echo started")
+		tc.change(plan)
+		task, err := f.start(plan)
+		if err == nil {
+			out, _ := task.Exit()
+			t.Errorf("%s: started, %+v", name, out)
+			continue
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %q does not say %q", name, err, want)
+			}
+		}
+	}
+	if entries, err := os.ReadDir(f.dir); err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+func TestSignals(t *testing.T) {
+	f := newFixture(t)
+	// A child in a session of its own hears a signal to all, not one to the first process.
+	script := `
+		setsid bash -c 'trap "echo child >> heard; exit" TERM; echo $$ > child; while :; do sleep 0.01; done' &
+		trap 'echo main >> heard' USR1
+		trap 'echo main >> heard; sleep 0.2; exit 9' TERM
+		while [ ! -s child ]; do sleep 0.01; done; touch ready
+		while :; do sleep 0.01; done`
+	task := f.mustStart(f.plan(script))
+	f.waitFor("ready")
+	if err := task.Signal(unix.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	f.waitFor("heard")
+	if err := task.SignalAll(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	exit, err := task.Exit()
+	if err != nil || exit.Code != 9 {
+		t.Errorf("%+v, %v, want 9", exit, err)
+	}
+	heard, _ := os.ReadFile(f.workspace + "/heard")
+	if got := strings.Fields(string(heard)); len(got) != 3 || got[0] != "main" || !strings.Contains(string(heard), "child") {
+		t.Errorf("heard %q, want main first, then main and child", got)
+	}
+	if err := task.Signal(unix.SIGTERM); !errors.Is(err, ErrGone) {
+		t.Errorf("signalling an ended task: %v, want ErrGone", err)
+	}
+	if err := task.SignalAll(unix.SIGTERM); !errors.Is(err, ErrGone) {
+		t.Errorf("signalling all of an ended task: %v, want ErrGone", err)
+	}
+}
+
+func (f *fixture) waitFor(name string) {
+	f.t.Helper()
+	for range 1000 {
+		if info, err := os.Stat(filepath.Join(f.workspace, name)); err == nil && (info.Size() > 0 || name == "ready") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	f.t.Fatalf("%s never appeared", name)
+}
+
+func TestKillReachesWhatIgnoresSignals(t *testing.T) {
+	f := newFixture(t)
+	task := f.mustStart(f.plan(`
+		setsid bash -c 'trap "" TERM INT HUP; touch ready; while :; do sleep 60; done' &
+		trap "" TERM INT HUP; while :; do sleep 60; done`))
+	f.waitFor("ready")
+	if err := task.SignalAll(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-task.Done():
+		t.Fatal("ended by a signal that it ignores")
+	case <-time.After(100 * time.Millisecond):
+	}
+	task.Kill()
+	if exit, err := task.Exit(); err != nil || exit.Signal != int(unix.SIGKILL) || exit.Code != 137 {
+		t.Errorf("%+v, %v, want SIGKILL", exit, err)
+	}
+	<-task.out // its end: nobody has the pipe open any more
+}
+
+func TestAttach(t *testing.T) {
+	f := newFixture(t)
+	task := f.mustStart(f.plan("while [ ! -e go ]; do sleep 0.01; done; exit 4"))
+	again, err := Attach("test", task.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.PID() != task.PID() || !again.StartedAt().Equal(task.StartedAt()) {
+		t.Errorf("attached to %d started %v, want %d, %v", again.PID(), again.StartedAt(), task.PID(), task.StartedAt())
+	}
+	if err := os.WriteFile(f.workspace+"/go", nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range []*Task{task.Task, again} {
+		if exit, err := task.Exit(); err != nil || exit.Code != 4 {
+			t.Errorf("%+v, %v, want 4", exit, err)
+		}
+	}
+	// After its end, it is found as well.
+	ended, err := Attach("test", task.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exit, err := ended.Exit(); err != nil || exit.Code != 4 {
+		t.Errorf("%+v, %v, want 4", exit, err)
+	}
+}
+
+func TestAttachToWhatIsLost(t *testing.T) {
+	f := newFixture(t)
+	task := f.mustStart(f.plan("sleep 60"))
+	if err := unix.Kill(task.supervisor.PID, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := task.Exit(); !errors.Is(err, ErrLost) {
+		t.Errorf("%v, want ErrLost", err)
+	}
+	<-task.out // the kernel killed the task with its supervisor
+	lost, err := Attach("test", task.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lost.Exit(); !errors.Is(err, ErrLost) {
+		t.Errorf("%v, want ErrLost", err)
+	}
+
+	// The PID in the records belongs to another process by now: this one.
+	root, err := os.OpenRoot(task.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	me, err := identify(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	me.StartTime--
+	if err := writeRecord(root, supervisorRecord, me); err != nil {
+		t.Fatal(err)
+	}
+	if lost, err = Attach("test", task.dir); err != nil {
+		t.Fatal(err)
+	}
+	lost.Kill() // would be the end of the tests, if it took the PID for the task's
+	if _, err := lost.Exit(); !errors.Is(err, ErrLost) {
+		t.Errorf("%v, want ErrLost", err)
+	}
+
+	me.StartTime++
+	me.BootID = "another boot"
+	if err := writeRecord(root, supervisorRecord, me); err != nil {
+		t.Fatal(err)
+	}
+	if lost, err = Attach("test", task.dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lost.Exit(); !errors.Is(err, ErrRebooted) {
+		t.Errorf("%v, want ErrRebooted", err)
+	}
+	if _, err := Attach("test", task.dir+"-none"); !errors.Is(err, ErrNotStarted) {
+		t.Errorf("%v, want ErrNotStarted", err)
+	}
+}
+
+func TestSessions(t *testing.T) {
+	f := newFixture(t)
+	const namespaces = "for ns in pid mnt ipc net; do readlink /proc/self/ns/$ns; done"
+	task := f.mustStart(f.plan(namespaces + " > ns; echo $$ > pid; while :; do sleep 0.01; done"))
+	f.waitFor("pid")
+	run := func(script string) (string, Exit) {
+		t.Helper()
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer null.Close()
+		p := f.plan(script).Process
+		s, err := task.Exec(p, null, w, w, false)
+		w.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exit, err := s.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text), exit
+	}
+	// The same namespaces, user, confinement: and the task is in reach.
+	out, exit := run(`
+		[ "$(` + namespaces + `)" = "$(cat ns)" ] && echo same namespaces
+		id -u
+		grep -e CapEff -e CapBnd -e NoNewPrivs -e Seccomp: /proc/self/status
+		cat /var/lib/dpkg/status > /dev/null || echo denied var
+		mount -t tmpfs none /mnt || echo denied mount
+		kill -0 $(cat pid) && echo signalled
+		exit 6`)
+	for _, want := range []string{
+		"same namespaces\n65534\n", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000",
+		"NoNewPrivs:\t1", "Seccomp:\t2", "denied var", "denied mount", "signalled",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if exit.Code != 6 {
+		t.Errorf("%+v, want 6", exit)
+	}
+	if _, exit = run("kill -9 $$"); exit.Signal != 9 {
+		t.Errorf("%+v, want signal 9", exit)
+	}
+	// What it leaves running ends with it, and holds up nobody.
+	if out, exit = run("sleep 60 & echo done"); out != "done\n" || exit.Code != 0 {
+		t.Errorf("%q, %+v", out, exit)
+	}
+
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	p := f.plan("").Process
+	p.Path = "/usr/bin/none"
+	if _, err := task.Exec(p, null, null, null, false); err == nil || !strings.Contains(err.Error(), "/usr/bin/none") {
+		t.Errorf("%v, want an error that names the program", err)
+	}
+	s, err := task.Exec(f.plan("trap '' TERM; sleep 60").Process, null, null, null, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Kill()
+	if exit, err := s.Wait(); err != nil || exit.Signal != 9 {
+		t.Errorf("killed session: %+v, %v", exit, err)
+	}
+	// A task that ends takes its sessions along.
+	s, err = task.Exec(f.plan("sleep 60").Process, null, null, null, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	task.Kill()
+	if exit, err := s.Wait(); err != nil || exit.Signal != 9 {
+		t.Errorf("session of an ended task: %+v, %v", exit, err)
+	}
+	if _, err := task.Exec(f.plan("true").Process, null, null, null, false); !errors.Is(err, ErrGone) {
+		t.Errorf("session in an ended task: %v, want ErrGone", err)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	abi := kerneltest.Landlock(t, 1)
+	kerneltest.Seccomp(t)
+	proof, err := Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if proof.ABI != abi || proof.Landlock != "" || proof.Seccomp != "" {
+		t.Errorf("%+v, want ABI %d", proof, abi)
+	}
+}

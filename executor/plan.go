@@ -1,0 +1,92 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+)
+
+// Plan is all that a supervisor needs to know to start a task. It is plain
+// data: it crosses to the supervisor as JSON.
+type Plan struct {
+	World       World       `json:"world"`
+	Confinement Confinement `json:"confinement"`
+	Process     Process     `json:"process"`
+}
+
+// Process is a program to execute.
+type Process struct {
+	// Path is the absolute path of the program's file.
+	Path string   `json:"path"`
+	Args []string `json:"args"` // with the program's name as Args[0]
+	Env  []string `json:"env"`  // "NAME=value", the whole environment
+	Dir  string   `json:"dir"`  // the working directory, absolute
+}
+
+// Confinement is what a process of the task enters before it executes
+// anything. It is the same for the task and for all sessions in it.
+type Confinement struct {
+	User User `json:"user"`
+	// Ruleset is nil where Landlock is not to be applied.
+	Ruleset *landlock.Ruleset `json:"ruleset,omitempty"`
+	// Deny are the system calls that fail with EPERM; no filter is installed
+	// if it is nil.
+	Deny []string `json:"deny,omitempty"`
+	// Cgroups are the directories of the cgroups to join, one for each
+	// hierarchy.
+	Cgroups []string `json:"cgroups,omitempty"`
+	// OOMScoreAdj is written to /proc/self/oom_score_adj, -1000 to 1000.
+	OOMScoreAdj int `json:"oom_score_adj"`
+}
+
+// User is who a process runs as.
+type User struct {
+	UID    uint32   `json:"uid"`
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups"` // supplementary
+}
+
+// World is what a task sees: its namespaces and mounts.
+type World struct {
+	Network Network `json:"network"`
+	// Mounts are made in their order, in the task's own mount namespace.
+	Mounts []Mount `json:"mounts"`
+}
+
+// Network says in which network namespace a task runs.
+type Network struct {
+	// Isolated: in a new one, without any interface that is up.
+	Isolated bool `json:"isolated,omitempty"`
+	// Namespace is the path of the one to join; "" is the host's. It means
+	// nothing if Isolated is set.
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// Mount is a mount in the task's view of the file system. All are nosuid.
+type Mount struct {
+	Type MountType `json:"type"`
+	// Source is the real path to bind, as the host sees it, before any of the
+	// mounts of the list.
+	Source string `json:"source,omitempty"`
+	Target string `json:"target"` // a real path
+	// Create makes the target if it is missing: for what lies under another
+	// mount of the list.
+	Create bool `json:"create,omitempty"`
+	// Optional mounts are left out if source or target does not exist.
+	Optional bool `json:"optional,omitempty"`
+	ReadOnly bool `json:"read_only,omitempty"`
+	Devices  bool `json:"devices,omitempty"` // device nodes work
+	NoExec   bool `json:"no_exec,omitempty"`
+}
+
+// MountType is the kind of a mount.
+type MountType string
+
+// The kinds of mounts.
+const (
+	Bind  MountType = "bind"  // shows Source at Target, with what is mounted there
+	Tmpfs MountType = "tmpfs" // an empty directory in memory, writable by all
+	Proc  MountType = "proc"  // the task's processes only, and of those only its own user's
+	Mask  MountType = "mask"  // an empty file or directory over what is there
+)

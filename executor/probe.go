@@ -1,0 +1,103 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
+)
+
+// Proof is what a kernel was seen to enforce, by a process that entered it.
+type Proof struct {
+	// ABI is that of Landlock; 0 if it does not work, for the reason Landlock.
+	ABI      landlock.ABI `json:"abi"`
+	Landlock string       `json:"landlock,omitempty"`
+	// Seccomp says why seccomp filters do not work, "" if they do.
+	Seccomp string `json:"seccomp,omitempty"`
+}
+
+// Probe has a process enter Landlock and seccomp, and returns what was then
+// denied to it.
+func Probe(ctx context.Context) (Proof, error) {
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Args = []string{probeName}
+	cmd.Env = environment
+	out, err := cmd.Output()
+	if err != nil {
+		return Proof{}, fmt.Errorf("probing the kernel: %w", err)
+	}
+	var proof Proof
+	if err := json.Unmarshal(out, &proof); err != nil {
+		return Proof{}, fmt.Errorf("probing the kernel: %w", err)
+	}
+	return proof, nil
+}
+
+// probe is the main function of a probe.
+func probe() int {
+	var proof Proof
+	var err error
+	if proof.ABI, err = proveLandlock(); err != nil {
+		proof.ABI, proof.Landlock = 0, err.Error()
+	}
+	if err := proveSeccomp(); err != nil {
+		proof.Seccomp = err.Error()
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(proof); err != nil {
+		return 1
+	}
+	return 0
+}
+
+func proveLandlock() (landlock.ABI, error) {
+	abi, err := landlock.Detect()
+	if err != nil {
+		return 0, err
+	}
+	rights := abi.Rights()
+	set, err := (&landlock.Ruleset{HandledFS: rights.FS, HandledNet: rights.Net, Scoped: rights.Scope}).Open()
+	if err != nil {
+		return 0, err
+	}
+	defer set.Close()
+	if err := landlock.Enter(set.Fd()); err != nil {
+		return 0, err
+	}
+	return abi, landlock.Denied("/")
+}
+
+func proveSeccomp() error {
+	if err := seccomp.Supported(); err != nil {
+		return err
+	}
+	arch, err := seccomp.Native()
+	if err != nil {
+		return err
+	}
+	const denied, number = "userfaultfd", unix.SYS_USERFAULTFD
+	program, err := seccomp.Compile(arch, []string{denied})
+	if err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	if err := seccomp.Install(program); err != nil {
+		return err
+	}
+	// Its flags are wrong, so that without the filter it answers EINVAL.
+	if _, _, errno := unix.RawSyscall(number, ^uintptr(0), 0, 0); !errors.Is(errno, unix.EPERM) {
+		return fmt.Errorf("seccomp: a denied system call answers %w, expected EPERM: the kernel does not enforce the filter", errno)
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Identity names a process for as long as the machine runs: unlike a PID it is
+// never given to another one.
+type Identity struct {
+	PID int `json:"pid"`
+	// StartTime is in clock ticks since boot, proc_pid_stat(5) field 22.
+	StartTime uint64 `json:"start_time"`
+	// BootID is /proc/sys/kernel/random/boot_id.
+	BootID string `json:"boot_id"`
+}
+
+// ErrGone is returned for a process that has ended.
+var ErrGone = errors.New("the process has ended")
+
+// identify names a process that exists now.
+func identify(pid int) (Identity, error) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return Identity{}, err
+	}
+	start, err := startTime(stat)
+	if err != nil {
+		return Identity{}, fmt.Errorf("/proc/%d/stat: %w", pid, err)
+	}
+	return Identity{PID: pid, StartTime: start, BootID: BootID()}, nil
+}
+
+// startTime finds field 22 of a stat file. The second field, the program's
+// name in parentheses, may hold anything.
+func startTime(stat []byte) (uint64, error) {
+	end := bytes.LastIndexByte(stat, ')')
+	fields := strings.Fields(string(stat[end+1:]))
+	const field = 22 - 3 // those behind the name begin with field 3
+	if end < 0 || len(fields) <= field {
+		return 0, fmt.Errorf("%q has no field 22", stat)
+	}
+	return strconv.ParseUint(fields[field], 10, 64)
+}
+
+// BootID is the kernel's name for the time since the last boot.
+var BootID = sync.OnceValue(func() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "unknown" // no records of another boot will match
+	}
+	return strings.TrimSpace(string(id))
+})
+
+// process is a handle on a process that cannot come to mean another one.
+type process struct {
+	Identity
+	fd *os.File // pidfd
+}
+
+// openProcess returns [ErrGone] if there is no such process any more.
+func openProcess(id Identity) (*process, error) {
+	if id.BootID != BootID() {
+		return nil, ErrGone
+	}
+	fd, err := unix.PidfdOpen(id.PID, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, ErrGone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pidfd_open(2) of process %d: %w", id.PID, err)
+	}
+	p := newProcess(id, fd)
+	// The pidfd holds on to whichever process has the PID now: is it this one?
+	now, err := identify(id.PID)
+	if err != nil || now != id {
+		p.close()
+		return nil, ErrGone
+	}
+	return p, nil
+}
+
+// newProcess takes a pidfd over. It waits in Go's poller, without a thread.
+func newProcess(id Identity, fd int) *process {
+	unix.CloseOnExec(fd)
+	_ = unix.SetNonblock(fd, true) // what makes os.NewFile use the poller
+	return &process{Identity: id, fd: os.NewFile(uintptr(fd), "pidfd")}
+}
+
+func (p *process) close() { p.fd.Close() }
+
+// wait returns when the process has ended, and with it, if it is the first of
+// a PID namespace, all others of the namespace. It reaps a child of ours.
+func (p *process) wait() error {
+	raw, err := p.fd.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var pollErr error
+	err = raw.Read(func(fd uintptr) bool {
+		var ended bool
+		ended, pollErr = readable(int(fd))
+		return ended || pollErr != nil
+	})
+	if err = errors.Join(err, pollErr); err != nil {
+		return fmt.Errorf("waiting for process %d: %w", p.PID, err)
+	}
+	return p.withFD(func(fd int) error {
+		err := unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG, nil)
+		if errors.Is(err, unix.ECHILD) { // not ours: whoever is its parent reaps it
+			return nil
+		}
+		return err
+	})
+}
+
+// readable reports whether a pidfd's process has ended, pidfd_open(2).
+func readable(fd int) (bool, error) {
+	for {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		return n > 0, err
+	}
+}
+
+// signal returns [ErrGone] if the process has ended.
+func (p *process) signal(sig unix.Signal) error {
+	return p.withFD(func(fd int) error {
+		err := unix.PidfdSendSignal(fd, sig, nil, 0)
+		if errors.Is(err, unix.ESRCH) {
+			return ErrGone
+		}
+		if err != nil {
+			return fmt.Errorf("sending %s to process %d: %w", unix.SignalName(sig), p.PID, err)
+		}
+		return nil
+	})
+}
+
+// withFD keeps the descriptor open while f uses it.
+func (p *process) withFD(f func(fd int) error) error {
+	raw, err := p.fd.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	if err := raw.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil {
+		return err
+	}
+	return inner
+}

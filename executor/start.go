@@ -1,0 +1,145 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// startTimeout is how long a supervisor may take until its program executes. A
+// root on a network file system may need much of it.
+const startTimeout = time.Minute
+
+// Start starts a task, and returns once its program executes, or with the
+// reason why it does not; then nothing of it is left.
+//
+// id is shown by ps(1). dir is the task's directory of records, it must not
+// exist. The files are the task's descriptors 1 and 2; the caller closes them.
+func Start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	t, err := start(id, dir, plan, stdout, stderr)
+	if err != nil {
+		if t != nil {
+			t.kill()
+		}
+		_ = os.RemoveAll(dir)
+		return nil, err
+	}
+	go t.watch()
+	return t, nil
+}
+
+func start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
+	data, err := json.Marshal(plan)
+	if err != nil {
+		return nil, err
+	}
+	state, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer state.Close()
+	if err := writeRecord(state, confinementRecord, plan.Confinement); err != nil {
+		return nil, err
+	}
+	stateDir, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer stateDir.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	planR, planW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer planW.Close()
+	defer planR.Close()
+	statusR, statusW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer statusW.Close()
+	defer statusR.Close()
+
+	namespaces := uintptr(unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWIPC)
+	if plan.World.Network.Isolated {
+		namespaces |= unix.CLONE_NEWNET
+	}
+	runner, err := spawn(supervisorName, id, namespaces, []uintptr{
+		null.Fd(), null.Fd(), null.Fd(),
+		planR.Fd(), statusW.Fd(), stateDir.Fd(), stdout.Fd(), stderr.Fd(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting the supervisor: %w", err)
+	}
+	t := newTask(id, dir, plan.Confinement)
+	t.supervisor = runner
+	planR.Close()
+	statusW.Close()
+
+	// Until it has its whole plan the supervisor does nothing. So whatever one
+	// does, its identity is on record.
+	if err := writeRecord(state, supervisorRecord, runner.Identity); err != nil {
+		return t, err
+	}
+	if _, err := planW.Write(data); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return t, fmt.Errorf("instructing the supervisor: %w", err)
+	}
+	planW.Close()
+	if err := statusR.SetReadDeadline(time.Now().Add(startTimeout)); err != nil {
+		return t, err
+	}
+	var st status
+	if err := json.NewDecoder(statusR).Decode(&st); err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return t, fmt.Errorf("the task's program did not execute within %v: is one of its roots on a file system that hangs?", startTimeout)
+		}
+		return t, fmt.Errorf("the supervisor ended without a word, was it killed? (%w)", err)
+	}
+	if st.Error != "" {
+		return t, errors.New(st.Error)
+	}
+	t.started = st.Started
+	return t, nil
+}
+
+// spawn starts this binary under one of its other names.
+func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, error) {
+	pidfd := -1
+	pid, err := syscall.ForkExec(self, []string{name, id}, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   environment,
+		Files: files,
+		// A session of its own: signals for the agent's terminal, or the end of
+		// its session, are nothing to a task.
+		Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: namespaces, PidFD: &pidfd},
+	})
+	if err != nil {
+		return nil, err
+	}
+	id0, err := identify(pid)
+	if err != nil {
+		_ = unix.Kill(pid, unix.SIGKILL) // a child of ours, not yet reaped: it is the one
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+		return nil, err
+	}
+	return newProcess(id0, pidfd), nil
+}

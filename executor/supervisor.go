@@ -1,0 +1,258 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Descriptors of a supervisor. 0, 1 and 2 are /dev/null: it writes nowhere
+// that a reader's death could end it.
+const (
+	planFD   = 3 // the Plan, as JSON
+	statusFD = 4 // one status, as JSON
+	stateFD  = 5 // the task's directory of records
+	stdoutFD = 6 // the task's
+	stderrFD = 7
+)
+
+// status is what a supervisor says once its task executes, or cannot.
+type status struct {
+	Error   string  `json:"error,omitempty"`
+	Started started `json:"started"`
+}
+
+// killAll asks a supervisor to kill all processes of its task. It is a real
+// time signal, which nobody forwards to a task.
+const killAll = syscall.Signal(44)
+
+// supervisor is the main function of a supervisor. It returns, and with that
+// ends the PID namespace, when the task's first process has ended.
+func supervisor() int {
+	for fd := planFD; fd <= stderrFD; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	// From the first moment: a signal must not end the supervisor, it is the
+	// task's.
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals)
+
+	report := os.NewFile(statusFD, "status")
+	s, err := begin()
+	var st status
+	if err != nil {
+		st.Error = err.Error()
+	} else {
+		st.Started = s.started
+	}
+	// Nobody may be listening: the plugin can die at any time. The task goes on.
+	_ = json.NewEncoder(report).Encode(st)
+	report.Close()
+	if err != nil {
+		return 1
+	}
+	go forward(signals)
+	exit, err := reap(s.first.pid)
+	if err != nil {
+		return 1
+	}
+	if err := writeExit(s.exit, exit); err != nil {
+		return 1
+	}
+	return 0
+}
+
+type supervised struct {
+	first   *child
+	started started
+	exit    *os.File
+}
+
+// begin does all that happens before the task's program executes.
+func begin() (*supervised, error) {
+	// Losing a supervisor is losing a task, whoever used the memory.
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0)
+
+	plan, err := readPlan()
+	if err != nil {
+		return nil, err
+	}
+	state, err := os.OpenRoot(fdPath(stateFD))
+	if err != nil {
+		return nil, fmt.Errorf("opening the state directory: %w", err)
+	}
+	defer state.Close()
+	unix.Close(stateFD)
+	s := &supervised{}
+	if s.exit, err = newExitFile(state); err != nil {
+		return nil, err
+	}
+	// The host's /proc knows the PIDs that the plugin knows.
+	host, err := openPath("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("opening /proc: %w", err)
+	}
+	defer unix.Close(host)
+
+	if err := joinNetwork(plan.World.Network); err != nil {
+		return nil, err
+	}
+	if err := makeMounts(plan.World.Mounts); err != nil {
+		return nil, err
+	}
+	std, err := taskStdio(plan.Confinement.User)
+	if err != nil {
+		return nil, err
+	}
+	s.first, err = launchProcess(plan.Process, plan.Confinement, std, false, nil)
+	// The log's readers see its end when the task closes it: keep no copy.
+	for _, f := range std {
+		f.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(s.first.pidfd)
+	s.started.At = time.Now()
+	if s.started.Process, err = seenFrom(host, s.first.pidfd); err != nil {
+		return nil, err
+	}
+	return s, writeRecord(state, startedRecord, s.started)
+}
+
+func readPlan() (*Plan, error) {
+	f := os.NewFile(planFD, "plan")
+	defer f.Close()
+	var plan Plan
+	if err := json.NewDecoder(f).Decode(&plan); err != nil {
+		return nil, fmt.Errorf("reading the plan: %w", err)
+	}
+	return &plan, nil
+}
+
+// joinNetwork enters a network namespace. A new, isolated one was made when
+// the supervisor was started.
+func joinNetwork(n Network) error {
+	if n.Isolated || n.Namespace == "" {
+		return nil
+	}
+	fd, err := unix.Open(n.Namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("network namespace %s: %w: the allocation's network is gone, or was never made", n.Namespace, err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("joining network namespace %s: %w", n.Namespace, err)
+	}
+	return nil
+}
+
+// taskStdio is /dev/null and the log FIFOs. They become the task user's, so
+// that it can open /dev/stdout; by descriptor, since a name could be a link.
+func taskStdio(u User) (stdio, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return stdio{}, err
+	}
+	std := stdio{null, os.NewFile(stdoutFD, "stdout"), os.NewFile(stderrFD, "stderr")}
+	for _, f := range std[1:] {
+		info, err := f.Stat()
+		if err != nil {
+			return stdio{}, err
+		}
+		if info.Mode().Type() != os.ModeNamedPipe {
+			continue
+		}
+		if err := f.Chown(int(u.UID), int(u.GID)); err != nil {
+			return stdio{}, fmt.Errorf("log FIFO: %w", err)
+		}
+	}
+	return std, nil
+}
+
+// seenFrom identifies a process as it is seen by a /proc, which may be of
+// another PID namespace than ours.
+func seenFrom(proc int, pidfd int) (Identity, error) {
+	read := func(name string) ([]byte, error) {
+		fd, err := unix.Openat(proc, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("/proc/%s: %w", name, err)
+		}
+		f := os.NewFile(uintptr(fd), name)
+		defer f.Close()
+		return io.ReadAll(f)
+	}
+	info, err := read(fmt.Sprintf("self/fdinfo/%d", pidfd))
+	if err != nil {
+		return Identity{}, err
+	}
+	id := Identity{BootID: BootID()}
+	for line := range strings.Lines(string(info)) {
+		if _, err := fmt.Sscanf(line, "Pid: %d", &id.PID); err == nil {
+			break
+		}
+	}
+	if id.PID <= 0 {
+		return Identity{}, fmt.Errorf("the task's program ended before it could be identified")
+	}
+	stat, err := read(fmt.Sprintf("%d/stat", id.PID))
+	if err != nil {
+		return Identity{}, err
+	}
+	id.StartTime, err = startTime(stat)
+	return id, err
+}
+
+// forward passes signals on to all processes of the task.
+func forward(signals <-chan os.Signal) {
+	for sig := range signals {
+		switch sig {
+		case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE:
+			// the supervisor's own: a child ended, Go's scheduler, a closed pipe
+		case killAll:
+			_ = unix.Kill(-1, unix.SIGKILL)
+		default:
+			if number, ok := sig.(syscall.Signal); ok {
+				_ = unix.Kill(-1, number)
+			}
+		}
+	}
+}
+
+// reap waits for every process of the namespace that has no other parent, and
+// returns when the first one has ended.
+func reap(first int) (Exit, error) {
+	for {
+		var ws unix.WaitStatus
+		pid, err := unix.Wait4(-1, &ws, 0, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return Exit{}, err
+		}
+		if pid == first {
+			return exitOf(ws), nil
+		}
+	}
+}
+
+func exitOf(ws unix.WaitStatus) Exit {
+	exit := Exit{Code: ws.ExitStatus(), At: time.Now()}
+	if ws.Signaled() {
+		exit.Signal = int(ws.Signal())
+		exit.Code = 128 + exit.Signal
+	}
+	return exit
+}
