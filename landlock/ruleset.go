@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,17 @@ type PathRule struct {
 	Access AccessFS `json:"access"`
 	// Optional rules are skipped if nothing exists at Path.
 	Optional bool `json:"optional,omitempty"`
+}
+
+// Admits reports whether the rules admit the access to a real path.
+func (r *Ruleset) Admits(path string, access AccessFS) bool {
+	var granted AccessFS
+	for _, rule := range r.Paths {
+		if path == rule.Path || strings.HasPrefix(path, strings.TrimSuffix(rule.Path, "/")+"/") {
+			granted |= rule.Access
+		}
+	}
+	return access&^granted == 0
 }
 
 // FileRule admits access to a file by a descriptor of it: opening

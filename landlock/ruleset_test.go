@@ -44,3 +44,20 @@ func TestVerifyNoticesAMovedPath(t *testing.T) {
 		t.Errorf("removed: %v, want an error", err)
 	}
 }
+
+func TestAdmits(t *testing.T) {
+	set := &Ruleset{Paths: []PathRule{
+		{Path: "/usr", Access: ReadFile},
+		{Path: "/usr/bin", Access: Execute},
+	}}
+	for path, want := range map[string]bool{
+		"/usr/bin/env": true, "/usr/bin": true, "/usr/lib": false, "/usr/binary": false, "/etc": false, "/": false,
+	} {
+		if got := set.Admits(path, ReadFile|Execute); got != want {
+			t.Errorf("%s: %v, want %v", path, got, want)
+		}
+	}
+	if !(&Ruleset{Paths: []PathRule{{Path: "/", Access: ReadFile}}}).Admits("/etc", ReadFile) {
+		t.Error("a rule on / does not admit /etc")
+	}
+}

@@ -248,3 +248,20 @@ func (plan *Plan) String() string {
 	}
 	return b.String()
 }
+
+// Summary says in one line what confines the task.
+func (plan *Plan) Summary() string {
+	parts := []string{"profile " + plan.Profile.String()}
+	if plan.Landlock != nil {
+		parts = append(parts, fmt.Sprintf("Landlock ABI %d with %d rules", plan.ABI, len(plan.Landlock.Paths)))
+	}
+	if plan.Deny != nil {
+		parts = append(parts, fmt.Sprintf("%d system calls denied", len(plan.DenyNames())))
+	}
+	if plan.Network {
+		parts = append(parts, "network allowed")
+	} else {
+		parts = append(parts, "network denied")
+	}
+	return strings.Join(parts, ", ")
+}

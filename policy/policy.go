@@ -65,6 +65,14 @@ const (
 		landlock.Refer | landlock.Truncate
 )
 
+// Rights on workspace roots that stand out.
+const (
+	// ReadAccess is reading, listing and executing.
+	ReadAccess = readSet
+	// FullAccess is what a policy without capabilities grants.
+	FullAccess = readSet | writeSet
+)
+
 // Profile returns the sandbox profile. The policy must be valid.
 func (p *Policy) Profile() Profile {
 	if p.SandboxProfile == "" {

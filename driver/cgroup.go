@@ -1,0 +1,218 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/fs"
+	"github.com/opencontainers/cgroups/fs2"
+)
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// cgroupVersion is the version of cgroups in use: 1, 2, or 0 for none.
+func cgroupVersion() int {
+	if cgroups.IsCgroup2UnifiedMode() {
+		return 2
+	}
+	if _, err := os.Stat(filepath.Join(cgroupRoot, "memory", "cgroup.procs")); err == nil {
+		return 1
+	}
+	return 0
+}
+
+// Controllers of cgroups v1.
+var (
+	// clientControllers are those in whose hierarchies the Nomad client makes a
+	// cgroup for each task.
+	clientControllers = []string{"freezer", "cpu", "memory"}
+	// ownControllers are those for which the driver makes one itself.
+	ownControllers = []string{"cpuacct", "pids"}
+)
+
+// cgroup are the cgroups of a task. The zero value has none.
+type cgroup struct {
+	// Paths are the directories by controller, "" for the one of cgroups v2.
+	Paths map[string]string
+	// Made are those that the driver made, to be removed by it.
+	Made []string
+}
+
+// findCgroup finds the cgroups that the Nomad client has made for a task, and
+// names those that the driver adds. There are none if the client does not
+// manage cgroups.
+func findCgroup(cfg *drivers.TaskConfig) (cgroup, error) {
+	if cfg.Resources == nil || cfg.Resources.LinuxResources == nil || cfg.Resources.LinuxResources.CpusetCgroupPath == "" {
+		return cgroup{}, nil
+	}
+	given := cfg.Resources.LinuxResources.CpusetCgroupPath
+	g := cgroup{Paths: map[string]string{}}
+	var own map[string]string
+	switch cgroupVersion() {
+	case 2:
+		g.Paths[""] = given
+	case 1:
+		scope := cfg.AllocID + "." + cfg.Name
+		parent, err := v1Parent(given, scope)
+		if err != nil {
+			return cgroup{}, err
+		}
+		g.Paths["cpuset"] = given
+		scope = filepath.Join(parent, scope)
+		for _, controller := range clientControllers {
+			g.Paths[controller] = filepath.Join(cgroupRoot, controller, scope)
+		}
+		own = ownPaths(scope)
+	}
+	for _, path := range g.Paths {
+		if _, err := os.Stat(path); err != nil {
+			return cgroup{}, fmt.Errorf("a cgroup of the task is missing, which the Nomad client makes: %w: look for an error about cgroups in the client's log", err)
+		}
+	}
+	maps.Copy(g.Paths, own)
+	return g, nil
+}
+
+// ownPaths are the driver's own cgroups, in the hierarchies that are mounted.
+func ownPaths(scope string) map[string]string {
+	paths := map[string]string{}
+	for _, controller := range ownControllers {
+		if _, err := os.Stat(filepath.Join(cgroupRoot, controller, "cgroup.procs")); err == nil {
+			paths[controller] = filepath.Join(cgroupRoot, controller, scope)
+		}
+	}
+	return paths
+}
+
+// v1Parent is the parent of all of the client's cgroups, cgroup_parent in its
+// configuration. A driver is told it as part of the cpuset's path only: tasks
+// share the cpuset "share", or have one of their own in "reserve".
+func v1Parent(cpuset, scope string) (string, error) {
+	rel, ok := strings.CutPrefix(cpuset, filepath.Join(cgroupRoot, "cpuset")+"/")
+	for _, suffix := range []string{"/share", "/reserve/" + scope} {
+		if parent, found := strings.CutSuffix(rel, suffix); ok && found {
+			return parent, nil
+		}
+	}
+	return "", fmt.Errorf("the task's cpuset cgroup is %s, expected %s/cpuset/PARENT/share or .../PARENT/reserve/%s", cpuset, cgroupRoot, scope)
+}
+
+// make makes the driver's own cgroups.
+func (g *cgroup) make() error {
+	for _, controller := range ownControllers {
+		path, ok := g.Paths[controller]
+		if !ok {
+			continue
+		}
+		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		if err == nil {
+			err = os.Mkdir(path, 0o755)
+		}
+		switch {
+		case err == nil:
+			g.Made = append(g.Made, path)
+		case errors.Is(err, os.ErrExist):
+			// cpu and cpuacct are often one hierarchy: it is the client's then. Or
+			// it is of an earlier start of this task.
+		default:
+			g.remove()
+			return fmt.Errorf("making the task's cgroup: %w", err)
+		}
+	}
+	return nil
+}
+
+// remove removes the driver's own cgroups. All processes have left them.
+func (g *cgroup) remove() {
+	for _, path := range g.Made {
+		_ = cgroups.RemovePath(path)
+	}
+	g.Made = nil
+}
+
+// dirs are the directories for a process to join, each once.
+func (g *cgroup) dirs() []string {
+	return slices.Compact(slices.Sorted(maps.Values(g.Paths)))
+}
+
+// pids are the processes in the cgroup, as the host sees them; false if the
+// task has no cgroup.
+func (g *cgroup) pids() ([]int, bool) {
+	for _, controller := range []string{"", "freezer"} {
+		if path, ok := g.Paths[controller]; ok {
+			pids, err := cgroups.GetAllPids(path)
+			return pids, err == nil
+		}
+	}
+	return nil, false
+}
+
+// cgroupSample is what the kernel counts of a cgroup.
+type cgroupSample struct {
+	cpu              cpuTimes
+	throttledPeriods uint64
+	throttledTime    uint64 // nanoseconds
+	memory           drivers.MemoryStats
+}
+
+// read returns nil if the task has no cgroup.
+func (g *cgroup) read() (*cgroupSample, error) {
+	if len(g.Paths) == 0 {
+		return nil, nil
+	}
+	var manager interface {
+		Stats(*cgroups.StatsOptions) (*cgroups.Stats, error)
+	}
+	var err error
+	unified, v2 := g.Paths[""]
+	if v2 {
+		manager, err = fs2.NewManager(&cgroups.Cgroup{}, unified)
+	} else {
+		manager, err = fs.NewManager(&cgroups.Cgroup{Resources: &cgroups.Resources{}}, g.Paths)
+	}
+	if err != nil {
+		return nil, err
+	}
+	stats, err := manager.Stats(&cgroups.StatsOptions{Controllers: cgroups.CPU | cgroups.Memory})
+	if err != nil {
+		return nil, err
+	}
+	usage, memory := stats.CpuStats.CpuUsage, stats.MemoryStats
+	s := &cgroupSample{
+		cpu: cpuTimes{
+			user:   time.Duration(usage.UsageInUsermode),
+			system: time.Duration(usage.UsageInKernelmode),
+			total:  time.Duration(usage.TotalUsage),
+		},
+		throttledPeriods: stats.CpuStats.ThrottlingData.ThrottledPeriods,
+		throttledTime:    stats.CpuStats.ThrottlingData.ThrottledTime,
+		memory: drivers.MemoryStats{
+			Swap:       memory.SwapOnlyUsage.Usage,
+			MappedFile: memory.Stats["mapped_file"],
+			Usage:      memory.Usage.Usage,
+			MaxUsage:   memory.Usage.MaxUsage,
+		},
+	}
+	m := &s.memory
+	if v2 {
+		m.MappedFile = memory.Stats["file_mapped"]
+		m.RSS, m.Cache, m.KernelUsage = memory.Stats["anon"], memory.Stats["file"], memory.Stats["kernel"]
+		m.Measured = []string{"RSS", "Cache", "Swap", "Mapped File", "Usage", "Max Usage", "Kernel Usage"}
+		return s, nil
+	}
+	m.RSS, m.Cache = memory.Stats["rss"], memory.Stats["cache"]
+	m.KernelUsage, m.KernelMaxUsage = memory.KernelUsage.Usage, memory.KernelUsage.MaxUsage
+	m.Measured = []string{"RSS", "Cache", "Swap", "Mapped File", "Usage", "Max Usage", "Kernel Usage", "Kernel Max Usage"}
+	return s, nil
+}

@@ -1,0 +1,79 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+)
+
+// findCommand returns the real path of a task's program.
+//
+// A path is taken as it is, relative to the task directory; a name is looked
+// up in local/, the task directory, and the task's PATH, as Nomad's exec does.
+// What the policy does not let the task execute is an error here, with the
+// root that would be needed: from the kernel it would be just EACCES.
+func (v *view) findCommand(command, taskDir, path string) (string, error) {
+	var candidates []string
+	switch {
+	case filepath.IsAbs(command):
+		candidates = []string{command}
+	case strings.Contains(command, "/"):
+		if !filepath.IsLocal(command) {
+			return "", fmt.Errorf("command: %q leaves the task directory: write other places as absolute paths", command)
+		}
+		candidates = []string{filepath.Join(taskDir, command)}
+	default:
+		candidates = []string{filepath.Join(taskDir, "local", command), filepath.Join(taskDir, command)}
+		for _, dir := range filepath.SplitList(path) {
+			if filepath.IsAbs(dir) {
+				candidates = append(candidates, filepath.Join(dir, command))
+			}
+		}
+	}
+	var problem error
+	for _, candidate := range candidates {
+		file, err := v.checkCommand(candidate)
+		if err == nil {
+			return file, nil
+		}
+		if problem == nil || errors.Is(problem, fs.ErrNotExist) {
+			problem = err
+		}
+	}
+	if errors.Is(problem, fs.ErrNotExist) && len(candidates) > 1 {
+		return "", fmt.Errorf("command: %q was not found in local/, the task directory or PATH (%s)", command, path)
+	}
+	return "", fmt.Errorf("command: %q: %w", command, problem)
+}
+
+func (v *view) checkCommand(path string) (string, error) {
+	file, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("%s was not found: %w", path, fs.ErrNotExist)
+		}
+		return "", err
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a file", file)
+	}
+	if info.Mode().Perm()&0o111 == 0 {
+		return "", fmt.Errorf("%s is not executable: chmod +x", file)
+	}
+	if !v.admits(file, landlock.Execute) {
+		return "", fmt.Errorf("%s is outside of every root that the task may execute from: add read_only_roots = [%q]", file, filepath.Dir(file))
+	}
+	return file, nil
+}

@@ -1,0 +1,355 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package driver is a Nomad task driver: it translates between Nomad's driver
+// interface and plans for the executor.
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/nomad/drivers/shared/eventer"
+	"github.com/hashicorp/nomad/nomad/structs"
+	"github.com/hashicorp/nomad/plugins/base"
+	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/hashicorp/nomad/plugins/drivers/fsisolation"
+	"github.com/hashicorp/nomad/plugins/shared/hclspec"
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/version"
+)
+
+// Name is the driver's name in jobs: driver = "harn".
+const Name = "harn"
+
+// Driver is the driver plugin. It keeps nothing that it could not find again:
+// losing it loses no task.
+type Driver struct {
+	ctx     context.Context
+	logger  hclog.Logger
+	events  *eventer.Eventer
+	tasks   *taskStore
+	compute compute
+
+	lock   sync.RWMutex
+	config *Config
+}
+
+var (
+	_ drivers.DriverPlugin            = (*Driver)(nil)
+	_ drivers.ExecTaskStreamingDriver = (*Driver)(nil)
+)
+
+// New makes the driver. ctx ends its goroutines.
+func New(ctx context.Context, logger hclog.Logger) *Driver {
+	logger = logger.Named(Name)
+	return &Driver{
+		ctx:    ctx,
+		logger: logger,
+		events: eventer.NewEventer(ctx, logger),
+		tasks:  newTaskStore(),
+		config: &Config{Ceiling: &policy.Policy{}},
+	}
+}
+
+// PluginInfo implements base.BasePlugin.
+func (d *Driver) PluginInfo() (*base.PluginInfoResponse, error) {
+	return &base.PluginInfoResponse{
+		Type:              base.PluginTypeDriver,
+		PluginApiVersions: []string{drivers.ApiVersion010},
+		PluginVersion:     version.Version,
+		Name:              Name,
+	}, nil
+}
+
+// ConfigSchema implements base.BasePlugin.
+func (d *Driver) ConfigSchema() (*hclspec.Spec, error) { return configSpec, nil }
+
+// SetConfig implements base.BasePlugin. Nomad's loader calls it in processes
+// that it kills right after, without an agent's configuration: it must do
+// nothing but take the configuration over. An error stops the agent.
+func (d *Driver) SetConfig(c *base.Config) error {
+	var config Config
+	if len(c.PluginConfig) > 0 {
+		if err := base.MsgPackDecode(c.PluginConfig, &config); err != nil {
+			return fmt.Errorf("plugin %q config: %w", Name, err)
+		}
+	}
+	if err := config.validate(); err != nil {
+		return fmt.Errorf("plugin %q config: %w", Name, err)
+	}
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	d.config = &config
+	if c.AgentConfig != nil {
+		d.compute.set(c.AgentConfig)
+	}
+	return nil
+}
+
+func (d *Driver) currentConfig() *Config {
+	d.lock.RLock()
+	defer d.lock.RUnlock()
+	return d.config
+}
+
+// TaskConfigSchema implements drivers.DriverPlugin.
+func (d *Driver) TaskConfigSchema() (*hclspec.Spec, error) { return taskConfigSpec, nil }
+
+// Capabilities implements drivers.DriverPlugin.
+func (d *Driver) Capabilities() (*drivers.Capabilities, error) {
+	return &drivers.Capabilities{
+		SendSignals: true,
+		Exec:        true,
+		// Nomad mounts the task's directories where only its user can reach them.
+		FSIsolation:          fsisolation.Unveil,
+		NetIsolationModes:    []drivers.NetIsolationMode{drivers.NetIsolationModeHost, drivers.NetIsolationModeGroup},
+		MountConfigs:         drivers.MountConfigSupportNone,
+		DynamicWorkloadUsers: true,
+	}, nil
+}
+
+// Fingerprint implements drivers.DriverPlugin.
+func (d *Driver) Fingerprint(ctx context.Context) (<-chan *drivers.Fingerprint, error) {
+	ch := make(chan *drivers.Fingerprint)
+	go d.fingerprint(ctx, ch)
+	return ch, nil
+}
+
+// RecoverTask implements drivers.DriverPlugin. It finds a task of an earlier
+// plugin process. A task that has ended meanwhile is found as well: WaitTask
+// then returns its true result.
+func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
+	if handle == nil || handle.Config == nil {
+		return errors.New("recovering a task: Nomad gave no handle")
+	}
+	cfg := handle.Config
+	if _, ok := d.tasks.get(cfg.ID); ok {
+		return nil
+	}
+	if handle.Version != handleVersion {
+		return fmt.Errorf("recovering task %s: its handle has version %d, this plugin reads version %d", cfg.ID, handle.Version, handleVersion)
+	}
+	var state TaskState
+	if err := handle.GetDriverState(&state); err != nil {
+		return fmt.Errorf("recovering task %s: decoding its handle: %w", cfg.ID, err)
+	}
+	task, err := executor.Attach(cfg.ID, state.StateDir)
+	if err != nil {
+		// Nomad will start it anew: nothing of it may be left.
+		if cleanup := executor.Remove(state.StateDir); cleanup != nil {
+			err = errors.Join(err, cleanup)
+		}
+		return fmt.Errorf("recovering task %s from %s: %w", cfg.ID, state.StateDir, err)
+	}
+	d.adopt(cfg, state, task)
+	d.logger.Debug("recovered task", "task_id", cfg.ID, "pid", task.PID())
+	return nil
+}
+
+func (d *Driver) adopt(cfg *drivers.TaskConfig, state TaskState, task *executor.Task) {
+	d.tasks.set(&taskHandle{config: cfg, state: state, task: task, cgroup: &state.Cgroup, compute: &d.compute})
+}
+
+// StartTask implements drivers.DriverPlugin. Every error is final for this
+// task: what is wrong with a job or a node does not go away by starting again.
+func (d *Driver) StartTask(cfg *drivers.TaskConfig) (*drivers.TaskHandle, *drivers.DriverNetwork, error) {
+	handle, err := d.start(cfg)
+	if err != nil {
+		d.logger.Debug("refused task", "task_id", cfg.ID, "error", err)
+		releaseLogs(cfg)
+		return nil, nil, structs.NewRecoverableError(err, false)
+	}
+	return handle, nil, nil
+}
+
+func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
+	if _, ok := d.tasks.get(cfg.ID); ok {
+		return nil, fmt.Errorf("task %s is already started", cfg.ID)
+	}
+	config := d.currentConfig()
+	abi, absent := landlock.Detect()
+	node := policy.Node{ABI: abi, Absent: absent, Fallback: config.fallback}
+	p, err := prepare(config, node, cfg)
+	if err != nil {
+		return nil, err
+	}
+	task, err := d.launch(cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	handle := drivers.NewTaskHandle(handleVersion)
+	handle.Config = cfg
+	handle.State = drivers.TaskStateRunning
+	if err := handle.SetDriverState(&p.state); err != nil {
+		_ = task.Remove()
+		return nil, fmt.Errorf("encoding the task's handle: %w", err)
+	}
+	d.adopt(cfg, p.state, task)
+	d.announce(cfg, p.policy)
+	d.logger.Debug("started task", "task_id", cfg.ID, "pid", task.PID())
+	return handle, nil
+}
+
+// launch starts the task, unless it was started already: after a crash of the
+// plugin during StartTask, Nomad calls it again for the same task.
+func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, error) {
+	dir := p.state.StateDir
+	task, err := executor.Attach(cfg.ID, dir)
+	switch {
+	case err == nil:
+		d.logger.Debug("found task already started", "task_id", cfg.ID, "pid", task.PID())
+		return task, nil
+	case !errors.Is(err, executor.ErrNotStarted):
+		return nil, err
+	}
+	if err := executor.Remove(dir); err != nil {
+		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", dir, err)
+	}
+	stdout, err := openLog(cfg.AllocDir, cfg.StdoutPath)
+	if err != nil {
+		return nil, err
+	}
+	defer stdout.Close()
+	stderr, err := openLog(cfg.AllocDir, cfg.StderrPath)
+	if err != nil {
+		return nil, err
+	}
+	defer stderr.Close()
+	if err := p.state.Cgroup.make(); err != nil {
+		return nil, err
+	}
+	task, err = executor.Start(cfg.ID, dir, p.plan, stdout, stderr)
+	if err != nil {
+		p.state.Cgroup.remove()
+	}
+	return task, err
+}
+
+// announce tells the task's user, by a task event, what confines the task.
+func (d *Driver) announce(cfg *drivers.TaskConfig, plan *policy.Plan) {
+	message := "Confined: " + plan.Summary()
+	if plan.Warning != "" {
+		message = "Warning: " + plan.Warning
+		d.logger.Warn("task is not fully confined", "task_id", cfg.ID, "reason", plan.Warning)
+	}
+	if len(plan.Notes) > 0 {
+		message += " (" + strings.Join(plan.Notes, "; ") + ")"
+	}
+	d.emit(cfg, message)
+}
+
+func (d *Driver) emit(cfg *drivers.TaskConfig, message string) {
+	event := &drivers.TaskEvent{
+		TaskID:    cfg.ID,
+		TaskName:  cfg.Name,
+		AllocID:   cfg.AllocID,
+		Timestamp: time.Now(),
+		Message:   message,
+	}
+	if err := d.events.EmitEvent(event); err != nil {
+		d.logger.Warn("could not emit task event", "task_id", cfg.ID, "error", err)
+	}
+}
+
+// WaitTask implements drivers.DriverPlugin. It can be called any number of
+// times: each channel gets the result once.
+func (d *Driver) WaitTask(ctx context.Context, taskID string) (<-chan *drivers.ExitResult, error) {
+	h, ok := d.tasks.get(taskID)
+	if !ok {
+		return nil, drivers.ErrTaskNotFound
+	}
+	ch := make(chan *drivers.ExitResult, 1)
+	go h.wait(ctx, ch)
+	return ch, nil
+}
+
+// StopTask implements drivers.DriverPlugin. An unknown task is not an error:
+// Nomad cannot tell that error from others over gRPC and would try again for
+// minutes.
+func (d *Driver) StopTask(taskID string, timeout time.Duration, signal string) error {
+	h, ok := d.tasks.get(taskID)
+	if !ok {
+		return nil
+	}
+	sig := unix.SIGTERM
+	if signal != "" {
+		var err error
+		if sig, err = parseSignal(signal); err != nil {
+			// Refusing would leave the task running.
+			d.emit(h.config, fmt.Sprintf("kill_signal: %v; sending SIGTERM instead", err))
+			sig = unix.SIGTERM
+		}
+	}
+	h.stop(timeout, sig)
+	return nil
+}
+
+// DestroyTask implements drivers.DriverPlugin. An unknown task is not an
+// error, as in StopTask.
+func (d *Driver) DestroyTask(taskID string, force bool) error {
+	h, ok := d.tasks.get(taskID)
+	if !ok {
+		return nil
+	}
+	if h.running() && !force {
+		return fmt.Errorf("task %s is running: stop it first, or destroy it by force", taskID)
+	}
+	if err := h.forget(); err != nil {
+		return err
+	}
+	d.tasks.delete(taskID)
+	return nil
+}
+
+// InspectTask implements drivers.DriverPlugin.
+func (d *Driver) InspectTask(taskID string) (*drivers.TaskStatus, error) {
+	h, ok := d.tasks.get(taskID)
+	if !ok {
+		return nil, drivers.ErrTaskNotFound
+	}
+	return h.status(), nil
+}
+
+// TaskStats implements drivers.DriverPlugin.
+func (d *Driver) TaskStats(ctx context.Context, taskID string, interval time.Duration) (<-chan *drivers.TaskResourceUsage, error) {
+	h, ok := d.tasks.get(taskID)
+	if !ok {
+		return nil, drivers.ErrTaskNotFound
+	}
+	ch := make(chan *drivers.TaskResourceUsage)
+	go h.stats(ctx, interval, ch)
+	return ch, nil
+}
+
+// TaskEvents implements drivers.DriverPlugin.
+func (d *Driver) TaskEvents(ctx context.Context) (<-chan *drivers.TaskEvent, error) {
+	return d.events.TaskEvents(ctx)
+}
+
+// SignalTask implements drivers.DriverPlugin. The signal goes to the task's
+// first process.
+func (d *Driver) SignalTask(taskID, signal string) error {
+	h, ok := d.tasks.get(taskID)
+	if !ok {
+		return drivers.ErrTaskNotFound
+	}
+	sig, err := parseSignal(signal)
+	if err != nil {
+		return err
+	}
+	return h.task.Signal(sig)
+}
+
+// root reports whether this process can confine others.
+func root() bool { return os.Geteuid() == 0 }

@@ -1,0 +1,118 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/hashicorp/nomad/plugins/shared/structs"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/version"
+)
+
+// fingerprintPeriod is the time between fingerprints. What they find changes
+// by a boot or by an operator's hand only.
+const fingerprintPeriod = time.Minute
+
+// probeTimeout is how long the kernel may take to be probed, 3 ms mostly.
+const probeTimeout = 10 * time.Second
+
+// fingerprint sends a fingerprint at once and then periodically, until the
+// client or the plugin ends.
+func (d *Driver) fingerprint(ctx context.Context, ch chan<- *drivers.Fingerprint) {
+	defer close(ch)
+	ticker := time.NewTicker(fingerprintPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.ctx.Done():
+			return
+		case ch <- d.takeFingerprint(ctx):
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (d *Driver) takeFingerprint(ctx context.Context) *drivers.Fingerprint {
+	if !root() {
+		return &drivers.Fingerprint{
+			Health:            drivers.HealthStateUndetected,
+			HealthDescription: "the Nomad client does not run as root, which starting tasks as other users needs",
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	proof, err := executor.Probe(ctx)
+	if err != nil {
+		return &drivers.Fingerprint{Health: drivers.HealthStateUnhealthy, HealthDescription: err.Error()}
+	}
+	return describe(d.currentConfig(), proof, cgroupVersion())
+}
+
+// describe turns what the kernel was seen to enforce into node attributes.
+func describe(config *Config, proof executor.Proof, cgroups int) *drivers.Fingerprint {
+	prefix := "driver." + Name + "."
+	attrs := map[string]*structs.Attribute{
+		// driver.harn itself is set to 1 by the Nomad client.
+		prefix + "version":      structs.NewStringAttribute(version.Version),
+		prefix + "landlock.abi": structs.NewIntAttribute(int64(proof.ABI), ""),
+		prefix + "seccomp":      structs.NewBoolAttribute(proof.Seccomp == ""),
+		prefix + "cgroups":      structs.NewIntAttribute(int64(cgroups), ""),
+		prefix + "profiles":     structs.NewStringAttribute(strings.Join(profiles(config, proof), ",")),
+		prefix + "fallback":     structs.NewStringAttribute(config.fallback.String()),
+	}
+	for _, feature := range []struct {
+		name  string
+		since int
+	}{{"fs", 1}, {"net", 4}, {"ioctl_dev", 5}, {"scope", 6}, {"audit", 7}, {"unix", 9}} {
+		attrs[prefix+"landlock."+feature.name] = structs.NewBoolAttribute(int(proof.ABI) >= feature.since)
+	}
+	level := "none set"
+	if l, limited := config.Ceiling.Level(); limited {
+		level = l.String()
+	}
+	attrs[prefix+"ceiling.profile"] = structs.NewStringAttribute(config.Ceiling.Profile().String())
+	attrs[prefix+"ceiling.side_effect_level"] = structs.NewStringAttribute(level)
+
+	health, description := judge(config, proof)
+	return &drivers.Fingerprint{Attributes: attrs, Health: health, HealthDescription: description}
+}
+
+// judge says whether the node can run tasks, and if not, what to do.
+func judge(config *Config, proof executor.Proof) (drivers.HealthState, string) {
+	switch {
+	case proof.Seccomp != "":
+		return drivers.HealthStateUnhealthy, proof.Seccomp
+	case proof.ABI == 0 && len(profiles(config, proof)) == 0:
+		return drivers.HealthStateUnhealthy, `no task can run: ` + proof.Landlock + `; or set the plugin option fallback = "warn" to run tasks of the profile worktree under seccomp alone`
+	}
+	return drivers.HealthStateHealthy, drivers.DriverHealthy
+}
+
+// profiles are those that a job can run under on this node.
+func profiles(config *Config, proof executor.Proof) []string {
+	var names []string
+	for p := config.Ceiling.Profile(); p <= policy.OSHardened; p++ {
+		switch {
+		case p == policy.OSHardened && proof.ABI == 0:
+		case p == policy.Worktree && proof.ABI == 0 && config.fallback == policy.Enforce:
+		default:
+			names = append(names, p.String())
+		}
+	}
+	return names
+}

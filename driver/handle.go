@@ -1,0 +1,112 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+)
+
+// taskHandle is one task that this driver knows.
+type taskHandle struct {
+	config  *drivers.TaskConfig
+	state   TaskState
+	task    *executor.Task
+	cgroup  *cgroup
+	compute *compute
+}
+
+// running reports whether the task has not ended.
+func (h *taskHandle) running() bool {
+	select {
+	case <-h.task.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// result is how the task ended. It waits until it has.
+func (h *taskHandle) result() *drivers.ExitResult {
+	exit, err := h.task.Exit()
+	if err != nil {
+		return &drivers.ExitResult{ExitCode: -1, Err: err}
+	}
+	return &drivers.ExitResult{ExitCode: exit.Code, Signal: exit.Signal}
+}
+
+// wait sends the task's result to the channel, and closes it.
+func (h *taskHandle) wait(ctx context.Context, ch chan<- *drivers.ExitResult) {
+	defer close(ch)
+	select {
+	case <-ctx.Done():
+		return
+	case <-h.task.Done():
+	}
+	select {
+	case <-ctx.Done():
+	case ch <- h.result():
+	}
+}
+
+// status is the task's state for InspectTask.
+func (h *taskHandle) status() *drivers.TaskStatus {
+	status := &drivers.TaskStatus{
+		ID:               h.config.ID,
+		Name:             h.config.Name,
+		State:            drivers.TaskStateRunning,
+		StartedAt:        h.task.StartedAt(),
+		DriverAttributes: maps.Clone(h.state.Attributes),
+	}
+	if status.DriverAttributes == nil {
+		status.DriverAttributes = map[string]string{}
+	}
+	status.DriverAttributes["pid"] = strconv.Itoa(h.task.PID())
+	if !h.running() {
+		status.State = drivers.TaskStateExited
+		status.ExitResult = h.result()
+		if exit, err := h.task.Exit(); err == nil {
+			status.CompletedAt = exit.At
+		}
+	}
+	return status
+}
+
+// stop asks all processes of the task to end, and kills them after the timeout.
+func (h *taskHandle) stop(timeout time.Duration, sig unix.Signal) {
+	// A task that has ended meanwhile is what was wanted.
+	_ = h.task.SignalAll(sig)
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-h.task.Done():
+	case <-timer.C:
+		h.task.Kill()
+	}
+}
+
+// pids are the task's processes, as the host sees them.
+func (h *taskHandle) pids() []int {
+	if pids, ok := h.cgroup.pids(); ok {
+		return pids
+	}
+	return h.task.PIDs()
+}
+
+// forget removes the task's records, with what is left of the task.
+func (h *taskHandle) forget() error {
+	if err := h.task.Remove(); err != nil {
+		return fmt.Errorf("removing the task's records: %w", err)
+	}
+	h.cgroup.remove()
+	return nil
+}

@@ -1,0 +1,180 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// prepared is a task that is ready to start.
+type prepared struct {
+	plan   *executor.Plan
+	policy *policy.Plan
+	state  TaskState
+}
+
+// prepare turns Nomad's task into a plan. It changes nothing: what is wrong
+// with the task is found here.
+func prepare(config *Config, node policy.Node, cfg *drivers.TaskConfig) (*prepared, error) {
+	var task TaskConfig
+	if err := cfg.DecodeDriverConfig(&task); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	if err := task.validate(); err != nil {
+		return nil, err
+	}
+	if err := supported(cfg); err != nil {
+		return nil, err
+	}
+	dirs, err := findTaskDirs(cfg)
+	if err != nil {
+		return nil, err
+	}
+	user, err := lookupUser(cfg.User, dirs.Task, config.AllowRoot)
+	if err != nil {
+		return nil, err
+	}
+
+	group, err := findCgroup(cfg)
+	if err != nil {
+		return nil, err
+	}
+	effective, roots, err := decide(config.Ceiling, task.Policy, dirs)
+	if err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	enforced, err := policy.Build(effective, roots, makeWorld(), node)
+	if err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	view, err := makeView(dirs, roots, effective.WorkspaceAccess(), enforced.Landlock)
+	if err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	workDir, err := view.findWorkDir(task.WorkDir, dirs.Task, roots)
+	if err != nil {
+		return nil, err
+	}
+	env := taskEnvironment(cfg.Env, user.Name, workDir)
+	program, err := view.findCommand(task.Command, dirs.Task, env["PATH"])
+	if err != nil {
+		return nil, err
+	}
+
+	p := &prepared{policy: enforced}
+	p.plan = &executor.Plan{
+		World: executor.World{
+			Network: network(cfg, enforced.Network),
+			Mounts:  view.mounts,
+		},
+		Confinement: executor.Confinement{
+			User:    user.User,
+			Ruleset: enforced.Landlock,
+			Deny:    enforced.DenyNames(),
+			Cgroups: group.dirs(),
+		},
+		Process: executor.Process{
+			Path: program,
+			Args: append([]string{task.Command}, task.Args...),
+			Env:  environmentList(env),
+			Dir:  workDir,
+		},
+	}
+	p.state = TaskState{
+		StateDir:   recordsDir(config.StateDir, cfg.AllocID, cfg.Name, cfg.ID),
+		TaskDir:    dirs.Task,
+		WorkDir:    workDir,
+		UserName:   user.Name,
+		Cgroup:     group,
+		Attributes: attributes(enforced, user),
+	}
+	return p, nil
+}
+
+// decide applies the operator's ceiling to the job's request, and looks the
+// roots up.
+func decide(ceiling, request *policy.Policy, dirs *taskDirs) (*policy.Policy, policy.Roots, error) {
+	effective, err := policy.Intersect(ceiling, request)
+	if err != nil {
+		return nil, policy.Roots{}, err
+	}
+	roots, err := policy.Resolve(effective, dirs.Task, dirs.own())
+	if err != nil {
+		return nil, policy.Roots{}, err
+	}
+	if err := policy.CheckCeiling(ceiling, roots, dirs.own()); err != nil {
+		return nil, policy.Roots{}, err
+	}
+	return effective, roots, dirs.checkRoots(roots)
+}
+
+// supported refuses what a task would otherwise miss without a word.
+func supported(cfg *drivers.TaskConfig) error {
+	if len(cfg.Mounts) > 0 {
+		return fmt.Errorf("volume_mount: %s: this driver does not mount volumes: give the path as a root of the capability_policy", cfg.Mounts[0].TaskPath)
+	}
+	if len(cfg.Devices) > 0 {
+		return fmt.Errorf("device: %s: this driver does not pass devices on", cfg.Devices[0].TaskPath)
+	}
+	return nil
+}
+
+func network(cfg *drivers.TaskConfig, allowed bool) executor.Network {
+	if !allowed {
+		return executor.Network{Isolated: true}
+	}
+	if iso := cfg.NetworkIsolation; iso != nil && iso.Path != "" {
+		return executor.Network{Namespace: iso.Path}
+	}
+	return executor.Network{}
+}
+
+// findWorkDir returns the working directory. It lies within the policy: a task
+// that cannot list where it stands is of little use.
+func (v *view) findWorkDir(dir, taskDir string, roots policy.Roots) (string, error) {
+	if dir == "" {
+		if v.admits(taskDir, landlock.ReadDir) || len(roots.Workspace) == 0 {
+			return taskDir, nil
+		}
+		return roots.Workspace[0], nil
+	}
+	path := dir
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(taskDir, path)
+	}
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", fmt.Errorf("work_dir: %q: %w", dir, err)
+	}
+	if !v.admits(path, landlock.ReadDir) {
+		return "", fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
+	}
+	return path, nil
+}
+
+// attributes are what InspectTask shows of a task's confinement.
+func attributes(plan *policy.Plan, user identity) map[string]string {
+	a := map[string]string{
+		"profile":         plan.Profile.String(),
+		"user":            user.Name,
+		"network":         "denied",
+		"landlock_abi":    "none",
+		"denied_syscalls": strconv.Itoa(len(plan.DenyNames())),
+	}
+	if plan.Network {
+		a["network"] = "allowed"
+	}
+	if plan.Landlock != nil {
+		a["landlock_abi"] = strconv.Itoa(int(plan.ABI))
+	}
+	return a
+}

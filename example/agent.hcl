@@ -1,0 +1,26 @@
+# A Nomad agent for trying the driver on one machine:
+#
+#   nomad agent -dev -config=example/agent.hcl -plugin-dir=$PWD/bin
+#
+# For a cluster, put the plugin block into the clients' configuration, and the
+# binary into their plugin_dir.
+
+# The label is the name of the binary's file in plugin_dir.
+plugin "nomad-driver-harn" {
+  config {
+    # Where the records of running tasks are. Must survive restarts of the agent.
+    state_dir = "/var/lib/nomad-driver-harn"
+
+    # What becomes of tasks on a node without Landlock: "enforce" refuses them,
+    # "warn" runs them under seccomp alone, "off" runs them unconfined.
+    fallback = "enforce"
+
+    # Tasks of user 0 are refused.
+    allow_root = false
+
+    # What jobs may ask for at most: the same fields as a capability_policy.
+    ceiling {
+      sandbox_profile = "worktree"
+    }
+  }
+}
