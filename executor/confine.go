@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -107,8 +108,36 @@ func (l *launch) enter() error {
 			return err
 		}
 	}
-	err := syscall.Exec(l.Process.Path, l.Process.Args, l.Process.Env)
-	return fmt.Errorf("executing %s: %w%s", l.Process.Path, err, hintExec(err, l.User))
+	return l.execute()
+}
+
+// execute executes the program. A name without a slash is looked up in the
+// PATH of its environment, execvp(3): here, where files are seen as the
+// program will see them.
+func (l *launch) execute() error {
+	p := &l.Process
+	if strings.Contains(p.Path, "/") {
+		err := syscall.Exec(p.Path, p.Args, p.Env)
+		return fmt.Errorf("executing %s: %w%s", p.Path, err, hintExec(err, l.User))
+	}
+	var path string
+	for _, variable := range p.Env {
+		if value, ok := strings.CutPrefix(variable, "PATH="); ok {
+			path = value
+		}
+	}
+	err := fmt.Errorf("executing %s: it was not found in PATH (%s)", p.Path, path)
+	for _, dir := range filepath.SplitList(path) {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		file := filepath.Join(dir, p.Path)
+		failure := syscall.Exec(file, p.Args, p.Env)
+		if !errors.Is(failure, unix.ENOENT) && !errors.Is(failure, unix.ENOTDIR) {
+			err = fmt.Errorf("executing %s: %w%s", file, failure, hintExec(failure, l.User))
+		}
+	}
+	return err
 }
 
 // joinCgroups moves this process into the cgroups, cgroups(7).

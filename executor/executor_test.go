@@ -20,7 +20,10 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
-func TestMain(m *testing.M) { kerneltest.Main(m) }
+func TestMain(m *testing.M) {
+	kerneltest.Isolate()
+	kerneltest.Main(m)
+}
 
 const nobody = 65534
 

@@ -17,7 +17,8 @@ type Plan struct {
 
 // Process is a program to execute.
 type Process struct {
-	// Path is the absolute path of the program's file.
+	// Path is the absolute path of the program's file, or a name to look up in
+	// the PATH of Env.
 	Path string   `json:"path"`
 	Args []string `json:"args"` // with the program's name as Args[0]
 	Env  []string `json:"env"`  // "NAME=value", the whole environment

@@ -1,0 +1,251 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/nomad/helper/pluginutils/hclspecutils"
+	"github.com/hashicorp/nomad/helper/pluginutils/hclutils"
+	"github.com/hashicorp/nomad/jobspec2"
+	"github.com/hashicorp/nomad/plugins/base"
+	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/hashicorp/nomad/plugins/shared/hclspec"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/msgpack"
+
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// parse takes HCL the way that Nomad does: a job file, JSON to the server and
+// on to the client, the plugin's schema.
+func parse(t *testing.T, spec *hclspec.Spec, body string) (cty.Value, error) {
+	t.Helper()
+	job, err := jobspec2.ParseWithConfig(&jobspec2.ParseConfig{
+		Path:    "test.nomad.hcl",
+		AllowFS: true,
+		Body:    []byte("job \"j\" {\n group \"g\" {\n task \"t\" {\n driver = \"harn\"\n config {\n" + body + "\n}\n}\n}\n}\n"),
+	})
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, body)
+	}
+	wire, err := json.Marshal(job.TaskGroups[0].Tasks[0].Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := json.Unmarshal(wire, &config); err != nil {
+		t.Fatal(err)
+	}
+	schema, diag := hclspecutils.Convert(spec)
+	if diag.HasErrors() {
+		t.Fatal(diag)
+	}
+	value, _, errs := hclutils.ParseHclInterface(config, schema, nil)
+	return value, errors.Join(errs...)
+}
+
+func parseTask(t *testing.T, body string) (*TaskConfig, error) {
+	t.Helper()
+	value, err := parse(t, taskConfigSpec, body)
+	if err != nil {
+		return nil, err
+	}
+	var cfg drivers.TaskConfig
+	if err := cfg.EncodeDriverConfig(value); err != nil {
+		t.Fatal(err)
+	}
+	var task TaskConfig
+	return &task, cfg.DecodeDriverConfig(&task)
+}
+
+func TestTaskConfigDecodes(t *testing.T) {
+	const full = `
+		command  = "local/agent.sh"
+		args     = ["--once", "x y"]
+		work_dir = "local"
+		capability_policy {
+			sandbox_profile   = "os_hardened"
+			side_effect_level = "process_exec"
+			workspace_roots   = ["local"]
+			read_only_roots   = ["/srv/models"]
+			CAPABILITIES
+		}`
+	want := &TaskConfig{
+		Command: "local/agent.sh", Args: []string{"--once", "x y"}, WorkDir: "local",
+		Policy: &policy.Policy{
+			SandboxProfile: "os_hardened", SideEffectLevel: "process_exec",
+			WorkspaceRoots: []string{"local"}, ReadOnlyRoots: []string{"/srv/models"},
+			Capabilities: map[string][]string{"workspace": {"read_text", "list"}, "process": {"exec"}},
+		},
+	}
+	for name, capabilities := range map[string]string{
+		"block": `capabilities {
+			workspace = ["read_text", "list"]
+			process   = ["exec"]
+		}`,
+		"map": `capabilities = { workspace = ["read_text", "list"], process = ["exec"] }`,
+	} {
+		got, err := parseTask(t, strings.Replace(full, "CAPABILITIES", capabilities, 1))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s syntax: got %+v (policy %+v), %v", name, got, got.Policy, err)
+		}
+	}
+}
+
+func TestAbsentIsNotEmpty(t *testing.T) {
+	for body, want := range map[string]*policy.Policy{
+		``:                     nil,
+		`capability_policy {}`: {},
+		"capability_policy {\ncapabilities {}\n}":                       {Capabilities: map[string][]string{}},
+		`capability_policy { capabilities = {} }`:                       {Capabilities: map[string][]string{}},
+		`capability_policy { capabilities = null }`:                     {},
+		"capability_policy {\ncapabilities {\nworkspace = []\n}\n}":     {Capabilities: map[string][]string{"workspace": {}}},
+		`capability_policy { workspace_roots = ["a", null] }`:           {WorkspaceRoots: []string{"a", ""}},
+		"capability_policy {\ncapabilities {\nworkspace = [null]\n}\n}": {Capabilities: map[string][]string{"workspace": {""}}},
+	} {
+		got, err := parseTask(t, "command = \"x\"\n"+body)
+		if err != nil || !reflect.DeepEqual(got.Policy, want) {
+			t.Errorf("%s: got %+v, %v, want %+v", body, got.Policy, err, want)
+		}
+	}
+	// Harn reads no capabilities as "no limit", and an empty list as a limit.
+	for body, write := range map[string]bool{``: true, `capability_policy {}`: true, "capability_policy {\ncapabilities {}\n}": false} {
+		task, err := parseTask(t, "command = \"x\"\n"+body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := task.validate(); err != nil {
+			t.Fatal(err)
+		}
+		if got := task.Policy.WorkspaceAccess() == policy.FullAccess; got != write {
+			t.Errorf("%s: full access %v, want %v", body, got, write)
+		}
+	}
+}
+
+func TestTaskConfigErrors(t *testing.T) {
+	for _, tc := range []struct{ name, body, want string }{
+		{"no command", `args = ["x"]`, `"command" is required`},
+		{"empty command", `command = ""`, "command: it is empty"},
+		{"blank command", `command = "  "`, "command: it is empty"},
+		{"NUL", `command = "x"` + "\n" + `args = ["a\u0000b"]`, `args[0]: "a\x00b" holds a NUL byte`},
+		{"unknown option", `command = "x"` + "\n" + `argz = ["x"]`, `named "argz"`},
+		{"unknown field", "command = \"x\"\ncapability_policy {\nsandbox_profil = \"worktree\"\n}", `named "sandbox_profil"`},
+		{"unknown profile", "command = \"x\"\ncapability_policy {\nsandbox_profile = \"worktre\"\n}", `did you mean "worktree"`},
+		{"unknown level", "command = \"x\"\ncapability_policy {\nside_effect_level = \"netwrk\"\n}", `did you mean "network"`},
+		{"unknown operation", "command = \"x\"\ncapability_policy {\ncapabilities {\nworkspace = [\"raed_text\"]\n}\n}", `did you mean "read_text"`},
+		{"wasi", "command = \"x\"\ncapability_policy {\nsandbox_profile = \"wasi\"\n}", "WebAssembly"},
+		{"null root", "command = \"x\"\ncapability_policy {\nworkspace_roots = [null]\n}", "workspace_roots[0]: an empty path"},
+		{"root /", "command = \"x\"\ncapability_policy {\nread_only_roots = [\"/\"]\n}", "whole file system"},
+		{"root ..", "command = \"x\"\ncapability_policy {\nworkspace_roots = [\"../x\"]\n}", "leaves the task directory"},
+		{"work_dir ..", "command = \"x\"\nwork_dir = \"../x\"", "work_dir"},
+		{"two policies", "command = \"x\"\ncapability_policy {}\ncapability_policy {}", "capability_policy"},
+		{"list expected", "command = \"x\"\ncapability_policy {\nworkspace_roots = \"local\"\n}", "list of string required"},
+	} {
+		task, err := parseTask(t, tc.body)
+		if err == nil {
+			err = task.validate()
+		}
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want an error with %q", tc.name, err, tc.want)
+		}
+	}
+}
+
+func parseConfig(t *testing.T, body string) (*Config, error) {
+	t.Helper()
+	value, err := parse(t, configSpec, body)
+	if err != nil {
+		return nil, err
+	}
+	data, err := msgpack.Marshal(value, value.Type())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := New(t.Context(), testLogger(t))
+	err = d.SetConfig(&base.Config{PluginConfig: data})
+	return d.currentConfig(), err
+}
+
+func TestConfig(t *testing.T) {
+	t.Setenv(fallbackVariable, "")
+	config, err := parseConfig(t, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.StateDir != "/var/lib/nomad-driver-harn" || config.fallback != policy.Enforce || config.AllowRoot ||
+		config.Ceiling.Profile() != policy.Worktree {
+		t.Errorf("defaults: %+v", config)
+	}
+	config, err = parseConfig(t, `
+		state_dir  = "/srv/state"
+		fallback   = "warn"
+		allow_root = true
+		ceiling {
+			sandbox_profile = "unrestricted"
+			workspace_roots = []
+			read_only_roots = ["/srv"]
+		}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &policy.Policy{SandboxProfile: "unrestricted", WorkspaceRoots: []string{}, ReadOnlyRoots: []string{"/srv"}}
+	if config.StateDir != "/srv/state" || config.fallback != policy.Warn || !config.AllowRoot || !reflect.DeepEqual(config.Ceiling, want) {
+		t.Errorf("got %+v with ceiling %#v", config, config.Ceiling)
+	}
+}
+
+func TestFallbackFromTheEnvironment(t *testing.T) {
+	t.Setenv(fallbackVariable, "off")
+	for body, want := range map[string]policy.Fallback{"": policy.Off, `fallback = "enforce"`: policy.Enforce} {
+		if config, err := parseConfig(t, body); err != nil || config.fallback != want {
+			t.Errorf("%q: %v, %v, want %v", body, config.fallback, err, want)
+		}
+	}
+	t.Setenv(fallbackVariable, "wran")
+	if _, err := parseConfig(t, ""); err == nil || !strings.Contains(err.Error(), fallbackVariable) {
+		t.Errorf("%v, want an error that names the variable", err)
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	t.Setenv(fallbackVariable, "")
+	for body, want := range map[string]string{
+		`state_dir = "state"`:                                     "state_dir",
+		`fallback = "wran"`:                                       `did you mean "warn"`,
+		`ceiling { sandbox_profile = "worktre" }`:                 `did you mean "worktree"`,
+		`ceiling { workspace_roots = ["local"] }`:                 "absolute path",
+		`ceiling { read_only_roots = ["/"] }`:                     "whole file system",
+		"ceiling {\ncapabilities {\nworkspace = [\"raed\"]\n}\n}": "unknown workspace operation",
+		`unknown = 1`: `named "unknown"`,
+	} {
+		if _, err := parseConfig(t, body); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want an error with %q", body, err, want)
+		}
+	}
+}
+
+// The loader sets the configuration more than once, and without that of an agent.
+func TestSetConfigIsRepeatable(t *testing.T) {
+	t.Setenv(fallbackVariable, "")
+	d := New(t.Context(), testLogger(t))
+	value, err := parse(t, configSpec, `fallback = "warn"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := msgpack.Marshal(value, value.Type())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*base.Config{{PluginConfig: data}, {PluginConfig: data, AgentConfig: &base.AgentConfig{}}, {PluginConfig: data}} {
+		if err := d.SetConfig(c); err != nil || d.currentConfig().fallback != policy.Warn {
+			t.Errorf("%v, %+v", err, d.currentConfig())
+		}
+	}
+}

@@ -1,0 +1,475 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/nomad/plugins/drivers"
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+func TestMain(m *testing.M) {
+	kerneltest.Isolate()
+	if _, chosen := os.LookupEnv("NOMAD_TEST_LOG_LEVEL"); !chosen {
+		os.Setenv("NOMAD_TEST_LOG_LEVEL", "OFF") // of Nomad's own test harness
+	}
+	os.Exit(m.Run())
+}
+
+// testLogger is quiet unless the tests are verbose.
+func testLogger(t *testing.T) hclog.Logger {
+	t.Helper()
+	if !testing.Verbose() {
+		return hclog.NewNullLogger()
+	}
+	return hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: os.Stderr})
+}
+
+func wantError(t *testing.T, name string, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("%s: no error, want one with %q", name, parts)
+		return
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%s: %q does not say %q", name, err, part)
+		}
+	}
+}
+
+func TestParseSignal(t *testing.T) {
+	for name, want := range map[string]unix.Signal{
+		"SIGHUP": unix.SIGHUP, "HUP": unix.SIGHUP, "hup": unix.SIGHUP, " SIGUSR1 ": unix.SIGUSR1, "SIGKILL": unix.SIGKILL,
+	} {
+		if got, err := parseSignal(name); err != nil || got != want {
+			t.Errorf("%q: %v, %v, want %v", name, got, err, want)
+		}
+	}
+	for _, name := range []string{"", "SIG", "SIGFOO", "9"} {
+		_, err := parseSignal(name)
+		wantError(t, name, err, "unknown signal", "SIGTERM")
+	}
+}
+
+func TestRecordsDirIsOneComponent(t *testing.T) {
+	const alloc = "0123456789abcdef"
+	dirs := map[string]bool{}
+	for _, task := range []string{"web", "a/b", "..", strings.Repeat("x", 300), "Größe", ""} {
+		dir := recordsDir("/state", alloc, task, alloc+"/"+task+"/1")
+		if filepath.Dir(dir) != "/state" || len(filepath.Base(dir)) > 100 || dirs[dir] {
+			t.Errorf("task %q: %s", task, dir)
+		}
+		dirs[dir] = true
+	}
+	if recordsDir("/state", alloc, "web", "1") == recordsDir("/state", alloc, "web", "2") {
+		t.Error("two starts of a task share their records")
+	}
+}
+
+func TestTaskEnvironment(t *testing.T) {
+	t.Setenv("AGENT_SECRET", "s3cret")
+	t.Setenv("LANG", "C")
+	t.Setenv("HOME", "/root")
+	env := taskEnvironment(map[string]string{
+		"AGENT_SECRET": "s3cret", // handed down
+		"LANG":         "de",     // set by the job, to something else
+		"HOME":         "/root",  // handed down
+		"EMPTY":        "",
+		"NOMAD_X":      "1",
+	}, "nobody", "/task")
+	for name, want := range map[string]string{
+		"LANG": "de", "HOME": "/task", "USER": "nobody", "LOGNAME": "nobody", "TMPDIR": "/tmp",
+		"EMPTY": "", "NOMAD_X": "1", "PATH": defaultPath,
+	} {
+		if got, ok := env[name]; !ok || got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if _, leaked := env["AGENT_SECRET"]; leaked {
+		t.Error("the agent's environment reaches the task")
+	}
+	if list := environmentList(map[string]string{"B": "", "A": "1"}); strings.Join(list, " ") != "A=1 B=" {
+		t.Errorf("list: %q", list)
+	}
+	if env := taskEnvironment(map[string]string{"HOME": "/srv", "PATH": "/opt"}, "u", "/task"); env["HOME"] != "/srv" || env["PATH"] != "/opt" {
+		t.Errorf("the job's own settings are lost: %v", env)
+	}
+}
+
+func TestLookupUser(t *testing.T) {
+	kerneltest.Root(t)
+	dir := t.TempDir()
+	for _, tc := range []struct {
+		name      string
+		owner     int // of the task directory
+		allowRoot bool
+		uid       uint32
+		errors    []string
+	}{
+		{name: "nobody", uid: 65534},
+		{name: "", uid: 65534},
+		{name: "", owner: 80123, uid: 80123}, // Nomad forgot the dynamic user
+		{name: "", owner: 1000, uid: 65534},
+		{name: "nomad-80001", owner: 1000, uid: 80001},
+		{name: "root", errors: []string{`user: "root"`, "allow_root"}},
+		{name: "root", allowRoot: true, uid: 0},
+		{name: "no-such-user", errors: []string{`user: "no-such-user"`, "/etc/passwd"}},
+		{name: "nomad-5", errors: []string{`"nomad-5"`}},
+		{name: "nomad-x", errors: []string{`"nomad-x"`}},
+		{name: "nomad-99999999999", errors: []string{"nomad-99999999999"}},
+	} {
+		if err := os.Chown(dir, tc.owner, tc.owner); err != nil {
+			t.Fatal(err)
+		}
+		got, err := lookupUser(tc.name, dir, tc.allowRoot)
+		if tc.errors != nil {
+			wantError(t, tc.name, err, tc.errors...)
+		} else if err != nil || got.UID != tc.uid || got.GID != tc.uid {
+			t.Errorf("%+v: %+v, %v", tc, got, err)
+		}
+	}
+}
+
+// commandDir makes a task directory with programs.
+func commandDir(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range []string{"local", "bin", "elsewhere"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, mode := range map[string]os.FileMode{
+		"local/agent": 0o755, "top": 0o755, "local/data": 0o644, "bin/tool": 0o755, "elsewhere/tool2": 0o755, "bin/agent": 0o755,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("../elsewhere/tool2", filepath.Join(dir, "bin/link")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestFindCommand(t *testing.T) {
+	dir := commandDir(t)
+	const all = landlock.Execute | landlock.ReadFile | landlock.ReadDir
+	v := &view{ruleset: &landlock.Ruleset{HandledFS: all, Paths: []landlock.PathRule{
+		{Path: dir + "/local", Access: all},
+		{Path: dir + "/bin", Access: all},
+		{Path: dir + "/top", Access: all},
+	}}}
+	path := "relative:" + dir + "/elsewhere:" + dir + "/bin"
+	for command, want := range map[string]string{
+		"agent":           "/local/agent", // local/ comes before PATH
+		"top":             "/top",
+		"tool":            "/bin/tool",
+		"local/agent":     "/local/agent",
+		"./local/agent":   "/local/agent",
+		dir + "/bin/tool": "/bin/tool",
+	} {
+		if got, err := v.findCommand(command, dir, path); err != nil || got != dir+want {
+			t.Errorf("%s: %s, %v, want %s", command, got, err, dir+want)
+		}
+	}
+	for command, want := range map[string][]string{
+		"none":                   {`"none" was not found`, "PATH", path},
+		"local/none":             {`"local/none"`, "was not found"},
+		"/none":                  {`"/none"`, "was not found"},
+		"local":                  {`"local"`, "not a file"},
+		"local/data":             {`"local/data"`, "not executable", "chmod"},
+		"../x":                   {`"../x"`, "leaves the task directory"},
+		dir + "/elsewhere/tool2": {"outside of every root", `read_only_roots = ["` + dir + `/elsewhere"]`},
+		"tool2":                  {"outside of every root", dir + "/elsewhere"},
+		"link":                   {"outside of every root", dir + "/elsewhere"}, // where it really is
+	} {
+		_, err := v.findCommand(command, dir, path)
+		wantError(t, command, err, want...)
+	}
+	// Unconfined, there is no outside.
+	if got, err := (&view{}).findCommand("tool2", dir, path); err != nil || got != dir+"/elsewhere/tool2" {
+		t.Errorf("unconfined: %s, %v", got, err)
+	}
+}
+
+func TestViewShowsRoots(t *testing.T) {
+	dirs := &taskDirs{Task: "/data/mounts/a-t", Clients: "/data/alloc"}
+	set := &landlock.Ruleset{}
+	targets := func(v *view) string {
+		var out []string
+		for _, m := range v.mounts {
+			s := string(m.Type) + ":" + m.Target
+			if m.ReadOnly {
+				s += ":ro"
+			}
+			out = append(out, s)
+		}
+		return strings.Join(out, " ")
+	}
+	const base = "mask:/data/alloc bind:/data/mounts/a-t/alloc/logs:ro tmpfs:/dev/shm proc:/proc"
+	const devDirs = "/tmp/N"
+	for _, tc := range []struct {
+		name   string
+		dirs   *taskDirs
+		roots  policy.Roots
+		access landlock.AccessFS
+		want   string
+		errors []string
+	}{
+		{
+			"default", dirs, policy.Roots{Workspace: dirs.own()}, policy.FullAccess,
+			base + " bind:/tmp", nil,
+		},
+		{
+			"read-only root", dirs, policy.Roots{Workspace: dirs.own(), ReadOnly: []string{"/srv/m"}}, policy.FullAccess,
+			base + " bind:/srv/m:ro bind:/tmp", nil,
+		},
+		{
+			"workspace in a read-only root", dirs, policy.Roots{Workspace: []string{"/srv/m/w", "/srv/m/w/x"}, ReadOnly: []string{"/srv/m"}}, policy.FullAccess,
+			base + " bind:/srv/m:ro bind:/srv/m/w bind:/tmp", nil,
+		},
+		{
+			"read-only root in a workspace", dirs, policy.Roots{Workspace: []string{"/srv/m"}, ReadOnly: []string{"/srv/m/ro"}}, policy.FullAccess,
+			base + " bind:/srv/m/ro:ro bind:/tmp", nil,
+		},
+		{
+			"agent's data in /tmp", &taskDirs{Task: devDirs + "/a-t", Clients: devDirs}, policy.Roots{Workspace: []string{devDirs + "/a-t"}}, policy.FullAccess,
+			"tmpfs:/dev/shm proc:/proc bind:/tmp mask:/tmp/N bind:/tmp/N/a-t bind:/tmp/N/a-t/alloc/logs:ro", nil,
+		},
+	} {
+		v, err := makeView(tc.dirs, tc.roots, tc.access, set)
+		if err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+		} else if got := targets(v); got != tc.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", tc.name, got, tc.want)
+		}
+	}
+	// Under a private directory Landlock cannot take rights away, mounts can.
+	for _, tc := range []struct {
+		access landlock.AccessFS
+		want   string
+	}{
+		{policy.FullAccess, "bind:/tmp/w"},
+		{policy.ReadAccess, "bind:/tmp/w:ro"},
+		{landlock.RemoveFile, ""},
+	} {
+		v, err := makeView(dirs, policy.Roots{Workspace: []string{"/tmp/w"}}, tc.access, set)
+		if tc.want == "" {
+			wantError(t, tc.access.String(), err, "/tmp/w", "alloc_dir", "remove_file")
+		} else if err != nil || !strings.HasSuffix(targets(v), " "+tc.want) {
+			t.Errorf("%v: %v, %v", tc.access, v, err)
+		}
+	}
+}
+
+func TestViewAdmits(t *testing.T) {
+	dirs := &taskDirs{Task: "/data/mounts/a-t", Clients: "/data/alloc"}
+	set := &landlock.Ruleset{Paths: []landlock.PathRule{
+		{Path: "/tmp", Access: landlock.ReadFile}, {Path: "/srv", Access: landlock.ReadFile}, {Path: "/data", Access: landlock.ReadFile},
+	}}
+	v, err := makeView(dirs, policy.Roots{Workspace: []string{"/tmp/w", "/data"}, ReadOnly: []string{"/srv"}}, policy.FullAccess, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"/srv/x": true, "/tmp/w/x": true, "/data/x": true, "/data/mounts/a-t/x": true,
+		"/tmp/x":           false, // the host's is hidden
+		"/data/alloc/x":    false,
+		"/dev/shm/x":       false,
+		"/etc/passwd":      false, // no rule
+		"/data/alloc-more": true,
+	} {
+		if got := v.admits(path, landlock.ReadFile); got != want {
+			t.Errorf("%s: %v, want %v", path, got, want)
+		}
+	}
+}
+
+func TestOpenLog(t *testing.T) {
+	alloc := t.TempDir()
+	logs := filepath.Join(alloc, "alloc", "logs")
+	if err := os.MkdirAll(logs, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	fifo := filepath.Join(logs, ".t.stdout.fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(alloc, "secret")
+	if err := os.WriteFile(secret, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"link": fifo, "link-out": "/etc/passwd"} {
+		if err := os.Symlink(target, filepath.Join(logs, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("logs", filepath.Join(alloc, "alloc", "dir-link")); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(logs, "link"):                                 "symbolic link",
+		filepath.Join(logs, "link-out"):                             "symbolic link",
+		filepath.Join(alloc, "alloc", "dir-link", ".t.stdout.fifo"): "symbolic link",
+		filepath.Join(logs, "none"):                                 "no such file",
+		secret:                                                      "not a FIFO",
+		"/etc/passwd":                                               "not in the allocation's directory",
+		logs + "/../../../x":                                        "not in the allocation's directory",
+	} {
+		_, err := openLog(alloc, path)
+		wantError(t, path, err, want)
+	}
+	for _, path := range []string{"", os.DevNull} {
+		f, err := openLog(alloc, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	// A reader that comes a little later, and what it reads.
+	read := make(chan string)
+	go func() {
+		time.Sleep(20 * time.Millisecond)
+		r, err := os.Open(fifo)
+		if err != nil {
+			read <- err.Error()
+			return
+		}
+		defer r.Close()
+		text, _ := io.ReadAll(r)
+		read <- string(text)
+	}()
+	f, err := openLog(alloc, fifo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("line\n"); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if got := <-read; got != "line\n" {
+		t.Errorf("read %q", got)
+	}
+}
+
+func TestFindTaskDirsBelievesOnlyTheClient(t *testing.T) {
+	kerneltest.Root(t)
+	base, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"/alloc/a/t/local", "/alloc/a/alloc", "/mounts/a-t", "/other/local", "/other/alloc"} {
+		if err := os.MkdirAll(base+dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bind := func(from, to string) {
+		t.Helper()
+		if err := os.MkdirAll(to, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(to, unix.MNT_DETACH) })
+	}
+	bind(base+"/alloc/a/t", base+"/mounts/a-t")
+	bind(base+"/alloc/a/alloc", base+"/mounts/a-t/alloc")
+
+	find := func(taskDir string) (*taskDirs, error) {
+		return findTaskDirs(&drivers.TaskConfig{
+			Name: "t", AllocDir: base + "/alloc/a", Env: map[string]string{"NOMAD_TASK_DIR": taskDir},
+		})
+	}
+	dirs, err := find(base + "/mounts/a-t/local")
+	if err != nil || dirs.Task != base+"/mounts/a-t" || dirs.Clients != base+"/alloc" {
+		t.Errorf("got %+v, %v", dirs, err)
+	}
+	for _, lie := range []string{"", "/", "/etc/x", "local", base + "/other/local", base + "/none/local", base + "/alloc/a/t/local"} {
+		_, err := find(lie)
+		wantError(t, lie, err, "NOMAD_TASK_DIR")
+	}
+}
+
+func TestV1Parent(t *testing.T) {
+	for cpuset, want := range map[string]string{
+		"/sys/fs/cgroup/cpuset/nomad/share":          "nomad",
+		"/sys/fs/cgroup/cpuset/nomad/reserve/a.t":    "nomad",
+		"/sys/fs/cgroup/cpuset/one/two/share":        "one/two",
+		"/sys/fs/cgroup/cpuset/nomad/reserve/b.t":    "",
+		"/sys/fs/cgroup/memory/nomad/share":          "",
+		"/sys/fs/cgroup/nomad.slice/share.slice/a.t": "",
+	} {
+		got, err := v1Parent(cpuset, "a.t")
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q, %v, want %q", cpuset, got, err, want)
+		}
+	}
+}
+
+func TestFingerprint(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		config   Config
+		proof    executor.Proof
+		health   drivers.HealthState
+		says     string
+		profiles string
+	}{
+		{"ABI 7", Config{}, executor.Proof{ABI: 7}, drivers.HealthStateHealthy, drivers.DriverHealthy, "worktree,os_hardened"},
+		{"no Landlock", Config{}, executor.Proof{Landlock: "not built"}, drivers.HealthStateUnhealthy, "not built", ""},
+		{"no Landlock, warn", Config{fallback: policy.Warn}, executor.Proof{Landlock: "not built"}, drivers.HealthStateHealthy, drivers.DriverHealthy, "worktree"},
+		{"no Landlock, hardened only", Config{fallback: policy.Warn, Ceiling: &policy.Policy{SandboxProfile: "os_hardened"}}, executor.Proof{Landlock: "not built"}, drivers.HealthStateUnhealthy, "not built", ""},
+		{"unrestricted", Config{Ceiling: &policy.Policy{SandboxProfile: "unrestricted"}}, executor.Proof{ABI: 1}, drivers.HealthStateHealthy, drivers.DriverHealthy, "unrestricted,worktree,os_hardened"},
+		{"no seccomp", Config{}, executor.Proof{ABI: 7, Seccomp: "no filters"}, drivers.HealthStateUnhealthy, "no filters", "worktree,os_hardened"},
+	} {
+		if tc.config.Ceiling == nil {
+			tc.config.Ceiling = &policy.Policy{}
+		}
+		fp := describe(&tc.config, tc.proof, 2)
+		if fp.Health != tc.health || !strings.Contains(fp.HealthDescription, tc.says) {
+			t.Errorf("%s: %s, %q", tc.name, fp.Health, fp.HealthDescription)
+		}
+		if got, _ := fp.Attributes["driver.harn.profiles"].GetString(); got != tc.profiles {
+			t.Errorf("%s: profiles %q, want %q", tc.name, got, tc.profiles)
+		}
+		if got, _ := fp.Attributes["driver.harn.landlock.abi"].GetInt(); got != int64(tc.proof.ABI) {
+			t.Errorf("%s: ABI %d", tc.name, got)
+		}
+	}
+	features := func(abi landlock.ABI) (out string) {
+		fp := describe(&Config{Ceiling: &policy.Policy{}}, executor.Proof{ABI: abi}, 1)
+		for _, f := range []string{"fs", "net", "ioctl_dev", "scope", "audit", "unix"} {
+			if on, _ := fp.Attributes["driver.harn.landlock."+f].GetBool(); on {
+				out += f + " "
+			}
+		}
+		return out
+	}
+	for abi, want := range map[landlock.ABI]string{
+		0: "", 1: "fs ", 3: "fs ", 4: "fs net ", 5: "fs net ioctl_dev ", 6: "fs net ioctl_dev scope ",
+		8: "fs net ioctl_dev scope audit ", 9: "fs net ioctl_dev scope audit unix ", 99: "fs net ioctl_dev scope audit unix ",
+	} {
+		if got := features(abi); got != want {
+			t.Errorf("ABI %d: %s, want %s", abi, got, want)
+		}
+	}
+}
