@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/nomad/client/lib/cgroupslib"
 	"github.com/hashicorp/nomad/helper/uuid"
 	"github.com/hashicorp/nomad/nomad/structs"
@@ -46,6 +48,9 @@ func newHarness(t *testing.T, change func(*Config)) *harness {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", base) // where Nomad's harness makes its directories
+	if err := initCgroups(); err != nil {
+		t.Fatal(err)
+	}
 	h := &harness{t: t, config: Config{StateDir: base + "/state"}}
 	if change != nil {
 		change(&h.config)
@@ -53,6 +58,15 @@ func newHarness(t *testing.T, change func(*Config)) *harness {
 	h.connect()
 	return h
 }
+
+// initCgroups makes the parents of the tasks' cgroups, as a client does at its start.
+var initCgroups = sync.OnceValue(func() error {
+	cores, err := os.ReadFile("/sys/devices/system/cpu/online")
+	if err != nil {
+		return err
+	}
+	return cgroupslib.Init(hclog.NewNullLogger(), strings.TrimSpace(string(cores)))
+})
 
 // connect makes a new plugin, as after a crash of the one before.
 func (h *harness) connect() {
