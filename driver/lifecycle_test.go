@@ -65,7 +65,13 @@ var initCgroups = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
-	return cgroupslib.Init(hclog.NewNullLogger(), strings.TrimSpace(string(cores)))
+	if err := cgroupslib.Init(hclog.NewNullLogger(), strings.TrimSpace(string(cores))); err != nil {
+		return err
+	}
+	if cgroupVersion() == 1 { // what the client's cpuset hook does
+		return os.WriteFile("/sys/fs/cgroup/cpuset/nomad/share/cpuset.cpus", cores, 0)
+	}
+	return nil
 })
 
 // connect makes a new plugin, as after a crash of the one before.
