@@ -6,7 +6,7 @@
 //
 // The same binary is each task's supervisor and launcher: package executor
 // sees to that in its init, before main, and before the packages of the plugin
-// initialise.
+// initialize.
 package main
 
 import (

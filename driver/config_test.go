@@ -223,7 +223,7 @@ func TestConfigErrors(t *testing.T) {
 		`ceiling { workspace_roots = ["local"] }`:                 "absolute path",
 		`ceiling { read_only_roots = ["/"] }`:                     "whole file system",
 		"ceiling {\ncapabilities {\nworkspace = [\"raed\"]\n}\n}": "unknown workspace operation",
-		`unknown = 1`: `named "unknown"`,
+		`unknown = 1`:                                             `named "unknown"`,
 	} {
 		if _, err := parseConfig(t, body); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error with %q", body, err, want)

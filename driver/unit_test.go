@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) {
 	kerneltest.Isolate()
 	if _, chosen := os.LookupEnv("NOMAD_TEST_LOG_LEVEL"); !chosen {
-		os.Setenv("NOMAD_TEST_LOG_LEVEL", "OFF") // of Nomad's own test harness
+		_ = os.Setenv("NOMAD_TEST_LOG_LEVEL", "OFF") // of Nomad's own test harness
 	}
 	os.Exit(m.Run())
 }
@@ -235,23 +235,33 @@ func TestViewShowsRoots(t *testing.T) {
 		errors []string
 	}{
 		{
-			"default", dirs, policy.Roots{Workspace: dirs.own()}, policy.FullAccess,
+			"default", dirs,
+			policy.Roots{Workspace: dirs.own()},
+			policy.FullAccess,
 			base + " bind:/tmp", nil,
 		},
 		{
-			"read-only root", dirs, policy.Roots{Workspace: dirs.own(), ReadOnly: []string{"/srv/m"}}, policy.FullAccess,
+			"read-only root", dirs,
+			policy.Roots{Workspace: dirs.own(), ReadOnly: []string{"/srv/m"}},
+			policy.FullAccess,
 			base + " bind:/srv/m:ro bind:/tmp", nil,
 		},
 		{
-			"workspace in a read-only root", dirs, policy.Roots{Workspace: []string{"/srv/m/w", "/srv/m/w/x"}, ReadOnly: []string{"/srv/m"}}, policy.FullAccess,
+			"workspace in a read-only root", dirs,
+			policy.Roots{Workspace: []string{"/srv/m/w", "/srv/m/w/x"}, ReadOnly: []string{"/srv/m"}},
+			policy.FullAccess,
 			base + " bind:/srv/m:ro bind:/srv/m/w bind:/tmp", nil,
 		},
 		{
-			"read-only root in a workspace", dirs, policy.Roots{Workspace: []string{"/srv/m"}, ReadOnly: []string{"/srv/m/ro"}}, policy.FullAccess,
+			"read-only root in a workspace", dirs,
+			policy.Roots{Workspace: []string{"/srv/m"}, ReadOnly: []string{"/srv/m/ro"}},
+			policy.FullAccess,
 			base + " bind:/srv/m/ro:ro bind:/tmp", nil,
 		},
 		{
-			"agent's data in /tmp", &taskDirs{Task: devDirs + "/a-t", Clients: devDirs}, policy.Roots{Workspace: []string{devDirs + "/a-t"}}, policy.FullAccess,
+			"agent's data in /tmp", &taskDirs{Task: devDirs + "/a-t", Clients: devDirs},
+			policy.Roots{Workspace: []string{devDirs + "/a-t"}},
+			policy.FullAccess,
 			"tmpfs:/dev/shm proc:/proc bind:/tmp mask:/tmp/N bind:/tmp/N/a-t bind:/tmp/N/a-t/alloc/logs:ro", nil,
 		},
 	} {

@@ -74,10 +74,10 @@ func shown(path string) executor.Mount {
 // more. (Where the agent's data is in /tmp, as with agent -dev, all roots are
 // such roots.)
 func confineByMount(m *executor.Mount, access landlock.AccessFS) error {
-	switch {
-	case access == policy.FullAccess:
+	switch access {
+	case policy.FullAccess:
 		return nil
-	case access == policy.ReadAccess:
+	case policy.ReadAccess:
 		m.ReadOnly = true
 		return nil
 	}

@@ -21,7 +21,7 @@ const (
 const self = "/proc/self/exe"
 
 // init runs a supervisor, launcher, session or probe, and does not return in
-// one. Go initialises this package as soon as those that it imports are: the
+// one. Go initializes this package as soon as those that it imports are: the
 // packages of the plugin, which take longer and more memory, come after it.
 func init() {
 	if len(os.Args) == 0 {

@@ -8,7 +8,7 @@
 //	       ──Exec───> session ────> launcher, which becomes the command
 //
 // All four are the same binary. What a process is, its argv[0] says; init in
-// dispatch.go looks at it before the packages of the plugin initialise, so
+// dispatch.go looks at it before the packages of the plugin initialize, so
 // that a supervisor costs a fraction of the plugin's time and memory.
 //
 //   - The supervisor is process 1 of the task's PID namespace. It makes the

@@ -318,10 +318,10 @@ func TestSignals(t *testing.T) {
 		t.Errorf("heard %q, want main first, then main and child", got)
 	}
 	if err := task.Signal(unix.SIGTERM); !errors.Is(err, ErrGone) {
-		t.Errorf("signalling an ended task: %v, want ErrGone", err)
+		t.Errorf("signaling an ended task: %v, want ErrGone", err)
 	}
 	if err := task.SignalAll(unix.SIGTERM); !errors.Is(err, ErrGone) {
-		t.Errorf("signalling all of an ended task: %v, want ErrGone", err)
+		t.Errorf("signaling all of an ended task: %v, want ErrGone", err)
 	}
 }
 
@@ -481,11 +481,11 @@ func TestSessions(t *testing.T) {
 		grep -e CapEff -e CapBnd -e NoNewPrivs -e Seccomp: /proc/self/status
 		cat /var/lib/dpkg/status > /dev/null || echo denied var
 		mount -t tmpfs none /mnt || echo denied mount
-		kill -0 $(cat pid) && echo signalled
+		kill -0 $(cat pid) && echo signaled
 		exit 6`)
 	for _, want := range []string{
 		"same namespaces\n65534\n", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000",
-		"NoNewPrivs:\t1", "Seccomp:\t2", "denied var", "denied mount", "signalled",
+		"NoNewPrivs:\t1", "Seccomp:\t2", "denied var", "denied mount", "signaled",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)

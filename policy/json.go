@@ -27,7 +27,7 @@ var refused = map[string]string{
 
 // DecodeJSON decodes a policy as Harn writes it. notes names the fields that
 // are not enforced by the kernel. An unknown field is an error, though Harn
-// itself would pass over it: a misspelt restriction must not disappear.
+// itself would pass over it: a misspelled restriction must not disappear.
 func DecodeJSON(data []byte) (p *Policy, notes []string, err error) {
 	var fields map[string]json.RawMessage
 	decoder := json.NewDecoder(bytes.NewReader(data))

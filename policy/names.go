@@ -81,7 +81,7 @@ var fallbackNames = []string{"enforce", "warn", "off"}
 func (f Fallback) String() string { return fallbackNames[f] }
 
 // ParseFallback returns the fallback of that name, also by the other names
-// that Harn's HARN_HANDLER_SANDBOX takes. Harn takes a misspelt name for warn;
+// that Harn's HARN_HANDLER_SANDBOX takes. Harn takes a misspelled name for warn;
 // here it is an error.
 func ParseFallback(name string) (Fallback, error) {
 	name = strings.ToLower(strings.TrimSpace(name))

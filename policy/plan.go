@@ -107,7 +107,7 @@ func ruleset(p *Policy, roots Roots, world World, node Node) *landlock.Ruleset {
 	set := &landlock.Ruleset{HandledFS: handled.FS, Scoped: handled.Scope}
 	if !node.SharedPID {
 		// A PID namespace of its own keeps the task's signals in. The scope
-		// would also keep a `nomad alloc exec` from signalling the task: two
+		// would also keep a `nomad alloc exec` from signaling the task: two
 		// domains are strangers to each other.
 		set.Scoped &^= landlock.ScopeSignal
 	}

@@ -121,7 +121,7 @@ func TestGoldenPlans(t *testing.T) {
 				if abi == 0 {
 					node.Absent = landlock.ErrNotBuilt
 				}
-				text := ""
+				var text string
 				if plan, err := Build(&tc.Policy, lexical(&tc.Policy), world, node); err != nil {
 					text = "refused: " + err.Error() + "\n"
 				} else {

@@ -194,7 +194,8 @@ func TestDecodeJSON(t *testing.T) {
 		{`{}`, Policy{}, 0, nil},
 		{
 			`{"sandbox_profile":"os_hardened","side_effect_level":"network","workspace_roots":["a"],"read_only_roots":["/b"],"capabilities":{"workspace":["list"]}}`,
-			Policy{SandboxProfile: "os_hardened", SideEffectLevel: "network", WorkspaceRoots: []string{"a"}, ReadOnlyRoots: []string{"/b"}, Capabilities: caps("list")}, 0, nil,
+			Policy{SandboxProfile: "os_hardened", SideEffectLevel: "network", WorkspaceRoots: []string{"a"}, ReadOnlyRoots: []string{"/b"}, Capabilities: caps("list")},
+			0, nil,
 		},
 		{`{"side_effect_level":null,"capabilities":null,"workspace_roots":null}`, Policy{}, 0, nil},
 		{`{"capabilities":{}}`, Policy{Capabilities: map[string][]string{}}, 0, nil},

@@ -118,7 +118,7 @@ var operations = map[string]operation{
 		}
 		return err
 	}},
-	"signal": {1, func(a []string) error { // is the process there, and may it be signalled?
+	"signal": {1, func(a []string) error { // is the process there, and may it be signaled?
 		var pid int
 		if _, err := fmt.Sscan(a[0], &pid); err != nil {
 			return err

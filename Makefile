@@ -1,0 +1,81 @@
+# The one place that knows the commands. "make" alone lists them.
+.DEFAULT_GOAL := help
+SHELL         := /bin/bash
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOFUMPT_VERSION       := v0.12.0
+
+BIN   := $(CURDIR)/bin
+TOOLS := $(BIN)/tools
+
+# What the tests' programs come from, on Debian.
+PACKAGES := curl default-jre-headless git nodejs python3 tar
+
+##@ Use
+
+.PHONY: build
+build: ## Build the plugin, a static binary: bin/nomad-driver-harn
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/nomad-driver-harn .
+
+.PHONY: nomad
+nomad: ## Build Nomad from the Go module proxy: bin/nomad (4 minutes the first time)
+	cd e2e/nomad && go build -o $(BIN)/nomad github.com/hashicorp/nomad
+
+.PHONY: demo
+demo: build nomad ## Run example/hello.nomad.hcl on a Nomad agent of its own, and check what it says
+	example/demo.sh $(BIN)/nomad $(BIN)/nomad-driver-harn
+
+##@ Develop
+
+.PHONY: test
+test: lint unit e2e ## Run everything there is to test
+
+.PHONY: unit
+unit: ## Run the tests of all packages, against the kernel too
+	go test -count=1 ./...
+
+.PHONY: e2e
+e2e: build nomad setup ## Run jobs under a real Nomad agent
+	cd e2e && go test -count=1 -timeout 20m ./...
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## Check format, vet and lint
+	@test -z "$$($(TOOLS)/gofumpt -l .)" || { echo "not formatted, run make fmt:"; $(TOOLS)/gofumpt -l .; exit 1; }
+	$(TOOLS)/golangci-lint run ./...
+	cd e2e && $(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...
+	@for dir in . e2e e2e/nomad; do (cd $$dir && go mod tidy -diff > /dev/null) || { echo "$$dir: run go mod tidy"; exit 1; }; done
+
+.PHONY: fmt
+fmt: $(TOOLS)/gofumpt ## Format the code
+	$(TOOLS)/gofumpt -w .
+
+.PHONY: generate
+generate: ## Write generated files anew: the tables of system calls, the golden plans
+	go generate ./...
+	go test ./policy -run Golden -update > /dev/null
+
+.PHONY: setup
+setup: ## Install what the tests need, by apt (as root, on Debian)
+	@missing=; for p in $(PACKAGES); do \
+	  case $$p in nodejs) f=/usr/bin/node;; default-jre-headless) f=/usr/bin/java;; tar) f=/bin/tar;; *) f=/usr/bin/$$p;; esac; \
+	  [ -x $$f ] || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	  else echo "not installed, so that some tests will be skipped:$$missing"; fi; fi
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf $(BIN)
+
+.PHONY: help
+help: ## List the commands
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(TOOLS)/golangci-lint: Makefile
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@touch $@
+
+$(TOOLS)/gofumpt: Makefile
+	GOBIN=$(TOOLS) go install mvdan.cc/gofumpt@$(GOFUMPT_VERSION)
+	@touch $@

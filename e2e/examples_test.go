@@ -1,0 +1,69 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// The examples run as they stand, and show what they say.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	a := theAgent(t)
+	logs := map[string][]string{
+		"hello": {
+			"write to the workspace: allowed\nread the workspace: allowed\n",
+			"list /root: denied (ls: cannot open directory '/root': Permission denied)\n",
+			"write to /etc: denied (bash: line 1: /etc/hello: Permission denied)\n",
+			"open a socket: denied (bash: socket: Operation not permitted",
+			"hello from hello\n",
+		},
+		"analyser": {"lines of text: 3\n", "it cannot be changed\n"},
+		"writer":   {"wrote ", "nothing else can be written\n"},
+		"network":  {"the server says: hello from the server\n"},
+		"hardened": {"profile os_hardened\n"},
+		"harn":     {"hello from harn\n"},
+	}
+	files, err := filepath.Glob("../example/*.nomad.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, file := range files {
+		name := filepath.Base(file)[:len(filepath.Base(file))-len(".nomad.hcl")]
+		found = append(found, name)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hcl, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parsed, err := a.Jobs().ParseHCL(string(hcl), true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer, _, err := a.Jobs().Validate(parsed, nil); err != nil || answer.Error != "" {
+				t.Fatalf("%+v, %v", answer, err)
+			}
+			if _, err := exec.LookPath("harn"); err != nil && name == "harn" {
+				t.Skip("harn is not installed")
+			}
+			j := a.submit(t, string(hcl))
+			j.untilDead()
+			if got := j.exited(); got != "Exit Code: 0" {
+				t.Errorf("%q\nstderr: %s\n%s", got, j.logs("stderr"), j.events())
+			}
+			j.wantLogs("stdout", logs[name]...)
+		})
+	}
+	for name := range logs {
+		if !slices.Contains(found, name) {
+			t.Errorf("there is no example %s", name)
+		}
+	}
+}

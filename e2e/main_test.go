@@ -1,0 +1,84 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package e2e tests the driver under a real Nomad agent: "make e2e".
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
+)
+
+func TestMain(m *testing.M) {
+	kerneltest.Isolate()
+	if os.Geteuid() != 0 {
+		if os.Getenv(kerneltest.Require) == "1" {
+			fmt.Fprintln(os.Stderr, "these tests need root")
+			os.Exit(1)
+		}
+		fmt.Println("skipped: these tests need root")
+		return
+	}
+	os.Exit(run(m))
+}
+
+// agentOwner lets newAgent report failures outside of a test.
+type agentOwner struct {
+	testing.TB
+	cleanups []func()
+	failed   bool
+}
+
+func (o *agentOwner) Helper()                           {}
+func (o *agentOwner) Failed() bool                      { return o.failed }
+func (o *agentOwner) Cleanup(f func())                  { o.cleanups = append(o.cleanups, f) }
+func (o *agentOwner) Logf(format string, args ...any)   { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+func (o *agentOwner) Errorf(format string, args ...any) { o.failed = true; o.Logf(format, args...) }
+func (o *agentOwner) Error(args ...any)                 { o.Errorf("%s", fmt.Sprintln(args...)) }
+func (o *agentOwner) Fatalf(format string, args ...any) { o.Errorf(format, args...); panic("no agent") }
+func (o *agentOwner) Fatal(args ...any)                 { o.Fatalf("%s", fmt.Sprintln(args...)) }
+
+func run(m *testing.M) (code int) {
+	owner := &agentOwner{}
+	defer func() {
+		for _, f := range owner.cleanups {
+			f()
+		}
+		if owner.failed {
+			code = 1
+		}
+	}()
+	shared.agent = newAgent(owner, "")
+	code = m.Run()
+	if !strings.Contains(strings.Join(os.Args, " "), "-test.run=^") || code == 0 {
+		shared.stop(owner, syscall.SIGINT)
+		checkLog(owner, shared.agent)
+	}
+	return code
+}
+
+// complaint matches lines of the agent's log that the plugin wrote, or that the
+// client's driver manager wrote about it.
+var complaint = regexp.MustCompile(`\[(WARN|ERROR)\] +(\S*nomad-driver-harn\S*:|\S*driver_mgr\S*: .*driver=harn)`)
+
+// checkLog fails if the plugin has warned of anything: all that tests do is
+// ordinary use, or a mistake of a job's author.
+func checkLog(t testing.TB, a *agent) {
+	log, err := os.ReadFile(a.log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What the client says of a plugin that it has ended itself is another matter.
+	text, _, _ := strings.Cut(string(log), "requesting shutdown")
+	for line := range strings.Lines(text) {
+		if complaint.MatchString(line) {
+			t.Errorf("the agent's log has: %s", line)
+		}
+	}
+}
