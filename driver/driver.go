@@ -147,7 +147,7 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 	task, err := executor.Attach(cfg.ID, state.StateDir)
 	if err != nil {
 		// Nomad will start it anew: nothing of it may be left.
-		if cleanup := executor.Remove(state.StateDir); cleanup != nil {
+		if cleanup := executor.Remove(state.StateDir, state.Supervisor); cleanup != nil {
 			err = errors.Join(err, cleanup)
 		}
 		return fmt.Errorf("recovering task %s from %s: %w", cfg.ID, state.StateDir, err)
@@ -188,6 +188,7 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.state.Supervisor = task.Supervisor()
 	handle := drivers.NewTaskHandle(handleVersion)
 	handle.Config = cfg
 	handle.State = drivers.TaskStateRunning
@@ -226,6 +227,9 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 		return nil, err
 	}
 	defer stderr.Close()
+	if err := makeTmp(p.state.TaskDir); err != nil {
+		return nil, err
+	}
 	if err := p.state.Cgroup.make(); err != nil {
 		return nil, err
 	}

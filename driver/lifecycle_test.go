@@ -226,6 +226,31 @@ func TestInspectRunningTask(t *testing.T) {
 	}
 }
 
+// A task may remove its tmp directory, and start again.
+func TestTmpIsMadeAgain(t *testing.T) {
+	h := newHarness(t, nil)
+	cfg := h.task(sh(`rmdir tmp; echo done`))
+	h.start(cfg)
+	h.wait(cfg.ID)
+	if err := h.DestroyTask(cfg.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	cfg.ID += "2"
+	h.start(cfg)
+	if got := h.wait(cfg.ID); got.ExitCode != 0 {
+		t.Errorf("%+v", got)
+	}
+	// A link in its place would become what it points to.
+	tmp := filepath.Join(cfg.TaskDir().Dir, "tmp")
+	_ = os.Remove(tmp) // the second run has probably done it
+	if err := os.Symlink("/root", tmp); err != nil {
+		t.Fatal(err)
+	}
+	cfg.ID += "3"
+	_, _, err := h.StartTask(cfg)
+	wantError(t, "tmp is a link", err, "mount source", "/tmp", "symbolic link")
+}
+
 func TestStop(t *testing.T) {
 	h := newHarness(t, nil)
 	const polite = `trap 'echo got TERM; exit 3' TERM; trap 'echo got USR1; exit 4' USR1; echo ready; while :; do sleep 0.01; done`
@@ -386,6 +411,20 @@ func TestRecover(t *testing.T) {
 	}
 	if _, err := os.Stat(state.StateDir); err == nil {
 		t.Error("its records are left")
+	}
+	// The same if all records are gone.
+	forgotten := h.task(sh(`sleep 1000`))
+	handle2 := recovered(t, h.start(forgotten))
+	if err := handle2.GetDriverState(&state); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(state.StateDir); err != nil {
+		t.Fatal(err)
+	}
+	h.connect()
+	wantError(t, "forgotten", h.RecoverTask(handle2), forgotten.ID, "not started")
+	if pids, ok := state.Cgroup.pids(); !ok || len(pids) > 0 {
+		t.Errorf("left running: %v", pids)
 	}
 	wantError(t, "nil handle", h.driver.RecoverTask(nil), "no handle")
 	other := *handles[lost.ID]

@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"path/filepath"
 	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
 )
 
 // handleVersion is the version of TaskState in handles that Nomad stores.
@@ -20,6 +22,8 @@ const handleVersion = 1
 type TaskState struct {
 	// StateDir is the directory of the executor's records.
 	StateDir string
+	// Supervisor is the process to kill if the records are lost.
+	Supervisor executor.Identity
 	// TaskDir, WorkDir and UserName are for commands that are started in the task.
 	TaskDir  string
 	WorkDir  string

@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -134,4 +135,25 @@ func realPaths(paths []string) []string {
 		}
 	}
 	return found
+}
+
+// makeTmp makes the directory that a task sees as /tmp, if an earlier run of
+// the task has removed it.
+func makeTmp(taskDir string) error {
+	root, err := os.OpenRoot(taskDir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	err = root.Mkdir("tmp", 0o777)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = root.Chmod("tmp", 0o777|os.ModeSticky)
+	}
+	if err != nil {
+		return fmt.Errorf("making the task's tmp directory: %w", err)
+	}
+	return nil
 }

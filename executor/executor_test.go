@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -531,6 +533,46 @@ func TestSessions(t *testing.T) {
 	}
 	if _, err := task.Exec(f.plan("true").Process, null, null, null, false); !errors.Is(err, ErrGone) {
 		t.Errorf("session in an ended task: %v, want ErrGone", err)
+	}
+}
+
+func TestNetwork(t *testing.T) {
+	f := newFixture(t)
+	// "lo" is listed by all of them, its address is there only if it is up.
+	const script = `grep -c : /proc/net/dev; grep -q '127.0.0.1' /proc/net/fib_trie && echo up || echo down; readlink /proc/self/ns/net`
+	run := func(n Network) []string {
+		plan := f.plan(script)
+		plan.World.Network = n
+		out, _ := f.run(plan)
+		return strings.Fields(out)
+	}
+	here, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := run(Network{}); len(got) != 3 || got[1] != "up" || got[2] != here {
+		t.Errorf("the host's: %q, want up in %s", got, here)
+	}
+	if got := run(Network{Isolated: true}); len(got) != 3 || got[1] != "down" || got[2] == here {
+		t.Errorf("isolated: %q, want down, not in %s", got, here)
+	}
+	// The namespace of another process, by its path, as a client gives one.
+	other := exec.Command("/bin/sleep", "60")
+	other.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = other.Process.Kill()
+		_ = other.Wait()
+	}()
+	path := fmt.Sprintf("/proc/%d/ns/net", other.Process.Pid)
+	there, err := os.Readlink(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := run(Network{Namespace: path}); len(got) != 3 || got[2] != there {
+		t.Errorf("joined: %q, want %s", got, there)
 	}
 }
 

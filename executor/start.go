@@ -91,7 +91,7 @@ func start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
 		return nil, fmt.Errorf("starting the supervisor: %w", err)
 	}
 	t := newTask(id, dir, plan.Confinement)
-	t.supervisor = runner
+	t.supervisor, t.runner = runner, runner.Identity
 	planR.Close()
 	statusW.Close()
 

@@ -18,6 +18,7 @@ type Task struct {
 	dir         string
 	confinement Confinement
 	started     started
+	runner      Identity // of the supervisor
 	supervisor  *process // nil if it had ended before Attach
 
 	done chan struct{} // closed when the fields below are set
@@ -48,6 +49,7 @@ func Attach(id, dir string) (*Task, error) {
 		return nil, notStarted(err)
 	}
 	t := newTask(id, dir, Confinement{})
+	t.runner = runner
 	if err := readRecord(dir, startedRecord, &t.started); err != nil {
 		return nil, notStarted(err)
 	}
@@ -108,6 +110,9 @@ func (t *Task) Exit() (Exit, error) {
 
 // PID is the process ID of the task's first process, as the host sees it.
 func (t *Task) PID() int { return t.started.Process.PID }
+
+// Supervisor identifies the task's supervisor.
+func (t *Task) Supervisor() Identity { return t.runner }
 
 // StartedAt is when the task's program executed.
 func (t *Task) StartedAt() time.Time { return t.started.At }
@@ -182,12 +187,18 @@ func (t *Task) Remove() error {
 }
 
 // Remove kills what is left of a task that Attach cannot return, and removes
-// its records.
-func Remove(dir string) error {
+// its records. known is its supervisor as far as the caller remembers it: it
+// is killed even if the records are gone.
+func Remove(dir string, known ...Identity) error {
 	var runner Identity
-	err := readRecord(dir, supervisorRecord, &runner)
-	if err == nil {
-		if err := killProcess(runner); err != nil {
+	switch err := readRecord(dir, supervisorRecord, &runner); {
+	case err == nil:
+		known = append(known, runner)
+	case !errors.Is(err, errNoRecord) && len(known) == 0:
+		return fmt.Errorf("whose task this is cannot be read, so that it cannot be killed: %w", err)
+	}
+	for _, id := range known {
+		if err := killProcess(id); err != nil {
 			return fmt.Errorf("killing what is left of the task in %s: %w", dir, err)
 		}
 	}
