@@ -8,8 +8,31 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
+
+// The README's job shows what the README says.
+func TestREADME(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(readme), "```hcl\njob ")
+	hcl, _, ended := strings.Cut(rest, "```")
+	if !found || !ended {
+		t.Fatal("the README has no job")
+	}
+	// Another ID: the example hello runs at the same time.
+	j := theAgent(t).run(t, strings.Replace("job "+hcl, `job "hello"`, `job "readme"`, 1))
+	if out := j.logs("stdout"); out != "hello\ndenied\n" {
+		t.Errorf("stdout %q", out)
+	}
+	if errs := j.logs("stderr"); errs != "ls: cannot open directory '/root': Permission denied\n" {
+		t.Errorf("stderr %q", errs)
+	}
+}
 
 // The examples run as they stand, and show what they say.
 func TestExamples(t *testing.T) {
