@@ -4,31 +4,18 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/nomad/api"
 )
-
-// agent is a real Nomad agent, server and client in one, with the plugin in
-// its plugin_dir. It is not in dev mode, so that it can be restarted.
-type agent struct {
-	*api.Client
-	dir   string
-	cmd   *exec.Cmd
-	ended chan struct{} // closed when cmd has ended
-}
 
 // waitFor is how long a condition may take, on a machine that does other
 // things as well. Nothing sleeps for it: it only ends what would never end.
@@ -53,93 +40,50 @@ func binary(name string) string {
 	return path
 }
 
-// newAgent starts an agent. config is added to the plugin's configuration.
-func newAgent(t testing.TB, config string) *agent {
+// agent is a real Nomad agent.
+type agent struct {
+	dir   string
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when cmd has ended
+}
+
+// newAgent makes an agent's directory and configuration. The directory is not
+// in /tmp, of which tasks have a private version.
+func newAgent(t testing.TB, config func(dir string) string) agent {
 	t.Helper()
-	// Not in /tmp, of which tasks have a private version.
 	dir, err := os.MkdirTemp("/var/tmp", "harn-e2e-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &agent{dir: dir}
 	t.Cleanup(func() {
-		a.stop(t, syscall.SIGINT)
 		unmountBeneath(dir) // an agent leaves the mounts of its allocations
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
 	})
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
 	for _, sub := range []string{"data", "mounts", "plugins"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o711); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(dir, 0o711); err != nil {
-		t.Fatal(err)
-	}
-	plugin, err := os.ReadFile(binary("nomad-driver-harn"))
-	if err != nil {
-		t.Fatalf("%v: run the tests by \"make e2e\", which builds it", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "plugins", "nomad-driver-harn"), plugin, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	port := freePorts(t, 3)
-	file := fmt.Sprintf(`
-name                 = "e2e"
+	common := fmt.Sprintf(`
 bind_addr            = "127.0.0.1"
-data_dir             = %[1]q
-plugin_dir           = %[2]q
+data_dir             = %q
 log_level            = "DEBUG"
 disable_update_check = true
-ports {
-  http = %[3]d
-  rpc  = %[4]d
-  serf = %[5]d
-}
-telemetry {
-  publish_allocation_metrics = true # without it the client asks for no stats
-}
 advertise {
   http = "127.0.0.1"
   rpc  = "127.0.0.1"
   serf = "127.0.0.1"
 }
-server {
-  enabled          = true
-  bootstrap_expect = 1
-  raft_multiplier  = 1
-}
-client {
-  enabled           = true
-  network_interface = "lo" # all there is in the tests' network namespace
-  servers           = ["127.0.0.1:%[4]d"]
-  alloc_mounts_dir  = %[6]q
-  options {
-    "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean,consul,vault"
-  }
-}
-plugin "raw_exec" {
-  config {
-    enabled = true
-  }
-}
-plugin "nomad-driver-harn" {
-  config {
-    state_dir = %[7]q
-%[8]s
-  }
-}
-`, dir+"/data", dir+"/plugins", port[0], port[1], port[2], dir+"/mounts", dir+"/state", config)
-	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(file), 0o644); err != nil {
+`, dir+"/data")
+	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(common+config(dir)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	a.Client, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", port[0])})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.start(t)
-	return a
+	return agent{dir: dir}
 }
 
 func unmountBeneath(dir string) {
@@ -151,22 +95,23 @@ func unmountBeneath(dir string) {
 	}
 }
 
-func freePorts(t testing.TB, n int) []int {
+// ports returns a ports block with three free ports, and the first two.
+func ports(t testing.TB) (block string, http, rpc int) {
 	t.Helper()
-	var ports []int
-	for range n {
+	var free [3]int
+	for i := range free {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		free[i] = l.Addr().(*net.TCPAddr).Port
 	}
-	return ports
+	return fmt.Sprintf("ports {\n http = %d\n rpc = %d\n serf = %d\n}\n", free[0], free[1], free[2]), free[0], free[1]
 }
 
-// start starts the agent and waits until it can place tasks of the driver.
-func (a *agent) start(t testing.TB) {
+// start starts the agent and waits until it is ready.
+func (a *agent) start(t testing.TB, ready func() bool) {
 	t.Helper()
 	log, err := os.OpenFile(a.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -174,12 +119,12 @@ func (a *agent) start(t testing.TB) {
 	}
 	defer log.Close()
 	a.cmd = exec.Command(binary("nomad"), "agent", "-config", filepath.Join(a.dir, "agent.hcl"))
-	a.cmd.Env = append(os.Environ(), "HARN_E2E_SECRET=of the agent")
-	for i, v := range a.cmd.Env {
-		if strings.HasPrefix(v, "AWS_CA_BUNDLE=") { // breaks a fingerprinter, though it is denied
-			a.cmd.Env[i] = "AWS_CA_BUNDLE_UNUSED="
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "AWS_CA_BUNDLE=") { // breaks a fingerprinter, though it is denied
+			a.cmd.Env = append(a.cmd.Env, v)
 		}
 	}
+	a.cmd.Env = append(a.cmd.Env, "HARN_E2E_SECRET=of the agent")
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := a.cmd.Start(); err != nil {
@@ -203,12 +148,7 @@ func (a *agent) start(t testing.TB) {
 			t.Fatalf("the agent has ended")
 		default:
 		}
-		nodes, _, err := a.Nodes().List(nil)
-		if err != nil || len(nodes) != 1 || nodes[0].Status != "ready" {
-			return false
-		}
-		driver := nodes[0].Drivers["harn"]
-		return driver != nil && driver.Detected
+		return ready()
 	})
 }
 
@@ -231,97 +171,133 @@ func (a *agent) stop(t testing.TB, sig syscall.Signal) {
 
 func (a *agent) log() string { return filepath.Join(a.dir, "agent.log") }
 
-// node is the agent's client node.
-func (a *agent) node(t testing.TB) *api.Node {
-	t.Helper()
-	list, _, err := a.Nodes().List(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	node, _, err := a.Nodes().Info(list[0].ID, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return node
+// server is a Nomad server. All tests share one.
+type server struct {
+	agent
+	*api.Client
+	rpc int
 }
 
-// plugin returns the process ID of the plugin that serves the agent.
-func (a *agent) plugin(t testing.TB) int {
+func newServer(t testing.TB) *server {
+	t.Helper()
+	block, http, rpc := ports(t)
+	s := &server{rpc: rpc, agent: newAgent(t, func(string) string {
+		return block + `
+server {
+  enabled          = true
+  bootstrap_expect = 1
+  raft_multiplier  = 1
+}
+`
+	})}
+	t.Cleanup(func() { s.stop(t, syscall.SIGKILL) })
+	var err error
+	s.Client, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", http)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start(t, func() bool {
+		// A client that registers before there is a key waits for 20 seconds.
+		keys, _, err := s.Keyring().List(nil)
+		return err == nil && len(keys) > 0
+	})
+	return s
+}
+
+// client is a Nomad client with the plugin in its plugin_dir. It is the only
+// one in its node pool.
+type client struct {
+	agent
+	*api.Client
+	pool string
+}
+
+// newClient starts a client in a node pool. config is added to the plugin's
+// configuration.
+func newClient(t testing.TB, s *server, pool, config string) *client {
+	t.Helper()
+	block, _, _ := ports(t)
+	c := &client{Client: s.Client, pool: pool, agent: newAgent(t, func(dir string) string {
+		return block + fmt.Sprintf(`
+name       = %[1]q
+plugin_dir = %[2]q
+telemetry {
+  publish_allocation_metrics = true # without it the client asks for no stats
+}
+client {
+  enabled           = true
+  node_pool         = %[1]q
+  servers           = ["127.0.0.1:%[3]d"]
+  network_interface = "lo" # all there is in the tests' network namespace
+  alloc_mounts_dir  = %[4]q
+  options {
+    "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean,consul,vault"
+  }
+}
+plugin "raw_exec" {
+  config {
+    enabled = true
+  }
+}
+plugin "nomad-driver-harn" {
+  config {
+    state_dir = %[5]q
+%[6]s
+  }
+}
+`, pool, dir+"/plugins", s.rpc, dir+"/mounts", dir+"/state", config)
+	})}
+	plugin, err := os.ReadFile(binary("nomad-driver-harn"))
+	if err != nil {
+		t.Fatalf("%v: run the tests by \"make e2e\", which builds it", err)
+	}
+	if err := os.WriteFile(filepath.Join(c.dir, "plugins", "nomad-driver-harn"), plugin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.stop(t, syscall.SIGINT) })
+	c.start(t)
+	return c
+}
+
+// start starts the client and waits until it can place tasks of the driver.
+func (c *client) start(t testing.TB) {
+	t.Helper()
+	began := time.Now()
+	c.agent.start(t, func() bool {
+		node := c.find()
+		return node != nil && node.Status == "ready" && node.Drivers["harn"] != nil && node.Drivers["harn"].Detected &&
+			// Not what was known of it before.
+			node.Drivers["harn"].UpdateTime.After(began)
+	})
+}
+
+// find returns the client's node, nil if it has not registered yet.
+func (c *client) find() *api.Node {
+	list, _, err := c.Nodes().List(nil)
+	if err != nil {
+		return nil
+	}
+	for _, stub := range list {
+		if stub.Name == c.pool {
+			if node, _, err := c.Nodes().Info(stub.ID, nil); err == nil {
+				return node
+			}
+		}
+	}
+	return nil
+}
+
+// plugin returns the process ID of the plugin that serves the client.
+func (c *client) plugin(t testing.TB) int {
 	t.Helper()
 	pid := 0
 	eventually(t, "no plugin process", func() bool {
 		for _, p := range processes() {
-			if p.parent == a.cmd.Process.Pid && strings.HasSuffix(p.args[0], "/nomad-driver-harn") {
+			if p.parent == c.cmd.Process.Pid && strings.HasSuffix(p.args[0], "/nomad-driver-harn") {
 				pid = p.pid
 			}
 		}
 		return pid != 0
 	})
 	return pid
-}
-
-type process struct {
-	pid, parent int
-	args        []string
-}
-
-// processes are all processes of this PID namespace: the agent and what it
-// started.
-func processes() []process {
-	var all []process
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range dirs {
-		pid, _ := strconv.Atoi(filepath.Base(dir))
-		cmdline, err := os.ReadFile(dir + "/cmdline")
-		if err != nil || len(cmdline) == 0 {
-			continue
-		}
-		stat, err := os.ReadFile(dir + "/stat")
-		if err != nil {
-			continue
-		}
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		parent, _ := strconv.Atoi(fields[1])
-		args := strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
-		all = append(all, process{pid, parent, args})
-	}
-	return all
-}
-
-// running are the processes whose command line begins with some words.
-func running(words ...string) (pids []int) {
-	for _, p := range processes() {
-		if len(p.args) >= len(words) && slices.Equal(p.args[:len(words)], words) {
-			pids = append(pids, p.pid)
-		}
-	}
-	return pids
-}
-
-var shared struct {
-	sync.Once
-	*agent
-}
-
-// TestMain's agent for all tests that do not end it.
-func theAgent(t testing.TB) *agent {
-	t.Helper()
-	if shared.agent == nil {
-		t.Fatal("the shared agent did not start")
-	}
-	return shared.agent
-}
-
-// supervisors are the processes of a job's task that outlive the agent.
-func supervisors(j *job) (pids []int) {
-	for _, p := range processes() {
-		if p.args[0] == "harn-supervisor" && strings.HasPrefix(p.args[1], j.alloc.ID) {
-			pids = append(pids, p.pid)
-		}
-	}
-	return pids
-}
-
-func signalNumber(name string) syscall.Signal {
-	return map[string]syscall.Signal{"INT": syscall.SIGINT, "KILL": syscall.SIGKILL}[name]
 }

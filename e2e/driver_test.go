@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,8 +21,8 @@ import (
 
 func TestNodeAttributes(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
-	node := a.node(t)
+	a := shared.client
+	node := a.find()
 	abi, err := landlock.Detect()
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +57,7 @@ func TestNodeAttributes(t *testing.T) {
 
 func TestPlacementByABI(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
+	a := shared.client
 	constraint := func(least int) string {
 		return fmt.Sprintf(`
       constraint {
@@ -89,7 +90,7 @@ func TestPlacementByABI(t *testing.T) {
 
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
+	a := shared.client
 	for name, tc := range map[string]struct {
 		script, want string
 		failed       bool
@@ -119,7 +120,7 @@ func TestExitCodes(t *testing.T) {
 
 func TestEnvironmentAndDirectories(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
+	a := shared.client
 	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintln(w, "from the artifact")
 	}))
@@ -168,7 +169,7 @@ func TestEnvironmentAndDirectories(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
+	a := shared.client
 	for name, tc := range map[string]struct{ script, task, want string }{
 		"stop-default":     {"trap 'echo got TERM; exit 3' TERM", "", "Exit Code: 3"},
 		"stop-kill-signal": {"trap 'echo got USR2; exit 4' USR2", `kill_signal = "SIGUSR2"`, "Exit Code: 4"},
@@ -198,7 +199,7 @@ func TestStop(t *testing.T) {
 
 func TestRestart(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
+	a := shared.client
 	j := a.submit(t, batch("restart", script(`echo run >> local/runs; wc -l < local/runs; echo ready; while :; do sleep 0.05; done`, ""))).
 		untilRunning().untilLogged("1\nready")
 	if err := a.Allocations().Restart(j.alloc, "t", nil); err != nil {
@@ -218,7 +219,7 @@ func TestRestart(t *testing.T) {
 
 func TestSignal(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
+	a := shared.client
 	j := a.submit(t, batch("signal", script(`trap 'echo got HUP' HUP; echo ready; while :; do sleep 0.05; done`, ""))).
 		untilRunning().untilLogged("ready")
 	for _, name := range []string{"SIGHUP", "HUP"} {
@@ -234,7 +235,7 @@ func TestSignal(t *testing.T) {
 
 func TestExec(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
+	a := shared.client
 	j := a.submit(t, batch("exec", script("echo ready; while :; do sleep 0.05; done", `
         capability_policy {
           side_effect_level = "process_exec"
@@ -270,7 +271,7 @@ func TestExec(t *testing.T) {
 
 func TestScriptCheckAndStats(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
+	a := shared.client
 	j := a.submit(t, batch("stats", script("a=$(head -c 20000000 /dev/zero | tr '\\0' x); echo ready; while :; do :; done", ""))).
 		untilRunning().untilLogged("ready")
 	var usage *api.AllocResourceUsage
@@ -297,7 +298,7 @@ func TestScriptCheckAndStats(t *testing.T) {
 // task is not started again.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
+	a := shared.client
 	command := func(policy string) string {
 		return "config {\n command = \"/bin/true\"\n capability_policy {\n" + policy + "\n}\n}"
 	}
@@ -353,7 +354,7 @@ func TestBadInput(t *testing.T) {
 // may use: here a prestart task puts a symbolic link in the way.
 func TestRootBehindALink(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
+	a := shared.client
 	for name, tc := range map[string]struct{ target, want string }{
 		"dangling": {"nowhere", "does not exist, a symbolic link leads there"},
 		"outside":  {"/root", "leaves the task directory by a symbolic link, to /root"},
@@ -390,7 +391,7 @@ func TestRootBehindALink(t *testing.T) {
 
 // A plugin that is killed finds its tasks again, running or ended.
 func TestPluginKilled(t *testing.T) {
-	a := newAgent(t, "")
+	a := newClient(t, shared.server, poolName(t), "")
 	running := a.submit(t, batch("plugin-running", script(`echo start; while [ ! -e local/go ]; do sleep 0.05; done; exit 5`, ""))).
 		untilRunning().untilLogged("start")
 	ends := a.submit(t, batch("plugin-ends", script(`echo start; while [ ! -e local/go ]; do sleep 0.05; done; exit 6`, ""))).
@@ -415,11 +416,16 @@ func TestPluginKilled(t *testing.T) {
 }
 
 // release lets a task end: by a file, written from outside.
-func release(t *testing.T, a *agent, j *job) {
+func release(t *testing.T, a *client, j *job) {
 	t.Helper()
 	if err := os.WriteFile(fmt.Sprintf("%s/data/alloc/%s/t/local/go", a.dir, j.alloc.ID), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// poolName is a node pool for one test.
+func poolName(t *testing.T) string {
+	return strings.ToLower(strings.NewReplacer("/", "-").Replace(t.Name()))
 }
 
 func kill(t *testing.T, pid int) {
@@ -436,16 +442,16 @@ func kill(t *testing.T, pid int) {
 // An agent that is restarted finds its tasks again, running or ended. Nomad
 // ends the plugin with the agent.
 func TestAgentRestarted(t *testing.T) {
-	for name, sig := range map[string]string{"graceful": "INT", "killed": "KILL"} {
+	for name, sig := range map[string]syscall.Signal{"graceful": syscall.SIGINT, "killed": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
-			a := newAgent(t, "")
+			a := newClient(t, shared.server, poolName(t), "")
 			body := `echo start; while [ ! -e local/go ]; do sleep 0.05; done; exit `
 			running := a.submit(t, batch("agent-running", script(body+"5", "")+"env {\n GREETING = \"hello\"\n}")).untilRunning().untilLogged("start")
 			ends := a.submit(t, batch("agent-ends", script(body+"6", ""))).untilRunning().untilLogged("start")
 			// Until the client has stored what it knows of the tasks.
 			time.Sleep(time.Second)
 			pid := len(supervisors(running))
-			a.stop(t, signalNumber(sig))
+			a.stop(t, sig)
 			if got := len(supervisors(running)); got != pid || got == 0 {
 				t.Fatalf("%d processes of the task after the agent's end, before: %d", got, pid)
 			}

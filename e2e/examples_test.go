@@ -25,7 +25,7 @@ func TestREADME(t *testing.T) {
 		t.Fatal("the README has no job")
 	}
 	// Another ID: the example hello runs at the same time.
-	j := theAgent(t).run(t, strings.Replace("job "+hcl, `job "hello"`, `job "readme"`, 1))
+	j := shared.client.run(t, strings.Replace("job "+hcl, `job "hello"`, `job "readme"`, 1))
 	if out := j.logs("stdout"); out != "hello\ndenied\n" {
 		t.Errorf("stdout %q", out)
 	}
@@ -37,7 +37,7 @@ func TestREADME(t *testing.T) {
 // The examples run as they stand, and show what they say.
 func TestExamples(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
+	a := shared.client
 	logs := map[string][]string{
 		"hello": {
 			"write to the workspace: allowed\nread the workspace: allowed\n",

@@ -61,18 +61,19 @@ SCRIPT
 // running job.
 type job struct {
 	t testing.TB
-	a *agent
+	a *client
 	*api.Job
 	alloc *api.Allocation // as of the last look
 }
 
 // submit registers a job. It is stopped and purged at the end of the test.
-func (a *agent) submit(t testing.TB, hcl string) *job {
+func (a *client) submit(t testing.TB, hcl string) *job {
 	t.Helper()
 	parsed, err := a.Jobs().ParseHCL(hcl, true)
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, hcl)
 	}
+	parsed.NodePool = &a.pool
 	if _, _, err := a.Jobs().Register(parsed, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func (j *job) untilDead() *job {
 }
 
 // run runs a job to its end.
-func (a *agent) run(t testing.TB, hcl string) *job {
+func (a *client) run(t testing.TB, hcl string) *job {
 	t.Helper()
 	return a.submit(t, hcl).untilDead()
 }

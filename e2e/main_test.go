@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// agentOwner lets newAgent report failures outside of a test.
+// agentOwner lets agents report failures outside of a test.
 type agentOwner struct {
 	testing.TB
 	cleanups []func()
@@ -44,23 +44,39 @@ func (o *agentOwner) Error(args ...any)                 { o.Errorf("%s", fmt.Spr
 func (o *agentOwner) Fatalf(format string, args ...any) { o.Errorf(format, args...); panic("no agent") }
 func (o *agentOwner) Fatal(args ...any)                 { o.Fatalf("%s", fmt.Sprintln(args...)) }
 
+// shared are the server, and the client of all tests that do not end it.
+var shared struct {
+	server *server
+	client *client
+}
+
 func run(m *testing.M) (code int) {
 	owner := &agentOwner{}
 	defer func() {
-		for _, f := range owner.cleanups {
+		for _, f := range slices.Backward(owner.cleanups) {
 			f()
 		}
 		if owner.failed {
 			code = 1
 		}
 	}()
-	shared.agent = newAgent(owner, "")
+	shared.server = newServer(owner)
+	shared.client = newClient(owner, shared.server, "default", "")
 	code = m.Run()
-	if !strings.Contains(strings.Join(os.Args, " "), "-test.run=^") || code == 0 {
-		shared.stop(owner, syscall.SIGINT)
-		checkLog(owner, shared.agent)
-	}
+	checkLog(owner, &shared.client.agent)
+	checkNothingLeft(owner, shared.client)
 	return code
+}
+
+// checkNothingLeft fails if anything of the tasks is there after their end.
+func checkNothingLeft(t testing.TB, c *client) {
+	eventually(t, "supervisors are left: "+fmt.Sprint(running("harn-supervisor")), func() bool {
+		return len(running("harn-supervisor")) == 0
+	})
+	records, err := os.ReadDir(c.dir + "/state")
+	if err != nil || len(records) > 0 {
+		t.Errorf("records are left: %v, %v", records, err)
+	}
 }
 
 // complaint matches lines of the agent's log that the plugin wrote, or that the
@@ -74,9 +90,7 @@ func checkLog(t testing.TB, a *agent) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What the client says of a plugin that it has ended itself is another matter.
-	text, _, _ := strings.Cut(string(log), "requesting shutdown")
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(string(log)) {
 		if complaint.MatchString(line) {
 			t.Errorf("the agent's log has: %s", line)
 		}

@@ -18,7 +18,7 @@ import (
 // difference, without network.
 func TestRealPrograms(t *testing.T) {
 	t.Parallel()
-	a := theAgent(t)
+	a := shared.client
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintln(w, "hello from the server")
 	}))
