@@ -1,0 +1,30 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// A supervisor is one process a task: it must not pay for the packages of the
+// plugin, whose initialization takes longer and more memory than all it does.
+func TestOtherRolesStartBeforeThePluginInitializes(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args[0] = "harn-probe"
+	cmd.Env = []string{"GODEBUG=inittrace=1"}
+	trace, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, trace)
+	}
+	if !strings.Contains(string(trace), "init os ") {
+		t.Fatalf("no trace of initialization:\n%s", trace)
+	}
+	for line := range strings.Lines(string(trace)) {
+		if strings.HasPrefix(line, "init github.com/hashicorp/") || strings.HasPrefix(line, "init google.golang.org/grpc") {
+			t.Errorf("initialized before: %s", line)
+		}
+	}
+}
