@@ -11,10 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
-// findCommand returns the real path of a task's program.
+// findCommand returns the absolute path of a task's program.
 //
 // A path is taken as it is, relative to the task directory; a name is looked
 // up in local/, the task directory, and the task's PATH, as Nomad's exec does.
@@ -40,9 +41,9 @@ func (v *view) findCommand(command, taskDir, path string) (string, error) {
 	}
 	var problem error
 	for _, candidate := range candidates {
-		file, err := v.checkCommand(candidate)
+		err := v.checkCommand(candidate)
 		if err == nil {
-			return file, nil
+			return candidate, nil
 		}
 		if problem == nil || errors.Is(problem, fs.ErrNotExist) {
 			problem = err
@@ -54,26 +55,44 @@ func (v *view) findCommand(command, taskDir, path string) (string, error) {
 	return "", fmt.Errorf("command: %q: %w", command, problem)
 }
 
-func (v *view) checkCommand(path string) (string, error) {
-	file, err := filepath.EvalSymlinks(path)
+func (v *view) checkCommand(path string) error {
+	file, err := v.resolve(path)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("%s was not found: %w", path, fs.ErrNotExist)
-		}
-		return "", err
+		return err
 	}
-	info, err := os.Stat(file)
+	host, visible := v.hostPath(file)
+	if !visible {
+		host = file
+	}
+	info, err := os.Stat(host)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a file", file)
+		return fmt.Errorf("%s is not a file", file)
 	}
 	if info.Mode().Perm()&0o111 == 0 {
-		return "", fmt.Errorf("%s is not executable: chmod +x", file)
+		return fmt.Errorf("%s is not executable: chmod +x", file)
 	}
 	if !v.admits(file, landlock.Execute) {
-		return "", fmt.Errorf("%s is outside of every root that the task may execute from: add read_only_roots = [%q]", file, filepath.Dir(file))
+		return fmt.Errorf("%s is outside of every root that the task may execute from: add read_only_roots = [%q]", file, filepath.Dir(file))
 	}
-	return file, nil
+	return nil
+}
+
+// resolve returns the real path, in the view, of a path of the view.
+func (v *view) resolve(path string) (string, error) {
+	if m := v.nearest(path); m != nil && m.Type == executor.Bind && !isShown(m) {
+		// Another place of the host: links in there cannot be followed from here.
+		host, _ := v.hostPath(path)
+		if !exists(host) {
+			return "", fmt.Errorf("%s was not found: %w", path, fs.ErrNotExist)
+		}
+		return path, nil
+	}
+	file, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s was not found: %w", path, fs.ErrNotExist)
+	}
+	return file, err
 }

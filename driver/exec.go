@@ -77,9 +77,9 @@ func (h *taskHandle) exec(ctx context.Context, opts *drivers.ExecOptions) (*driv
 	}
 	var streams streams
 	if opts.Tty {
-		streams, err = newTerminal(opts)
+		streams, err = newTerminal(h.task)
 	} else {
-		streams, err = newPipes(opts)
+		streams, err = newPipes()
 	}
 	if err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func (p pipe) close() {
 	}
 }
 
-func newPipes(*drivers.ExecOptions) (streams, error) {
+func newPipes() (streams, error) {
 	s := &pipes{}
 	var errs [3]error
 	s.in, errs[0] = newPipe()
@@ -212,10 +212,10 @@ type terminal struct {
 	user, tty *os.File
 }
 
-func newTerminal(*drivers.ExecOptions) (streams, error) {
-	user, tty, err := pty.Open()
+func newTerminal(task *executor.Task) (streams, error) {
+	user, tty, err := task.OpenTerminal()
 	if err != nil {
-		return nil, fmt.Errorf("opening a terminal: %w", err)
+		return nil, err
 	}
 	return &terminal{user, tty}, nil
 }

@@ -20,9 +20,6 @@ import (
 // by a boot or by an operator's hand only.
 const fingerprintPeriod = time.Minute
 
-// probeTimeout is how long the kernel may take to be probed, 3 ms mostly.
-const probeTimeout = 10 * time.Second
-
 // fingerprint sends a fingerprint at once and then periodically, until the
 // client or the plugin ends.
 func (d *Driver) fingerprint(ctx context.Context, ch chan<- *drivers.Fingerprint) {
@@ -35,7 +32,7 @@ func (d *Driver) fingerprint(ctx context.Context, ch chan<- *drivers.Fingerprint
 			return
 		case <-d.ctx.Done():
 			return
-		case ch <- d.takeFingerprint(ctx):
+		case ch <- d.takeFingerprint():
 		}
 		select {
 		case <-ctx.Done():
@@ -47,16 +44,14 @@ func (d *Driver) fingerprint(ctx context.Context, ch chan<- *drivers.Fingerprint
 	}
 }
 
-func (d *Driver) takeFingerprint(ctx context.Context) *drivers.Fingerprint {
+func (d *Driver) takeFingerprint() *drivers.Fingerprint {
 	if !root() {
 		return &drivers.Fingerprint{
 			Health:            drivers.HealthStateUndetected,
 			HealthDescription: "the Nomad client does not run as root, which starting tasks as other users needs",
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	proof, err := executor.Probe(ctx)
+	proof, err := executor.Probe()
 	if err != nil {
 		return &drivers.Fingerprint{Health: drivers.HealthStateUnhealthy, HealthDescription: err.Error()}
 	}

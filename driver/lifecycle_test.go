@@ -482,8 +482,6 @@ func TestRefusedTasksAreNotRetried(t *testing.T) {
 		{"ceiling: root", TaskConfig{Command: "/bin/true", Policy: &policy.Policy{ReadOnlyRoots: []string{"/var/tmp"}}}, nil, []string{"read_only_roots", "/var/tmp", "ceiling", "/srv"}},
 		{"ceiling: operation", TaskConfig{Command: "/bin/true", Policy: &policy.Policy{Capabilities: map[string][]string{"workspace": {"delete"}}}}, nil, []string{"workspace.delete", "ceiling"}},
 		{"root user", TaskConfig{Command: "/bin/true"}, func(c *drivers.TaskConfig) { c.User = "root" }, []string{"user", "allow_root"}},
-		{"volume", TaskConfig{Command: "/bin/true"}, func(c *drivers.TaskConfig) { c.Mounts = []*drivers.MountConfig{{TaskPath: "/data"}} }, []string{"volume_mount", "/data"}},
-		{"device", TaskConfig{Command: "/bin/true"}, func(c *drivers.TaskConfig) { c.Devices = []*drivers.DeviceConfig{{TaskPath: "/dev/x"}} }, []string{"device", "/dev/x"}},
 		{"work_dir", TaskConfig{Command: "/bin/true", WorkDir: "/var/lib"}, nil, []string{"work_dir", "/var/lib", "outside"}},
 		{"cgroup", TaskConfig{Command: "/bin/true"}, func(c *drivers.TaskConfig) { c.Name = "u" }, []string{"cgroup"}},
 	} {

@@ -32,9 +32,6 @@ func prepare(config *Config, node policy.Node, cfg *drivers.TaskConfig) (*prepar
 	if err := task.validate(); err != nil {
 		return nil, err
 	}
-	if err := supported(cfg); err != nil {
-		return nil, err
-	}
 	dirs, err := findTaskDirs(cfg)
 	if err != nil {
 		return nil, err
@@ -52,11 +49,20 @@ func prepare(config *Config, node policy.Node, cfg *drivers.TaskConfig) (*prepar
 	if err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
-	enforced, err := policy.Build(effective, roots, makeWorld(), node)
+	volumes, err := findVolumes(cfg.Mounts, dirs)
+	if err != nil {
+		return nil, err
+	}
+	devices, err := findDevices(cfg.Devices)
+	if err != nil {
+		return nil, err
+	}
+	world := makeWorld(dirs, &group, volumes, devices, []string{config.StateDir})
+	enforced, err := policy.Build(effective, roots, world.policy, node)
 	if err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
-	view, err := makeView(dirs, roots, effective.WorkspaceAccess(), enforced.Landlock)
+	view, err := makeView(world, roots, effective.WorkspaceAccess(), enforced)
 	if err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
@@ -73,8 +79,9 @@ func prepare(config *Config, node policy.Node, cfg *drivers.TaskConfig) (*prepar
 	p := &prepared{policy: enforced}
 	p.plan = &executor.Plan{
 		World: executor.World{
-			Network: network(cfg, enforced.Network),
-			Mounts:  view.mounts,
+			Network:     network(cfg, enforced.Network),
+			PrivateRoot: view.private,
+			Mounts:      view.list(),
 		},
 		Confinement: executor.Confinement{
 			User:    user.User,
@@ -84,7 +91,7 @@ func prepare(config *Config, node policy.Node, cfg *drivers.TaskConfig) (*prepar
 		},
 		Process: executor.Process{
 			Path: program,
-			Args: append([]string{task.Command}, task.Args...),
+			Args: append([]string{program}, task.Args...),
 			Env:  environmentList(env),
 			Dir:  workDir,
 		},
@@ -117,17 +124,6 @@ func decide(ceiling, request *policy.Policy, dirs *taskDirs) (*policy.Policy, po
 	return effective, roots, dirs.checkRoots(roots)
 }
 
-// supported refuses what a task would otherwise miss without a word.
-func supported(cfg *drivers.TaskConfig) error {
-	if len(cfg.Mounts) > 0 {
-		return fmt.Errorf("volume_mount: %s: this driver does not mount volumes: give the path as a root of the capability_policy", cfg.Mounts[0].TaskPath)
-	}
-	if len(cfg.Devices) > 0 {
-		return fmt.Errorf("device: %s: this driver does not pass devices on", cfg.Devices[0].TaskPath)
-	}
-	return nil
-}
-
 func network(cfg *drivers.TaskConfig, allowed bool) executor.Network {
 	if !allowed {
 		return executor.Network{Isolated: true}
@@ -151,7 +147,7 @@ func (v *view) findWorkDir(dir, taskDir string, roots policy.Roots) (string, err
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(taskDir, path)
 	}
-	path, err := filepath.EvalSymlinks(path)
+	path, err := v.resolve(path)
 	if err != nil {
 		return "", fmt.Errorf("work_dir: %q: %w", dir, err)
 	}

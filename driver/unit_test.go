@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 func TestMain(m *testing.M) {
@@ -210,106 +212,229 @@ func TestFindCommand(t *testing.T) {
 	}
 }
 
-func TestViewShowsRoots(t *testing.T) {
-	dirs := &taskDirs{Task: "/data/mounts/a-t", Clients: "/data/alloc"}
-	set := &landlock.Ruleset{}
-	targets := func(v *view) string {
-		var out []string
-		for _, m := range v.mounts {
-			s := string(m.Type) + ":" + m.Target
-			if m.ReadOnly {
-				s += ":ro"
-			}
-			out = append(out, s)
-		}
-		return strings.Join(out, " ")
+// testWorld is the world of a task on a host with few things.
+func testWorld(dirs *taskDirs) *taskWorld {
+	return &taskWorld{
+		dirs:   dirs,
+		policy: policy.World{System: []string{"/usr", "/etc"}, Network: []string{"/run/resolv.conf"}},
+		masked: []string{"/etc/passwd", "/srv/secret", "/proc/version"},
 	}
-	const base = "mask:/data/alloc bind:/data/mounts/a-t/alloc/logs:ro tmpfs:/dev/shm proc:/proc"
-	const devDirs = "/tmp/N"
+}
+
+var confined = &policy.Plan{Network: true, Landlock: &landlock.Ruleset{}}
+
+// listView prints the mounts of a view that are not the same for all tasks.
+func listView(v *view) string {
+	var out []string
+	for _, m := range v.list() {
+		if m.Type == executor.Dir || strings.HasPrefix(m.Target, "/dev") || strings.HasPrefix(m.Target, "/sys") ||
+			m.Type == executor.Symlink && filepath.Dir(m.Target) == "/" {
+			continue
+		}
+		s := string(m.Type) + ":" + m.Target
+		if m.Type == executor.Bind && m.Source != m.Target {
+			s += "=" + m.Source
+		}
+		if m.ReadOnly {
+			s += ":ro"
+		}
+		if m.Create {
+			s += "+"
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestView(t *testing.T) {
+	dirs := &taskDirs{Task: "/data/mounts/a-t", Clients: "/data/alloc"}
+	const (
+		own     = "bind:/data/mounts/a-t+ "
+		base    = "bind:/etc:ro+ mask:/etc/passwd proc:/proc+ mask:/proc/version bind:/run/resolv.conf:ro+ "
+		tmp     = "bind:/tmp=/data/mounts/a-t/tmp+ "
+		usr     = "bind:/usr:ro+"
+		devDirs = "/tmp/N"
+	)
 	for _, tc := range []struct {
-		name   string
-		dirs   *taskDirs
-		roots  policy.Roots
-		access landlock.AccessFS
-		want   string
-		errors []string
+		name    string
+		dirs    *taskDirs
+		roots   policy.Roots
+		volumes []volume
+		want    string
 	}{
+		{"default", dirs, policy.Roots{Workspace: dirs.own()}, nil, own + base + tmp + usr},
 		{
-			"default", dirs,
-			policy.Roots{Workspace: dirs.own()},
-			policy.FullAccess,
-			base + " bind:/tmp", nil,
-		},
-		{
-			"read-only root", dirs,
-			policy.Roots{Workspace: dirs.own(), ReadOnly: []string{"/srv/m"}},
-			policy.FullAccess,
-			base + " bind:/srv/m:ro bind:/tmp", nil,
+			"roots that are named", dirs,
+			policy.Roots{Workspace: []string{"/data/mounts/a-t/local"}, ReadOnly: []string{"/srv/m"}, Links: []policy.Link{{Path: "/srv/current", Target: "m"}, {Path: "/usr/link", Target: "x"}}},
+			nil, "bind:/data/mounts/a-t/local+ " + base + "symlink:/srv/current+ bind:/srv/m:ro+ " + tmp + usr,
 		},
 		{
 			"workspace in a read-only root", dirs,
 			policy.Roots{Workspace: []string{"/srv/m/w", "/srv/m/w/x"}, ReadOnly: []string{"/srv/m"}},
-			policy.FullAccess,
-			base + " bind:/srv/m:ro bind:/srv/m/w bind:/tmp", nil,
+			nil, base + "bind:/srv/m:ro+ bind:/srv/m/w " + tmp + usr,
 		},
 		{
 			"read-only root in a workspace", dirs,
-			policy.Roots{Workspace: []string{"/srv/m"}, ReadOnly: []string{"/srv/m/ro"}},
-			policy.FullAccess,
-			base + " bind:/srv/m/ro:ro bind:/tmp", nil,
+			policy.Roots{Workspace: []string{"/srv/m"}, ReadOnly: []string{"/srv/m/ro", "/srv/m/ro/deeper"}},
+			nil, base + "bind:/srv/m+ bind:/srv/m/ro:ro " + tmp + usr,
 		},
 		{
-			"agent's data in /tmp", &taskDirs{Task: devDirs + "/a-t", Clients: devDirs},
+			"roots in system roots", dirs,
+			policy.Roots{Workspace: []string{"/usr/local/w"}, ReadOnly: []string{"/usr/share"}},
+			nil, base + tmp + usr + " bind:/usr/local/w",
+		},
+		{
+			"a root above all allocations", dirs,
+			policy.Roots{Workspace: []string{"/data"}},
+			nil, "bind:/data+ tmpfs:/data/alloc:ro " + base + tmp + usr,
+		},
+		{
+			"the agent's data in /tmp", &taskDirs{Task: devDirs + "/a-t", Clients: devDirs},
 			policy.Roots{Workspace: []string{devDirs + "/a-t"}},
-			policy.FullAccess,
-			"tmpfs:/dev/shm proc:/proc bind:/tmp mask:/tmp/N bind:/tmp/N/a-t bind:/tmp/N/a-t/alloc/logs:ro", nil,
+			nil, base + "bind:/tmp=/tmp/N/a-t/tmp+ bind:/tmp/N/a-t+ " + usr,
+		},
+		{
+			"volumes", dirs,
+			policy.Roots{Workspace: dirs.own()},
+			[]volume{{host: "/srv/v", task: "/data/mounts/a-t/local/v"}, {host: "/srv/w", task: "/new/place", readOnly: true}, {host: "/srv/x", task: "/usr/share/x"}},
+			own + "bind:/data/mounts/a-t/local/v=/srv/v+ " + base[:len(base)-len("bind:/run/resolv.conf:ro+ ")-len("proc:/proc+ mask:/proc/version ")] +
+				"bind:/new/place=/srv/w:ro+ proc:/proc+ mask:/proc/version bind:/run/resolv.conf:ro+ " + tmp + usr + " bind:/usr/share/x=/srv/x",
 		},
 	} {
-		v, err := makeView(tc.dirs, tc.roots, tc.access, set)
+		w := testWorld(tc.dirs)
+		w.volumes = tc.volumes
+		v, err := makeView(w, tc.roots, policy.FullAccess, confined)
 		if err != nil {
 			t.Errorf("%s: %v", tc.name, err)
-		} else if got := targets(v); got != tc.want {
+		} else if got := listView(v); got != tc.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", tc.name, got, tc.want)
 		}
 	}
-	// Under a private directory Landlock cannot take rights away, mounts can.
+	// Without network there is nothing to resolve names with, and without
+	// confinement there is the host's file system.
+	v, err := makeView(testWorld(dirs), policy.Roots{}, policy.FullAccess, &policy.Plan{Landlock: &landlock.Ruleset{}})
+	if err != nil || strings.Contains(listView(v), "resolv.conf") {
+		t.Errorf("no network: %v, %v", listView(v), err)
+	}
+	v, err = makeView(testWorld(dirs), policy.Roots{Workspace: dirs.own()}, policy.FullAccess, &policy.Plan{Network: true})
+	if err != nil || listView(v) != "proc:/proc" || v.private {
+		t.Errorf("unconfined: %v, %v", listView(v), err)
+	}
+}
+
+// Where Landlock cannot take rights away, mounts can: under a private
+// directory, and without Landlock.
+func TestRightsByMount(t *testing.T) {
+	dirs := &taskDirs{Task: "/data/mounts/a-t", Clients: "/data/alloc"}
+	seccompAlone := &policy.Plan{Deny: []*seccomp.Group{seccomp.Baseline}}
 	for _, tc := range []struct {
+		root   string
 		access landlock.AccessFS
+		plan   *policy.Plan
 		want   string
 	}{
-		{policy.FullAccess, "bind:/tmp/w"},
-		{policy.ReadAccess, "bind:/tmp/w:ro"},
-		{landlock.RemoveFile, ""},
+		{"/tmp/w", policy.FullAccess, confined, "bind:/tmp/w+"},
+		{"/tmp/w", policy.ReadAccess, confined, "bind:/tmp/w:ro+"},
+		{"/tmp/w", landlock.RemoveFile, confined, ""},
+		{"/w", policy.ReadAccess, confined, "bind:/w+"},
+		{"/w", policy.ReadAccess, seccompAlone, "bind:/w:ro+"},
+		{"/w", landlock.RemoveFile, seccompAlone, "bind:/w+"},
 	} {
-		v, err := makeView(dirs, policy.Roots{Workspace: []string{"/tmp/w"}}, tc.access, set)
+		v, err := makeView(testWorld(dirs), policy.Roots{Workspace: []string{tc.root}}, tc.access, tc.plan)
 		if tc.want == "" {
-			wantError(t, tc.access.String(), err, "/tmp/w", "alloc_dir", "remove_file")
-		} else if err != nil || !strings.HasSuffix(targets(v), " "+tc.want) {
-			t.Errorf("%v: %v, %v", tc.access, v, err)
+			wantError(t, tc.access.String(), err, tc.root, "alloc_dir", "remove_file")
+		} else if err != nil || !slices.Contains(strings.Fields(listView(v)), tc.want) {
+			t.Errorf("%+v: %s, %v", tc, listView(v), err)
 		}
 	}
 }
 
 func TestViewAdmits(t *testing.T) {
 	dirs := &taskDirs{Task: "/data/mounts/a-t", Clients: "/data/alloc"}
-	set := &landlock.Ruleset{Paths: []landlock.PathRule{
-		{Path: "/tmp", Access: landlock.ReadFile}, {Path: "/srv", Access: landlock.ReadFile}, {Path: "/data", Access: landlock.ReadFile},
-	}}
-	v, err := makeView(dirs, policy.Roots{Workspace: []string{"/tmp/w", "/data"}, ReadOnly: []string{"/srv"}}, policy.FullAccess, set)
+	plan := &policy.Plan{Landlock: &landlock.Ruleset{Paths: []landlock.PathRule{
+		{Path: "/tmp", Access: landlock.ReadFile},
+		{Path: "/srv", Access: landlock.ReadFile},
+		{Path: "/data", Access: landlock.ReadFile},
+		{Path: "/dev/shm", Access: landlock.ReadFile},
+	}}}
+	v, err := makeView(testWorld(dirs), policy.Roots{Workspace: []string{"/tmp/w", "/data"}, ReadOnly: []string{"/srv"}}, policy.FullAccess, plan)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]bool{
-		"/srv/x": true, "/tmp/w/x": true, "/data/x": true, "/data/mounts/a-t/x": true,
-		"/tmp/x":           false, // the host's is hidden
-		"/data/alloc/x":    false,
-		"/dev/shm/x":       false,
-		"/etc/passwd":      false, // no rule
-		"/data/alloc-more": true,
+		"/srv/x": true, "/tmp/w/x": true, "/data/x": true, "/data/mounts/a-t/x": true, "/data/alloc-more": true,
+		"/tmp/x": true, "/dev/shm/x": true,
+		"/etc/hostname": false, // no rule
+		"/var/x":        false, // not there
 	} {
 		if got := v.admits(path, landlock.ReadFile); got != want {
 			t.Errorf("%s: %v, want %v", path, got, want)
 		}
+	}
+	for path, want := range map[string]string{
+		"/srv/x": "/srv/x", "/tmp/x": "/data/mounts/a-t/tmp/x", "/tmp/w/x": "/tmp/w/x", "/var/x": "", "/data/alloc/x": "", "/dev/null": "",
+	} {
+		if got, visible := v.hostPath(path); got != want || visible != (want != "") {
+			t.Errorf("%s is %q on the host, want %q", path, got, want)
+		}
+	}
+}
+
+func TestFindVolumes(t *testing.T) {
+	kerneltest.Root(t)
+	dirs := &taskDirs{Task: "/data/mounts/a-t", Clients: "/data/alloc"}
+	source := t.TempDir()
+	find := func(task, host, propagation string) ([]volume, error) {
+		return findVolumes([]*drivers.MountConfig{{TaskPath: task, HostPath: host, PropagationMode: propagation, Readonly: true}}, dirs)
+	}
+	for task, want := range map[string]string{
+		"/srv/data": "/srv/data", "/srv/../opt/x/": "/opt/x", "data": "/data/mounts/a-t/data", "/etc/app": "/etc/app", "/data/mounts/a-t/local": "/data/mounts/a-t/local",
+	} {
+		got, err := find(task, source, "private")
+		if err != nil || len(got) != 1 || got[0].task != want || !got[0].readOnly || got[0].propagate {
+			t.Errorf("%s: %+v, %v", task, got, err)
+		}
+	}
+	if got, err := find("/srv", source, "host-to-task"); err != nil || !got[0].propagate {
+		t.Errorf("host-to-task: %+v, %v", got, err)
+	}
+	for task, want := range map[string]string{
+		"/": "whole file system", "/usr": "/usr", "/etc/": "/etc", "/bin": "/bin", "/proc": "/proc", "/proc/x": "/proc", "/sys/fs": "/sys", "/dev/x": "/dev",
+		"/data": "hide", "/data/mounts/a-t": "hide", "/srv/../": "whole file system", "../..": "hide", "a\x00b": "NUL",
+	} {
+		_, err := find(task, source, "")
+		wantError(t, task, err, "volume_mount", want)
+	}
+	_, err := find("/srv", source+"/none", "")
+	wantError(t, "source", err, "/srv", source+"/none does not exist")
+	for _, mode := range []string{"bidirectional", "shared"} {
+		_, err := find("/srv", source, mode)
+		wantError(t, mode, err, "/srv", mode, "host-to-task")
+	}
+	_, err = findVolumes([]*drivers.MountConfig{{TaskPath: "/a", HostPath: source}, {TaskPath: "/a/", HostPath: source}}, dirs)
+	wantError(t, "twice", err, "two volumes")
+}
+
+func TestFindDevices(t *testing.T) {
+	find := func(task, host, permissions string) ([]device, error) {
+		return findDevices([]*drivers.DeviceConfig{{TaskPath: task, HostPath: host, Permissions: permissions}})
+	}
+	got, err := find("/dev/gpu0", "/dev/null", "rw")
+	if err != nil || len(got) != 1 || got[0].host != "/dev/null" || got[0].Device != (policy.Device{Path: "/dev/gpu0", Read: true, Write: true, Ioctl: true}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err = find("/dev/gpu0", "/dev/null", "rm"); err != nil || got[0].Write || !got[0].Read {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, tc := range [][4]string{
+		{"/gpu0", "/dev/null", "rw", "in /dev only"},
+		{"/dev/../etc/x", "/dev/null", "rw", "in /dev only"},
+		{"/dev/gpu0", "/dev/none", "rw", "no such file"},
+		{"/dev/gpu0", "/etc/passwd", "rw", "not a device"},
+		{"/dev/gpu0", "/dev/null", "rwx", `"rwx"`},
+	} {
+		_, err := find(tc[0], tc[1], tc[2])
+		wantError(t, tc[0], err, "device", tc[0], tc[3])
 	}
 }
 

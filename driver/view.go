@@ -5,6 +5,7 @@ package driver
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,78 +15,154 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
-// view is the file system as a task sees it: mounts, parents before what lies
-// in them, and Landlock's rules, nil for a task without.
+// view is the file system as a task sees it. A confined task has a root of its
+// own, in which only what its policy names is: what Landlock denies is not
+// even there to be found, and the host's mounts are not held by the task. A
+// task without confinement sees the host's.
 type view struct {
-	mounts  []executor.Mount
-	ruleset *landlock.Ruleset
+	private bool
+	mounts  []placed          // parents before what lies in them
+	ruleset *landlock.Ruleset // nil for a task without Landlock
 }
 
-// makeView lists the mounts of a task. workspace are the policy's rights on
-// workspace roots.
-func makeView(dirs *taskDirs, roots policy.Roots, workspace landlock.AccessFS, ruleset *landlock.Ruleset) (*view, error) {
-	logs := filepath.Join(dirs.Task, "alloc", "logs")
-	mounts := []executor.Mount{
-		{Type: executor.Proc, Target: "/proc"},
-		{Type: executor.Bind, Source: filepath.Join(dirs.Task, "tmp"), Target: privateTmp},
-		{Type: executor.Tmpfs, Target: privateShm, Optional: true},
-		// Other allocations, and other paths to this one.
-		{Type: executor.Mask, Target: dirs.Clients, Optional: true},
-		// Nomad's logmon, which is root, rotates files here by name: nobody else
-		// may rename or replace them.
-		{Type: executor.Bind, Source: logs, Target: logs, ReadOnly: true, Optional: true},
-	}
-	for _, root := range roots.ReadOnly {
-		m := shown(root)
-		m.ReadOnly = true
-		mounts = append(mounts, m)
-	}
-	for _, root := range roots.Workspace {
-		mounts = append(mounts, shown(root))
-	}
-	slices.SortStableFunc(mounts, func(a, b executor.Mount) int { return strings.Compare(a.Target, b.Target) })
+// placed is a mount, and how it is to be placed.
+type placed struct {
+	executor.Mount
+	// own: it shows a place of the task's own, where directories can be made for
+	// other mounts.
+	own bool
+	// guard: it takes something away from what shows, and is needed only there.
+	guard bool
+}
 
-	v := &view{ruleset: ruleset}
-	for _, m := range mounts {
-		if m == shown(m.Target) {
-			above := v.nearest(m.Target)
-			if above == nil || *above == shown(above.Target) {
-				continue // it is bare, or shows already
-			}
-			if ruleset != nil && (above.Target == privateTmp || above.Target == privateShm) {
-				if err := confineByMount(&m, workspace); err != nil {
-					return nil, err
-				}
-			}
+// makeView lists the mounts of a task.
+func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, plan *policy.Plan) (*view, error) {
+	v := &view{private: plan.Confined(), ruleset: plan.Landlock}
+	mounts := w.volumeMounts()
+	if v.private {
+		mounts = slices.Concat(w.baseMounts(), w.ownMounts(), w.rootMounts(roots), mounts)
+		if plan.Network {
+			mounts = append(mounts, bindAll(w.policy.Network, true)...)
 		}
-		v.mounts = append(v.mounts, m)
+	} else {
+		mounts = append(mounts, w.procMount())
+	}
+	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly) {
+		if v.private && beneath(root, w.dirs.Clients) { // other allocations
+			mounts = append(mounts, placed{Mount: executor.Mount{Type: executor.Tmpfs, Target: w.dirs.Clients, ReadOnly: true}})
+			break
+		}
+	}
+	slices.SortStableFunc(mounts, func(a, b placed) int { return strings.Compare(a.Target, b.Target) })
+	for _, m := range mounts {
+		if err := v.add(m, workspace); err != nil {
+			return nil, err
+		}
 	}
 	return v, nil
 }
 
-// shown is the mount that lets a path show through what is mounted above it.
-func shown(path string) executor.Mount {
-	return executor.Mount{Type: executor.Bind, Source: path, Target: path, Create: true}
+// add adds a mount, unless what it would show is there already.
+func (v *view) add(m placed, workspace landlock.AccessFS) error {
+	above := v.nearest(m.Target)
+	if above != nil && m.Type == executor.Symlink && above.Type == executor.Bind {
+		return nil // it shows with its directory
+	}
+	if isShown(&m) {
+		if above != nil && isShown(above) && (above.ReadOnly == m.ReadOnly) {
+			return nil
+		}
+		if !m.ReadOnly {
+			scratch := above != nil && (above.Target == privateTmp || above.Target == privateShm)
+			if err := confineByMount(&m, workspace, scratch, v.ruleset != nil); err != nil {
+				return err
+			}
+		}
+	}
+	if m.guard && !v.shows(m.Target) {
+		return nil
+	}
+	// Directories are made in the task's own places only: never in the host's.
+	m.Create = v.private && !m.guard && v.mayCreate(&m)
+	v.mounts = append(v.mounts, m)
+	return nil
 }
 
-// confineByMount gives a workspace root under a private directory its rights.
-// Landlock grants what any directory above grants, and a private directory
-// grants everything: so a root with fewer rights needs a mount that has not
-// more. (Where the agent's data is in /tmp, as with agent -dev, all roots are
-// such roots.)
-func confineByMount(m *executor.Mount, access landlock.AccessFS) error {
-	switch access {
-	case policy.FullAccess:
+// mayCreate reports whether what is missing of a target can be made.
+func (v *view) mayCreate(m *placed) bool {
+	above := v.nearest(filepath.Dir(m.Target))
+	if above == nil {
+		return true
+	}
+	switch above.Type {
+	case executor.Dir, executor.Tmpfs:
+		return true
+	case executor.Bind:
+		return above.own && !above.ReadOnly
+	}
+	return false
+}
+
+// shown is the mount that lets a path of the host show at its own place.
+func shown(path string, readOnly bool) placed {
+	return placed{Mount: executor.Mount{Type: executor.Bind, Source: path, Target: path, ReadOnly: readOnly}}
+}
+
+func isShown(m *placed) bool { return m.Type == executor.Bind && m.Source == m.Target }
+
+func bindAll(paths []string, readOnly bool) []placed {
+	var mounts []placed
+	for _, path := range paths {
+		mounts = append(mounts, shown(path, readOnly))
+	}
+	return mounts
+}
+
+func symlink(path, target string) placed {
+	return placed{Mount: executor.Mount{Type: executor.Symlink, Source: target, Target: path}}
+}
+
+// rootMounts show the roots of the policy, and the links by which the job may
+// name them.
+func (w *taskWorld) rootMounts(roots policy.Roots) []placed {
+	mounts := slices.Concat(bindAll(roots.Workspace, false), bindAll(roots.ReadOnly, true))
+	for i := range mounts {
+		mounts[i].own = beneath(w.dirs.Task, mounts[i].Target)
+	}
+	for _, link := range roots.Links {
+		mounts = append(mounts, symlink(link.Path, link.Target))
+	}
+	return mounts
+}
+
+// confineByMount gives a workspace root its rights where Landlock cannot: on a
+// node without Landlock, and under a private directory. Landlock grants what
+// any directory above grants, and a private directory grants everything. (Where
+// the agent's data is in /tmp, as with agent -dev, all roots are such roots.)
+func confineByMount(m *placed, access landlock.AccessFS, scratch, landlocked bool) error {
+	switch {
+	case access == policy.FullAccess || landlocked && !scratch:
 		return nil
-	case policy.ReadAccess:
+	case access == policy.ReadAccess:
 		m.ReadOnly = true
+		return nil
+	case !scratch:
 		return nil
 	}
 	return fmt.Errorf("the workspace root %s lies under a directory of which the task has a private, writable version: there it can be read-only, or readable and writable, but not %v: set the Nomad client's alloc_dir and alloc_mounts_dir to places outside of /tmp", m.Target, access)
 }
 
+// list is the mounts for the executor.
+func (v *view) list() []executor.Mount {
+	list := make([]executor.Mount, len(v.mounts))
+	for i := range v.mounts {
+		list[i] = v.mounts[i].Mount
+	}
+	return list
+}
+
 // nearest is the last mount at or above a path, nil if there is none.
-func (v *view) nearest(path string) *executor.Mount {
+func (v *view) nearest(path string) *placed {
 	for i := range slices.Backward(v.mounts) {
 		if beneath(v.mounts[i].Target, path) {
 			return &v.mounts[i]
@@ -94,11 +171,44 @@ func (v *view) nearest(path string) *executor.Mount {
 	return nil
 }
 
-// admits reports whether a file of the host shows at its own path, and the
-// task has the access to it.
+// hostPath returns where a path of the view is on the host, false if it is
+// nowhere.
+func (v *view) hostPath(path string) (string, bool) {
+	m := v.nearest(path)
+	if m == nil {
+		return path, !v.private
+	}
+	if m.Type != executor.Bind {
+		return "", false
+	}
+	return m.Source + strings.TrimPrefix(path, m.Target), true
+}
+
+// shows reports whether there is something at a path of the view.
+func (v *view) shows(path string) bool {
+	if m := v.nearest(path); m != nil && m.Type == executor.Proc {
+		return exists(path)
+	}
+	host, visible := v.hostPath(path)
+	return visible && exists(host)
+}
+
+// admits reports whether the task can see a real path, and has the access to
+// it.
 func (v *view) admits(path string, access landlock.AccessFS) bool {
-	if m := v.nearest(path); m != nil && m.Source != m.Target {
+	if m := v.nearest(path); m == nil && v.private || m != nil && m.Type != executor.Bind && m.Type != executor.Tmpfs {
 		return false
 	}
 	return v.ruleset == nil || v.ruleset.Admits(path, access)
+}
+
+// beneath reports whether path is dir or in it. Both are real paths.
+func beneath(dir, path string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// exists reports whether there is anything at a path.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

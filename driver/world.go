@@ -6,21 +6,29 @@ package driver
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"github.com/hashicorp/nomad/plugins/drivers"
-
+	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 // systemReadRoots are what every task may read and execute, as in Harn.
 var systemReadRoots = []string{"/bin", "/lib", "/lib64", "/usr", "/etc", "/nix/store", "/System"}
 
-// devices are the device nodes that every task may use.
-var devices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", policy.Terminal}
+// standardDevices are the devices that every task may use.
+var standardDevices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
+
+// deviceLinks are the names that programs expect in /dev besides.
+var deviceLinks = [][2]string{
+	{"/dev/fd", "/proc/self/fd"},
+	{"/dev/stdin", "/proc/self/fd/0"},
+	{"/dev/stdout", "/proc/self/fd/1"},
+	{"/dev/stderr", "/proc/self/fd/2"},
+	{"/dev/ptmx", "pts/ptmx"},
+}
 
 // kernelRoots are what every task may read of the kernel. Runtimes look up the
 // number of processors in /sys.
@@ -30,100 +38,63 @@ var kernelRoots = []string{"/proc", "/sys/devices/system/cpu"}
 // the system roots (resolv.conf to /run, mostly), its target is admitted.
 var networkFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf"}
 
-// Private directories of a task.
+// Private places of a task.
 const (
 	privateTmp = "/tmp"
 	privateShm = "/dev/shm"
+	terminals  = "/dev/pts"
+	ttyDevice  = "/dev/tty"
 )
 
-// taskDirs are a task's directories as it sees them: Nomad's mounts for the
-// isolation mode unveil. All are real paths.
-type taskDirs struct {
-	Task string // holds local, tmp, and the mounts alloc and secrets
-	// Clients is the client's alloc_dir, with the directories of all
-	// allocations: the host's paths of these ones lie in it, too.
-	Clients string
+// maskedPaths are covered even where a root shows them: secrets of the system
+// and of Nomad, and those of the kernel that are no process's own.
+var maskedPaths = []string{
+	"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/ssl/private",
+	"/etc/nomad", "/etc/nomad.d",
+	"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/key-users", "/proc/keys", "/proc/kmsg", "/proc/kpagecgroup",
+	"/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
+	"/proc/sysrq-trigger", "/proc/timer_list",
 }
 
-// own are the directories that a task may use without asking for them.
-func (d *taskDirs) own() []string { return []string{d.Task} }
-
-// checkRoots refuses roots in the directories of other allocations.
-func (d *taskDirs) checkRoots(roots policy.Roots) error {
-	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly) {
-		if beneath(d.Clients, root) && !beneath(d.Task, root) {
-			return fmt.Errorf("root %s is in the directory of Nomad's allocations: a task gets its own only, name a path in its task directory", root)
-		}
-	}
-	return nil
+// taskWorld is what a task finds, besides the roots of its policy.
+type taskWorld struct {
+	dirs    *taskDirs
+	policy  policy.World
+	cgroups []string
+	volumes []volume
+	devices []device
+	masked  []string
 }
 
-// beneath reports whether path is dir or in it. Both are real paths.
-func beneath(dir, path string) bool {
-	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
-}
-
-// findTaskDirs finds them by the environment that Nomad sets, which is the
-// only place where a driver is told. The job's env block can set the same
-// variables: so they are believed only if they name the very directories that
-// the client names in the task's configuration.
-func findTaskDirs(cfg *drivers.TaskConfig) (*taskDirs, error) {
-	host := cfg.TaskDir()
-	local := cfg.Env["NOMAD_TASK_DIR"]
-	if !filepath.IsAbs(local) {
-		return nil, fmt.Errorf("NOMAD_TASK_DIR is %q, expected an absolute path: does the job's env block set it?", local)
+// makeWorld looks up what there is of it on this host.
+func makeWorld(dirs *taskDirs, group *cgroup, volumes []volume, devices []device, masked []string) *taskWorld {
+	w := &taskWorld{
+		dirs:    dirs,
+		cgroups: group.dirs(),
+		volumes: volumes,
+		masked:  slices.Concat(maskedPaths, dirs.nomads(), masked),
 	}
-	task, err := policy.RealPath(filepath.Dir(local))
-	if err != nil {
-		return nil, fmt.Errorf("NOMAD_TASK_DIR is %q: %w", local, err)
+	for _, path := range standardDevices {
+		w.devices = append(w.devices, device{host: path, Device: policy.Device{Path: path, Read: true, Write: true}})
 	}
-	for _, pair := range [][2]string{
-		{task, host.Dir},
-		{filepath.Join(task, "alloc"), host.SharedAllocDir},
-	} {
-		if err := sameDir(pair[0], pair[1]); err != nil {
-			return nil, fmt.Errorf("NOMAD_TASK_DIR is %q, which is not this task's: %w: does the job's env block set it?", local, err)
-		}
+	w.devices = append(w.devices, devices...)
+	w.policy = policy.World{
+		System:    realPaths(systemReadRoots),
+		Scratch:   []string{privateTmp, privateShm},
+		Kernel:    slices.Concat(kernelRoots, w.cgroups),
+		Listed:    []string{"/dev"},
+		Terminals: []string{terminals, ttyDevice},
+		Volumes:   policyVolumes(volumes),
 	}
-	clients, err := policy.RealPath(filepath.Dir(cfg.AllocDir))
-	if err != nil {
-		return nil, fmt.Errorf("the client's alloc_dir: %w", err)
-	}
-	return &taskDirs{Task: task, Clients: clients}, nil
-}
-
-func sameDir(a, b string) error {
-	infoA, err := os.Lstat(a)
-	if err != nil {
-		return err
-	}
-	infoB, err := os.Lstat(b)
-	if err != nil {
-		return err
-	}
-	if !infoA.IsDir() || !os.SameFile(infoA, infoB) {
-		return fmt.Errorf("%s is not %s", a, b)
-	}
-	return nil
-}
-
-// makeWorld lists what a task finds besides its own directories and roots.
-func makeWorld() policy.World {
-	world := policy.World{
-		System:  realPaths(systemReadRoots),
-		Scratch: []string{privateTmp},
-		Kernel:  kernelRoots,
-		Devices: realPaths(devices),
-	}
-	if _, err := os.Stat(privateShm); err == nil {
-		world.Scratch = append(world.Scratch, privateShm)
+	for _, d := range w.devices {
+		w.policy.Devices = append(w.policy.Devices, d.Device)
 	}
 	for _, file := range realPaths(networkFiles) {
-		if !slices.ContainsFunc(world.System, func(root string) bool { return beneath(root, file) }) {
-			world.Network = append(world.Network, file)
+		if !slices.ContainsFunc(w.policy.System, func(root string) bool { return beneath(root, file) }) {
+			w.policy.Network = append(w.policy.Network, file)
 		}
 	}
-	return world
+	return w
 }
 
 // realPaths resolves those that exist.
@@ -135,6 +106,69 @@ func realPaths(paths []string) []string {
 		}
 	}
 	return found
+}
+
+// baseMounts are what every task with a root of its own has: the system's
+// programs, and private versions of what is not to be shared.
+func (w *taskWorld) baseMounts() []placed {
+	mounts := slices.Concat(topLevel(), bindAll(w.policy.System, true), bindAll(w.cgroups, true), deviceMounts(w.devices))
+	add := func(m executor.Mount) { mounts = append(mounts, placed{Mount: m}) }
+
+	add(executor.Mount{Type: executor.Tmpfs, Target: "/dev", ReadOnly: true, Devices: true, NoExec: true})
+	add(executor.Mount{Type: executor.Device, Source: ttyDevice, Target: ttyDevice})
+	add(executor.Mount{Type: executor.Devpts, Target: terminals})
+	for _, link := range deviceLinks {
+		mounts = append(mounts, symlink(link[0], link[1]))
+	}
+	add(executor.Mount{Type: executor.Tmpfs, Target: privateShm})
+	mounts = append(mounts, w.procMount())
+	for _, root := range kernelRoots {
+		if root != "/proc" && exists(root) {
+			mounts = append(mounts, shown(root, true))
+		}
+	}
+	for _, path := range w.masked {
+		mounts = append(mounts, placed{guard: true, Mount: executor.Mount{Type: executor.Mask, Target: path, Optional: true}})
+	}
+	return mounts
+}
+
+func (w *taskWorld) procMount() placed {
+	return placed{Mount: executor.Mount{Type: executor.Proc, Target: "/proc"}}
+}
+
+// topLevel are empty directories in the place of those of the host, so that
+// what is denied there is denied as such, and the host's links.
+func topLevel() []placed {
+	entries, err := os.ReadDir("/")
+	if err != nil {
+		return nil
+	}
+	var mounts []placed
+	for _, entry := range entries {
+		path := "/" + entry.Name()
+		switch entry.Type() {
+		case fs.ModeDir:
+			mounts = append(mounts, placed{Mount: executor.Mount{Type: executor.Dir, Target: path}})
+		case fs.ModeSymlink:
+			if target, err := os.Readlink(path); err == nil {
+				mounts = append(mounts, symlink(path, target))
+			}
+		}
+	}
+	return mounts
+}
+
+// ownMounts are the task's own directories: /tmp, and what its policy names of
+// the others comes as roots.
+func (w *taskWorld) ownMounts() []placed {
+	logs := filepath.Join(w.dirs.Task, "alloc", "logs")
+	return []placed{
+		{own: true, Mount: executor.Mount{Type: executor.Bind, Source: filepath.Join(w.dirs.Task, "tmp"), Target: privateTmp}},
+		// Nomad's logmon, which is root, rotates files here by name: nobody else
+		// may rename or replace them.
+		{guard: true, Mount: executor.Mount{Type: executor.Bind, Source: logs, Target: logs, ReadOnly: true, Optional: true}},
+	}
 }
 
 // makeTmp makes the directory that a task sees as /tmp, if an earlier run of

@@ -167,6 +167,35 @@ func TestEnvironmentAndDirectories(t *testing.T) {
 	}
 }
 
+// What a task sees of the file system is what it may use; of the rest, not
+// even names.
+func TestView(t *testing.T) {
+	t.Parallel()
+	a := shared.client
+	j := a.run(t, batch("view", script(`
+		echo "dev: $(ls /dev | tr '\n' ' ')"
+		ls /root 2>&1
+		for f in /root/.bashrc /var/lib/dpkg /home/x "`+a.dir+`/data" /sys/kernel; do stat $f > /dev/null 2>&1 && echo "visible: $f"; done
+		for f in /etc/shadow /proc/kcore /proc/keys /proc/sysrq-trigger; do [ -s $f ] && echo "readable: $f"; done
+		echo "processes: $(ls -d /proc/[0-9]* | wc -l)"
+		touch /etc/x /usr/x /dev/x /x 2>&1 | grep -v -e 'Read-only file system' -e 'Permission denied'
+		grep -c . /proc/self/mounts
+		nproc > /dev/null && echo nproc
+		echo shared > /dev/shm/file && cat /dev/shm/file
+		tty < /dev/null`, "")))
+	j.wantLogs("stdout",
+		"dev: fd full null ptmx pts random shm stderr stdin stdout tty urandom zero \n",
+		"ls: cannot open directory '/root': Permission denied\nprocesses: ",
+		"nproc\nshared\nnot a tty\n")
+	if logs := j.logs("stdout"); strings.Contains(logs, "visible: ") || strings.Contains(logs, "readable: ") {
+		t.Errorf("got\n%s", logs)
+	}
+	// Unmounting on the host does not wait for tasks: they hold none of its mounts.
+	if logs := j.logs("stdout"); strings.Contains(logs, "touch:") {
+		t.Errorf("got\n%s", logs)
+	}
+}
+
 func TestStop(t *testing.T) {
 	t.Parallel()
 	a := shared.client

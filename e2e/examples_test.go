@@ -42,7 +42,7 @@ func TestExamples(t *testing.T) {
 		"hello": {
 			"write to the workspace: allowed\nread the workspace: allowed\n",
 			"list /root: denied (ls: cannot open directory '/root': Permission denied)\n",
-			"write to /etc: denied (bash: line 1: /etc/hello: Permission denied)\n",
+			"write to /etc: denied (bash: line 1: /etc/hello: Read-only file system)\n",
 			"open a socket: denied (bash: socket: Operation not permitted",
 			"hello from hello\n",
 		},

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
+	"path"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,9 +23,10 @@ import (
 // launch is what a launcher is told. All that can be prepared was, before it
 // was started: it only enters.
 type launch struct {
-	Process     Process `json:"process"`
-	User        User    `json:"user"`
-	Cgroups     []string
+	Process Process `json:"process"`
+	User    User    `json:"user"`
+	// Cgroups is how many files there are to join cgroups by, from cgroupsFD on.
+	Cgroups     int
 	OOMScoreAdj int
 	// Landlock: descriptor rulesetFD is a ruleset to enter.
 	Landlock bool
@@ -120,34 +121,24 @@ func (l *launch) execute() error {
 		err := syscall.Exec(p.Path, p.Args, p.Env)
 		return fmt.Errorf("executing %s: %w%s", p.Path, err, hintExec(err, l.User))
 	}
-	var path string
+	var search string
 	for _, variable := range p.Env {
 		if value, ok := strings.CutPrefix(variable, "PATH="); ok {
-			path = value
+			search = value
 		}
 	}
-	err := fmt.Errorf("executing %s: it was not found in PATH (%s)", p.Path, path)
-	for _, dir := range filepath.SplitList(path) {
-		if !filepath.IsAbs(dir) {
+	err := fmt.Errorf("executing %s: it was not found in PATH (%s)", p.Path, search)
+	for _, dir := range strings.Split(search, ":") {
+		if !path.IsAbs(dir) {
 			continue
 		}
-		file := filepath.Join(dir, p.Path)
+		file := path.Join(dir, p.Path)
 		failure := syscall.Exec(file, p.Args, p.Env)
 		if !errors.Is(failure, unix.ENOENT) && !errors.Is(failure, unix.ENOTDIR) {
 			err = fmt.Errorf("executing %s: %w%s", file, failure, hintExec(failure, l.User))
 		}
 	}
 	return err
-}
-
-// joinCgroups moves this process into the cgroups, cgroups(7).
-func joinCgroups(dirs []string) error {
-	for _, dir := range dirs {
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0); err != nil {
-			return fmt.Errorf("joining cgroup %s: %w", dir, err)
-		}
-	}
-	return nil
 }
 
 // dropBoundingSet empties the capability bounding set, capabilities(7).
@@ -253,7 +244,7 @@ func hintExec(err error, u User) string {
 	case errors.Is(err, unix.EACCES):
 		return fmt.Sprintf(" (for user %d, group %d): the file, or the interpreter that it names, is not executable for this user, or outside of every root of the policy", u.UID, u.GID)
 	case errors.Is(err, unix.ENOENT):
-		return ": the file exists, so the interpreter that its first line names, or its dynamic loader, does not"
+		return ": it is not in the task's view of the file system, or the interpreter that its first line names, or its dynamic loader, is not"
 	case errors.Is(err, unix.ENOEXEC):
 		return `: it is neither a program for this machine nor a script that begins with "#!"`
 	}

@@ -21,8 +21,12 @@ const (
 const self = "/proc/self/exe"
 
 // init runs a supervisor, launcher, session or probe, and does not return in
-// one. Go initializes this package as soon as those that it imports are: the
-// packages of the plugin, which take longer and more memory, come after it.
+// one.
+//
+// Go initializes packages in the order of their import paths, but each after
+// those that it imports. So this package comes before those of the plugin,
+// which take longer and more memory, as long as it imports none that comes late
+// itself: path and not path/filepath, no os/exec. main_test.go checks that.
 func init() {
 	if len(os.Args) == 0 {
 		return

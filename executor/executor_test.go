@@ -68,10 +68,20 @@ func (f *fixture) plan(script string) *Plan {
 	abi, _ := landlock.Detect()
 	const read = landlock.Execute | landlock.ReadFile | landlock.ReadDir
 	return &Plan{
-		World: World{Mounts: []Mount{
-			{Type: Proc, Target: "/proc"},
-			{Type: Bind, Source: f.workspace + "/tmp", Target: "/tmp"},
-			{Type: Tmpfs, Target: "/dev/shm", Optional: true},
+		World: World{PrivateRoot: true, Mounts: []Mount{
+			{Type: Bind, Source: f.workspace + "/tmp", Target: "/tmp", Create: true},
+			{Type: Symlink, Source: "usr/bin", Target: "/bin", Create: true},
+			{Type: Tmpfs, Target: "/dev", Create: true, ReadOnly: true, Devices: true},
+			{Type: Symlink, Source: "/proc/self/fd/2", Target: "/dev/stderr", Create: true},
+			{Type: Device, Source: "/dev/null", Target: "/dev/null", Create: true},
+			{Type: Tmpfs, Target: "/dev/shm", Create: true},
+			{Type: Bind, Source: "/etc", Target: "/etc", Create: true, ReadOnly: true},
+			{Type: Symlink, Source: "usr/lib", Target: "/lib", Create: true},
+			{Type: Symlink, Source: "usr/lib64", Target: "/lib64", Create: true},
+			{Type: Proc, Target: "/proc", Create: true},
+			{Type: Dir, Target: "/root", Create: true},
+			{Type: Bind, Source: "/usr", Target: "/usr", Create: true, ReadOnly: true},
+			{Type: Bind, Source: f.workspace, Target: f.workspace, Create: true},
 		}},
 		Confinement: Confinement{
 			User: User{UID: nobody, GID: nobody},
@@ -222,11 +232,14 @@ func TestConfinementHolds(t *testing.T) {
 		cat /etc/hostname > /dev/null && echo etc
 		cat /var/lib/dpkg/status > /dev/null || echo denied var
 		ls / || echo denied root
+		ls /root || echo denied /root
+		[ -e /var/lib ] || echo hidden var
+		[ "$(stat -c %a,%t,%T /dev/null)" = 666,1,3 ] && echo device
 		echo x > /etc/harn || echo denied etc
 		mount -t tmpfs none /mnt || echo denied mount
 		echo x > /dev/stderr && echo stderr
 	`))
-	for _, want := range []string{"x\nworkspace", "file\ntmp", "etc", "denied var", "denied root", "denied etc", "denied mount", "stderr"} {
+	for _, want := range []string{"x\nworkspace", "file\ntmp", "etc", "denied var", "denied root", "denied /root", "hidden var", "device", "denied etc", "denied mount", "stderr"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -234,6 +247,7 @@ func TestConfinementHolds(t *testing.T) {
 	// The sibling: without Landlock and seccomp, the same is admitted.
 	plan := f.plan(`cat /var/lib/dpkg/status > /dev/null && ls / > /dev/null && echo admitted`)
 	plan.Confinement.Ruleset, plan.Confinement.Deny = nil, nil
+	plan.World = World{Mounts: []Mount{{Type: Proc, Target: "/proc"}}}
 	if out, _ := f.run(plan); out != "admitted\n" {
 		t.Errorf("unconfined: %q", out)
 	}
@@ -253,6 +267,9 @@ func TestStartErrorsSayWhatToDo(t *testing.T) {
 	if err := os.Symlink("/usr", f.workspace+"/link"); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(f.workspace+"/closed", 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct {
 		change func(*Plan)
 		want   []string
@@ -260,17 +277,17 @@ func TestStartErrorsSayWhatToDo(t *testing.T) {
 		"no interpreter":     {func(p *Plan) { p.Process.Path = f.workspace + "/no-interpreter" }, []string{"executing", "/no-interpreter", "interpreter"}},
 		"no format":          {func(p *Plan) { p.Process.Path = f.workspace + "/no-format" }, []string{"executing", "/no-format", "#!"}},
 		"no permission":      {func(p *Plan) { p.Process.Path = f.workspace + "/no-permission" }, []string{"executing", "permission denied", "user 65534"}},
-		"outside":            {func(p *Plan) { p.Process.Path = "/var/lib/dpkg/info/bash.list" }, []string{"executing", "outside of every root"}},
+		"outside":            {func(p *Plan) { p.Process.Path = "/var/lib/dpkg/info/bash.list" }, []string{"executing /var/lib/dpkg/info/bash.list", "not in the task's view"}},
 		"no directory":       {func(p *Plan) { p.Process.Dir = f.workspace + "/none" }, []string{"working directory", "/none"}},
-		"directory denied":   {func(p *Plan) { p.Process.Dir = "/root" }, []string{"working directory /root", "user 65534"}},
+		"directory denied":   {func(p *Plan) { p.Process.Dir = f.workspace + "/closed" }, []string{"working directory", "/closed", "user 65534"}},
 		"no root":            {func(p *Plan) { p.Confinement.Ruleset.Paths[0].Path = "/none" }, []string{"landlock", "/none", "no such file"}},
 		"root is a link":     {func(p *Plan) { p.Confinement.Ruleset.Paths[0].Path = f.workspace + "/link" }, []string{"landlock", "/link", "symbolic link"}},
 		"unknown syscall":    {func(p *Plan) { p.Confinement.Deny = []string{"fly"} }, []string{"seccomp", `"fly"`}},
 		"everything allowed": {func(p *Plan) { p.Confinement.Ruleset.Paths[0].Path = "/" }, []string{"/ can still be opened"}},
-		"no mount source":    {func(p *Plan) { p.World.Mounts[1].Source = f.workspace + "/none" }, []string{"mount source", "/none"}},
-		"source is a link":   {func(p *Plan) { p.World.Mounts[1].Source = f.workspace + "/link" }, []string{"mount source", "symbolic link"}},
-		"no mount target":    {func(p *Plan) { p.World.Mounts[1].Target = "/nowhere" }, []string{"mounting bind on /nowhere"}},
-		"no cgroup":          {func(p *Plan) { p.Confinement.Cgroups = []string{"/sys/fs/cgroup/none"} }, []string{"joining cgroup /sys/fs/cgroup/none"}},
+		"no mount source":    {func(p *Plan) { p.World.Mounts[0].Source = f.workspace + "/none" }, []string{"mount source", "/none"}},
+		"source is a link":   {func(p *Plan) { p.World.Mounts[0].Source = f.workspace + "/link" }, []string{"mount source", "symbolic link"}},
+		"no mount target":    {func(p *Plan) { p.World.Mounts[0].Target = "/etc/nowhere"; p.World.Mounts[0].Create = false }, []string{"mounting bind on /etc/nowhere", "make it on the host"}},
+		"no cgroup":          {func(p *Plan) { p.Confinement.Cgroups = []string{"/sys/fs/cgroup/none"} }, []string{"cgroup /sys/fs/cgroup/none"}},
 		"no network":         {func(p *Plan) { p.World.Network.Namespace = "/run/netns/none" }, []string{"network namespace /run/netns/none"}},
 		"oom_score_adj":      {func(p *Plan) { p.Confinement.OOMScoreAdj = 2000 }, []string{"oom_score_adj to 2000"}},
 	} {
@@ -579,7 +596,7 @@ func TestNetwork(t *testing.T) {
 func TestProbe(t *testing.T) {
 	abi := kerneltest.Landlock(t, 1)
 	kerneltest.Seccomp(t)
-	proof, err := Probe(t.Context())
+	proof, err := Probe()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,8 @@ import (
 const (
 	launchFD       = 3 // the launch, as JSON
 	launchStatusFD = 4 // an error text; closed by exec without one if it works
-	rulesetFD      = 5 // a Landlock ruleset, if there is one
+	rulesetFD      = 5 // a Landlock ruleset, or something else if there is none
+	cgroupsFD      = 6 // the first of the files to join cgroups by
 )
 
 // launcher is the main function of a launcher.
@@ -48,18 +49,25 @@ type child struct {
 	pidfd int
 }
 
+// launchOptions are what differs between a task's program and a session's.
+type launchOptions struct {
+	// tty: descriptor 0 is to be the program's controlling terminal.
+	tty bool
+	// proc is a /proc in which the caller finds itself, nil for the one at its
+	// place.
+	proc    *os.File
+	cgroups *cgroups
+}
+
 // launchProcess starts a program under the confinement. It returns once the
 // program executes, or with the reason why it does not.
-//
-// tty says that descriptor 0 is to be the program's controlling terminal. proc
-// is a /proc in which the caller finds itself, nil for the one at its place.
-func launchProcess(p Process, c Confinement, std stdio, tty bool, proc *os.File) (*child, error) {
-	l := launch{Process: p, User: c.User, Cgroups: c.Cgroups, OOMScoreAdj: c.OOMScoreAdj}
+func launchProcess(p Process, c Confinement, std stdio, o launchOptions) (*child, error) {
+	l := launch{Process: p, User: c.User, Cgroups: len(o.cgroups.procs), OOMScoreAdj: c.OOMScoreAdj}
 
-	var ruleset *os.File
+	ruleset := std[0]
 	if c.Ruleset != nil {
 		var err error
-		if ruleset, err = c.Ruleset.OpenIn(proc, reopen(std)...); err != nil {
+		if ruleset, err = c.Ruleset.OpenIn(o.proc, reopen(std)...); err != nil {
 			return nil, err
 		}
 		defer ruleset.Close()
@@ -94,15 +102,19 @@ func launchProcess(p Process, c Confinement, std stdio, tty bool, proc *os.File)
 		return nil, err
 	}
 	defer statusR.Close()
-	files := []uintptr{std[0].Fd(), std[1].Fd(), std[2].Fd(), launchR.Fd(), statusW.Fd()}
-	if ruleset != nil {
-		files = append(files, ruleset.Fd())
+	files := []uintptr{std[0].Fd(), std[1].Fd(), std[2].Fd(), launchR.Fd(), statusW.Fd(), ruleset.Fd()}
+	for _, f := range o.cgroups.procs {
+		files = append(files, f.Fd())
 	}
 	started := &child{}
+	sys := &syscall.SysProcAttr{Setsid: true, Setctty: o.tty, PidFD: &started.pidfd}
+	if o.cgroups.unified != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(o.cgroups.unified.Fd())
+	}
 	started.pid, err = syscall.ForkExec(self, []string{launcherName, p.Args[0]}, &syscall.ProcAttr{
 		Env:   environment,
 		Files: files,
-		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: tty, PidFD: &started.pidfd},
+		Sys:   sys,
 	})
 	launchR.Close()
 	statusW.Close()

@@ -7,46 +7,113 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// makeMounts makes the task's view of the file system, in the mount namespace
-// that the supervisor was started in.
+// view makes a task's view of the file system, in the mount namespace that the
+// supervisor was started in.
 //
 // Sources and targets are opened without following symbolic links, and used by
 // descriptor: what a task renames meanwhile cannot redirect a mount.
-func makeMounts(mounts []Mount) error {
-	// Nothing that is mounted here shows on the host, or the other way round.
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("making mounts private: %w", err)
+type view struct {
+	private bool
+	root    int // a descriptor of the root that mounts are made in
+}
+
+// makeView makes the mounts, and makes the view the root of this process.
+func makeView(w World) error {
+	// From here on, nothing that is mounted here shows on the host.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("making mounts slaves of the host's: %w", err)
 	}
-	// All sources first: a mount of the list may cover the source of a later one.
-	sources := make([]int, len(mounts))
-	for i := range mounts {
-		fd, err := openSource(&mounts[i])
+	// All sources first: the list may cover the source of a later one.
+	sources := make([]int, len(w.Mounts))
+	for i := range w.Mounts {
+		fd, err := openSource(&w.Mounts[i])
 		if err != nil {
-			return fmt.Errorf("mount source %s: %w", mounts[i].Source, err)
+			return fmt.Errorf("mount source %s: %w", w.Mounts[i].Source, err)
 		}
 		sources[i] = fd
 	}
-	for i := range mounts {
-		m := &mounts[i]
-		if sources[i] == skipped {
-			continue
-		}
-		err := m.make(sources[i])
-		if errors.Is(err, unix.ENOENT) && m.Optional {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("mounting %s on %s: %w", m.Type, m.Target, err)
+	v := &view{private: w.PrivateRoot}
+	if err := v.openRoot(); err != nil {
+		return err
+	}
+	// A root of its own has no other mounts than these. On the host's, theirs
+	// go on to show.
+	for i := range w.Mounts {
+		if err := v.mount(&w.Mounts[i], sources[i]); err != nil {
+			return fmt.Errorf("mounting %s on %s: %w", w.Mounts[i].Type, w.Mounts[i].Target, err)
 		}
 	}
+	return v.enter(w.Mounts)
+}
+
+// stage is where a private root is mounted until it becomes the root. Any
+// directory that every system has would do: it is covered in this mount
+// namespace only, and for a moment.
+const stage = "/tmp"
+
+func (v *view) openRoot() (err error) {
+	place := "/"
+	if v.private {
+		place = stage
+		if err := unix.Mount("tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=755,size=1m"); err != nil {
+			return fmt.Errorf("mounting a private root: %w", err)
+		}
+	}
+	v.root, err = unix.Open(place, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", place, err)
+	}
 	return nil
+}
+
+// enter makes a private root the root, and lets go of the host's: its mounts
+// are not held by this namespace any more.
+func (v *view) enter(mounts []Mount) error {
+	defer unix.Close(v.root)
+	if !v.private {
+		return nil
+	}
+	if err := unix.Fchdir(v.root); err != nil {
+		return fmt.Errorf("entering the private root: %w", err)
+	}
+	// With both arguments the same, the old root ends up on top of the new one,
+	// pivot_root(2).
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root(2): %w%s", err, hintPivot(err))
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmounting the old root: %w", err)
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return err
+	}
+	// What had to be writable to be filled.
+	for i := range mounts {
+		if m := &mounts[i]; m.Type == Tmpfs && m.ReadOnly {
+			if err := unix.Mount("", m.Target, "", unix.MS_REMOUNT|unix.MS_BIND|m.flags(), ""); err != nil {
+				return fmt.Errorf("making %s read-only: %w", m.Target, err)
+			}
+		}
+	}
+	const rootFlags = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|rootFlags, ""); err != nil {
+		return fmt.Errorf("making the root read-only: %w", err)
+	}
+	return nil
+}
+
+func hintPivot(err error) string {
+	if errors.Is(err, unix.EINVAL) {
+		return ": is the host's root file system an initramfs? It must be a mounted one"
+	}
+	return ""
 }
 
 const (
@@ -67,6 +134,10 @@ func openSource(m *Mount) (int, error) {
 		return 0, err
 	}
 	defer unix.Close(fd)
+	return cloneTree(fd)
+}
+
+func cloneTree(fd int) (int, error) {
 	tree, err := unix.OpenTree(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return 0, fmt.Errorf("open_tree(2): %w", err)
@@ -74,21 +145,47 @@ func openSource(m *Mount) (int, error) {
 	return tree, nil
 }
 
-func (m *Mount) make(source int) error {
-	target, err := m.openTarget(source)
+func (v *view) mount(m *Mount, source int) error {
+	if source == skipped {
+		return nil
+	}
+	if source >= 0 {
+		defer unix.Close(source)
+	}
+	switch m.Type {
+	case Symlink:
+		return v.symlink(m)
+	case Device:
+		return v.device(m)
+	}
+	target, err := v.openTarget(m, source)
+	if errors.Is(err, unix.ENOENT) && m.Optional {
+		return nil
+	}
+	if errors.Is(err, unix.ENOENT) && !m.Create {
+		return fmt.Errorf("%w: it is made in a task's own places only: make it on the host", err)
+	}
 	if err != nil {
 		return err
 	}
 	defer unix.Close(target)
 	switch m.Type {
 	case Bind:
-		defer unix.Close(source)
-		return attach(source, target, m.flags())
+		return attach(source, target, m.flags(), m.Propagate)
+	case Dir:
+		return nil
 	case Tmpfs:
-		return unix.Mount("tmpfs", fdPath(target), "tmpfs", m.flags(), "mode=1777")
+		mode := "mode=1777"
+		if m.ReadOnly { // once it is filled
+			mode = "mode=755,size=1m"
+		}
+		return unix.Mount("tmpfs", fdPath(target), "tmpfs", m.flags()&^unix.MS_RDONLY, mode)
 	case Proc:
 		// hidepid=2: processes of other users, the supervisor is one, are not shown.
 		return unix.Mount("proc", fdPath(target), "proc", m.flags()|unix.MS_NODEV|unix.MS_NOEXEC, "hidepid=2")
+	case Devpts:
+		const tty = 5 // the group of terminals, by convention
+		return unix.Mount("devpts", fdPath(target), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, fmt.Sprintf("newinstance,ptmxmode=0666,mode=0620,gid=%d", tty))
 	case Mask:
 		return mask(target)
 	}
@@ -98,8 +195,12 @@ func (m *Mount) make(source int) error {
 // attach mounts a detached tree with the given flags. Kernels without
 // mount_setattr(2), before Linux 5.12, set them for its topmost mount only. The
 // MOUNT_ATTR_* of these flags have the values of the MS_* ones.
-func attach(tree, target int, flags uintptr) error {
-	err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: uint64(flags)})
+func attach(tree, target int, flags uintptr, propagate bool) error {
+	attr := unix.MountAttr{Attr_set: uint64(flags), Propagation: unix.MS_PRIVATE}
+	if propagate {
+		attr.Propagation = unix.MS_SLAVE
+	}
+	err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr)
 	old := errors.Is(err, unix.ENOSYS)
 	if err != nil && !old {
 		return fmt.Errorf("mount_setattr(2): %w", err)
@@ -110,6 +211,9 @@ func attach(tree, target int, flags uintptr) error {
 	if old {
 		if err := unix.Mount("", fdPath(tree), "", unix.MS_REMOUNT|unix.MS_BIND|flags, ""); err != nil {
 			return fmt.Errorf("setting mount flags: %w", err)
+		}
+		if err := unix.Mount("", fdPath(tree), "", unix.MS_REC|uintptr(attr.Propagation), ""); err != nil {
+			return fmt.Errorf("setting mount propagation: %w", err)
 		}
 	}
 	return nil
@@ -130,7 +234,69 @@ func mask(target int) error {
 		return err
 	}
 	defer unix.Close(null)
-	return attach(null, target, unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_RDONLY)
+	return attach(null, target, unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_RDONLY, false)
+}
+
+func (v *view) symlink(m *Mount) error {
+	dir, name, err := v.openParent(m)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	return unix.Symlinkat(m.Source, dir, name)
+}
+
+// device makes a node for the task alone: a private /dev is where no other
+// user's processes are. Where making nodes is not allowed, as in a container,
+// the host's node shows instead.
+func (v *view) device(m *Mount) error {
+	source, err := openPath(m.Source)
+	if errors.Is(err, unix.ENOENT) && m.Optional {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("device %s: %w", m.Source, err)
+	}
+	defer unix.Close(source)
+	var st unix.Stat_t
+	if err := unix.Fstat(source, &st); err != nil {
+		return fmt.Errorf("device %s: %w", m.Source, err)
+	}
+	kind := st.Mode & unix.S_IFMT
+	if kind != unix.S_IFCHR && kind != unix.S_IFBLK {
+		return fmt.Errorf("%s is not a device", m.Source)
+	}
+	dir, name, err := v.openParent(m)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	mode := uint32(0o666)
+	if m.ReadOnly {
+		mode = 0o444
+	}
+	err = unix.Mknodat(dir, name, kind|mode, int(st.Rdev))
+	if errors.Is(err, unix.EPERM) {
+		return v.bindDevice(m, source)
+	}
+	if err != nil {
+		return fmt.Errorf("mknod(2): %w", err)
+	}
+	return unix.Fchmodat(dir, name, mode, 0) // whatever the umask
+}
+
+func (v *view) bindDevice(m *Mount, source int) error {
+	tree, err := cloneTree(source)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(tree)
+	target, err := v.openTarget(m, tree)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(target)
+	return attach(tree, target, unix.MS_NOSUID|unix.MS_NOEXEC, false)
 }
 
 func (m *Mount) flags() uintptr {
@@ -147,11 +313,11 @@ func (m *Mount) flags() uintptr {
 	return flags
 }
 
-// openTarget opens where to mount, and makes it first if it is to be created:
-// of the source's kind.
-func (m *Mount) openTarget(source int) (int, error) {
-	fd, err := openPath(m.Target)
-	if !errors.Is(err, unix.ENOENT) || !m.Create {
+// openTarget opens where to mount. If it is to be created, and missing, it is
+// made: of the source's kind.
+func (v *view) openTarget(m *Mount, source int) (int, error) {
+	fd, err := v.open(m.Target)
+	if !m.Create || !errors.Is(err, unix.ENOENT) {
 		return fd, err
 	}
 	dir := true
@@ -160,53 +326,67 @@ func (m *Mount) openTarget(source int) (int, error) {
 			return 0, err
 		}
 	}
-	if err := create(m.Target, dir); err != nil {
+	parent, name, err := v.openParent(m)
+	if err != nil {
 		return 0, err
 	}
-	return openPath(m.Target)
+	defer unix.Close(parent)
+	if dir {
+		err = unix.Mkdirat(parent, name, 0o755)
+	} else {
+		err = unix.Mknodat(parent, name, unix.S_IFREG|0o644, 0)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("making it: %w", err)
+	}
+	return openAt(parent, name)
 }
 
-// create makes a directory or an empty file, and the directories above it.
-func create(path string, dir bool) error {
-	at, err := openPath("/")
-	if err != nil {
-		return err
+// open opens a path of the view.
+func (v *view) open(target string) (int, error) {
+	if target == "/" {
+		return openAt(v.root, ".")
 	}
-	names := strings.Split(strings.Trim(path, "/"), "/")
-	for i, name := range names {
-		if i == len(names)-1 && !dir {
-			fd, err := unix.Openat(at, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
-			unix.Close(at)
-			if err != nil {
-				return fmt.Errorf("creating %s: %w", path, err)
-			}
-			return unix.Close(fd)
+	return openAt(v.root, strings.TrimPrefix(target, "/"))
+}
+
+// openParent opens the directory above a target. If the target is to be
+// created, and it is missing, it is made with those above it.
+func (v *view) openParent(m *Mount) (dir int, name string, err error) {
+	at, err := openAt(v.root, ".")
+	if err != nil {
+		return 0, "", err
+	}
+	names := strings.Split(strings.Trim(m.Target, "/"), "/")
+	for i, name := range names[:len(names)-1] {
+		var err error
+		if m.Create {
+			err = unix.Mkdirat(at, name, 0o755)
 		}
-		err := unix.Mkdirat(at, name, 0o755)
-		if err != nil && !errors.Is(err, unix.EEXIST) {
+		if err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EROFS) {
 			unix.Close(at)
-			return fmt.Errorf("creating /%s: %w", filepath.Join(names[:i+1]...), err)
+			return 0, "", fmt.Errorf("making /%s: %w", path.Join(names[:i+1]...), err)
 		}
 		next, err := openAt(at, name)
 		unix.Close(at)
 		if err != nil {
-			return fmt.Errorf("opening /%s: %w", filepath.Join(names[:i+1]...), err)
+			return 0, "", fmt.Errorf("opening /%s: %w", path.Join(names[:i+1]...), err)
 		}
 		at = next
 	}
-	return unix.Close(at)
+	return at, names[len(names)-1], nil
 }
 
-// openPath opens a real path: a symbolic link on it is an error.
-func openPath(path string) (int, error) { return openAt(unix.AT_FDCWD, path) }
+// openPath opens a real path of the host: a symbolic link on it is an error.
+func openPath(name string) (int, error) { return openAt(unix.AT_FDCWD, name) }
 
-func openAt(dir int, path string) (int, error) {
-	fd, err := unix.Openat2(dir, path, &unix.OpenHow{
+func openAt(dir int, name string) (int, error) {
+	fd, err := unix.Openat2(dir, name, &unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_NO_SYMLINKS,
 	})
 	if errors.Is(err, unix.ELOOP) {
-		return fd, fmt.Errorf("%s: a symbolic link is on this path, expected the real path: it was changed since it was looked up", path)
+		return fd, fmt.Errorf("%s: a symbolic link is on this path, expected the real path: it was changed since it was looked up", name)
 	}
 	return fd, err
 }

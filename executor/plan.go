@@ -51,6 +51,9 @@ type User struct {
 // World is what a task sees: its namespaces and mounts.
 type World struct {
 	Network Network `json:"network"`
+	// PrivateRoot: the task's file system is an empty one, with Mounts in it.
+	// Otherwise Mounts are made on the host's file system, as the task sees it.
+	PrivateRoot bool `json:"private_root"`
 	// Mounts are made in their order, in the task's own mount namespace.
 	Mounts []Mount `json:"mounts"`
 }
@@ -64,21 +67,24 @@ type Network struct {
 	Namespace string `json:"namespace,omitempty"`
 }
 
-// Mount is a mount in the task's view of the file system. All are nosuid.
+// Mount is something in the task's view of the file system. All are nosuid,
+// and private: what is mounted later on the host does not show in them.
 type Mount struct {
 	Type MountType `json:"type"`
-	// Source is the real path to bind, as the host sees it, before any of the
-	// mounts of the list.
+	// Source is the real path to bind or the device, as the host sees it before
+	// any of the mounts of the list, or the target of a symbolic link.
 	Source string `json:"source,omitempty"`
 	Target string `json:"target"` // a real path
-	// Create makes the target if it is missing: for what lies under another
-	// mount of the list.
+	// Create makes what is missing of Target: in a private root, and in the
+	// task's own directories. Nothing is made in other places of the host.
 	Create bool `json:"create,omitempty"`
 	// Optional mounts are left out if source or target does not exist.
 	Optional bool `json:"optional,omitempty"`
 	ReadOnly bool `json:"read_only,omitempty"`
 	Devices  bool `json:"devices,omitempty"` // device nodes work
 	NoExec   bool `json:"no_exec,omitempty"`
+	// Propagate: what is mounted later on the host shows in this bind, too.
+	Propagate bool `json:"propagate,omitempty"`
 }
 
 // MountType is the kind of a mount.
@@ -86,8 +92,12 @@ type MountType string
 
 // The kinds of mounts.
 const (
-	Bind  MountType = "bind"  // shows Source at Target, with what is mounted there
-	Tmpfs MountType = "tmpfs" // an empty directory in memory, writable by all
-	Proc  MountType = "proc"  // the task's processes only, and of those only its own user's
-	Mask  MountType = "mask"  // an empty file or directory over what is there
+	Bind    MountType = "bind"    // shows Source at Target, with what is mounted there
+	Tmpfs   MountType = "tmpfs"   // an empty directory in memory; writable by all, unless read-only
+	Proc    MountType = "proc"    // the task's processes only, and of those only its own user's
+	Devpts  MountType = "devpts"  // terminals of the task's own
+	Device  MountType = "device"  // a device node with the numbers of Source, for the task's user
+	Symlink MountType = "symlink" // a symbolic link to Source, in a private root only
+	Dir     MountType = "dir"     // an empty directory, in a private root only
+	Mask    MountType = "mask"    // an empty file or directory over what is there
 )

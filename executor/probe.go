@@ -4,12 +4,11 @@
 package executor
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,21 +25,44 @@ type Proof struct {
 	Seccomp string `json:"seccomp,omitempty"`
 }
 
+// probeTimeout is how long the kernel may take to be probed, 3 ms mostly.
+const probeTimeout = 10 * time.Second
+
 // Probe has a process enter Landlock and seccomp, and returns what was then
 // denied to it.
-func Probe(ctx context.Context) (Proof, error) {
-	cmd := exec.CommandContext(ctx, self)
-	cmd.Args = []string{probeName}
-	cmd.Env = environment
-	out, err := cmd.Output()
+func Probe() (Proof, error) {
+	proof, err := runProbe()
 	if err != nil {
 		return Proof{}, fmt.Errorf("probing the kernel: %w", err)
 	}
-	var proof Proof
-	if err := json.Unmarshal(out, &proof); err != nil {
-		return Proof{}, fmt.Errorf("probing the kernel: %w", err)
-	}
 	return proof, nil
+}
+
+func runProbe() (proof Proof, err error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return proof, err
+	}
+	defer null.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return proof, err
+	}
+	defer r.Close()
+	prober, err := spawn(probeName, "", 0, []uintptr{null.Fd(), w.Fd(), null.Fd()})
+	w.Close()
+	if err != nil {
+		return proof, err
+	}
+	defer prober.close()
+	defer func() {
+		_ = prober.signal(unix.SIGKILL) // if it hangs
+		err = errors.Join(err, prober.wait())
+	}()
+	if err := r.SetReadDeadline(time.Now().Add(probeTimeout)); err != nil {
+		return proof, err
+	}
+	return proof, json.NewDecoder(r).Decode(&proof)
 }
 
 // probe is the main function of a probe.

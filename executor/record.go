@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"path"
 	"time"
 )
 
@@ -66,7 +66,7 @@ func writeRecord(dir *os.Root, name string, v any) error {
 
 // readRecord returns errNoRecord if the record is missing or incomplete.
 func readRecord(dir, name string, v any) error {
-	f, err := os.Open(filepath.Join(dir, name))
+	f, err := os.Open(path.Join(dir, name))
 	if errors.Is(err, os.ErrNotExist) {
 		return errNoRecord
 	}

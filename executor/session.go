@@ -88,6 +88,11 @@ func beginSession(in io.Reader) (*child, error) {
 		return nil, err
 	}
 	defer proc.Close()
+	cgroups, err := openCgroups(plan.Confinement.Cgroups)
+	if err != nil {
+		return nil, err
+	}
+	defer cgroups.close()
 	if err := joinNamespaces(sessionTaskFD); err != nil {
 		return nil, err
 	}
@@ -96,7 +101,7 @@ func beginSession(in io.Reader) (*child, error) {
 	for fd := range std {
 		std[fd] = os.NewFile(uintptr(fd), "stdio")
 	}
-	command, err := launchProcess(plan.Process, plan.Confinement, std, plan.TTY, proc)
+	command, err := launchProcess(plan.Process, plan.Confinement, std, launchOptions{tty: plan.TTY, proc: proc, cgroups: cgroups})
 	// Another copy of the command's own would keep their readers waiting.
 	for _, f := range std {
 		f.Close()

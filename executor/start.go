@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 	"syscall"
 	"time"
 
@@ -25,7 +25,7 @@ const startTimeout = time.Minute
 // id is shown by ps(1). dir is the task's directory of records, it must not
 // exist. The files are the task's descriptors 1 and 2; the caller closes them.
 func Start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+	if err := os.MkdirAll(path.Dir(dir), 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -105,17 +105,22 @@ func begin() (*supervised, error) {
 	}
 	defer unix.Close(host)
 
+	cgroups, err := openCgroups(plan.Confinement.Cgroups)
+	if err != nil {
+		return nil, err
+	}
+	defer cgroups.close()
 	if err := joinNetwork(plan.World.Network); err != nil {
 		return nil, err
 	}
-	if err := makeMounts(plan.World.Mounts); err != nil {
+	if err := makeView(plan.World); err != nil {
 		return nil, err
 	}
 	std, err := taskStdio(plan.Confinement.User)
 	if err != nil {
 		return nil, err
 	}
-	s.first, err = launchProcess(plan.Process, plan.Confinement, std, false, nil)
+	s.first, err = launchProcess(plan.Process, plan.Confinement, std, launchOptions{cgroups: cgroups})
 	// The log's readers see its end when the task closes it: keep no copy.
 	for _, f := range std {
 		f.Close()

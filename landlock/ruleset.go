@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -146,11 +146,11 @@ func (r *Ruleset) add(set, fd int, dir bool, access AccessFS) error {
 }
 
 // openRule opens a rule's path and says whether it is a directory.
-func openRule(path string, proc *os.File) (fd int, dir bool, err error) {
-	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
+func openRule(name string, proc *os.File) (fd int, dir bool, err error) {
+	if !path.IsAbs(name) || path.Clean(name) != name {
 		return -1, false, errors.New("not an absolute path without \".\", \"..\" and empty components")
 	}
-	fd, err = unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{
+	fd, err = unix.Openat2(unix.AT_FDCWD, name, &unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_NO_SYMLINKS,
 	})
@@ -165,7 +165,7 @@ func openRule(path string, proc *os.File) (fd int, dir bool, err error) {
 			unix.Close(fd)
 		}
 	}()
-	if err := verify(fd, path, proc); err != nil {
+	if err := verify(fd, name, proc); err != nil {
 		return -1, false, err
 	}
 	var st unix.Stat_t
@@ -177,17 +177,17 @@ func openRule(path string, proc *os.File) (fd int, dir bool, err error) {
 
 // verify compares the kernel's name for what was opened with the path that was
 // meant: a path that was renamed or deleted meanwhile shows here.
-func verify(fd int, path string, proc *os.File) error {
-	dir, name := unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd)
+func verify(fd int, name string, proc *os.File) error {
+	dir, link := unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd)
 	if proc != nil {
-		dir, name = int(proc.Fd()), "self/fd/"+strconv.Itoa(fd)
+		dir, link = int(proc.Fd()), "self/fd/"+strconv.Itoa(fd)
 	}
 	opened := make([]byte, unix.PathMax+1)
-	n, err := unix.Readlinkat(dir, name, opened)
+	n, err := unix.Readlinkat(dir, link, opened)
 	if err != nil {
-		return fmt.Errorf("readlink of %s: %w", name, err)
+		return fmt.Errorf("readlink of %s: %w", link, err)
 	}
-	if string(opened[:n]) != path {
+	if string(opened[:n]) != name {
 		return fmt.Errorf("it is now %s: it was moved or removed while it was opened", opened[:n])
 	}
 	return nil

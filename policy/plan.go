@@ -17,15 +17,29 @@ import (
 
 // World is what a task finds besides the roots of its policy, as real paths.
 type World struct {
-	System  []string // read, list and execute: programs, libraries, configuration
-	Scratch []string // read and write: the private /tmp and /dev/shm
-	Kernel  []string // read and list: the private /proc, parts of /sys
-	Devices []string // read and write: device nodes
-	Network []string // read, if network is allowed: files like /etc/resolv.conf that lie outside of System
+	System    []string // read, list and execute: programs, libraries, configuration
+	Scratch   []string // read and write: the private /tmp and /dev/shm
+	Kernel    []string // read and list: the private /proc, parts of /sys
+	Listed    []string // list: the private /dev
+	Devices   []Device
+	Terminals []string // read, write, list and ioctl: the task's own terminals
+	Network   []string // read, if network is allowed: files like /etc/resolv.conf that lie outside of System
+	Volumes   []Volume
 }
 
-// Terminal is the device whose ioctls a task may use: its own terminal.
-const Terminal = "/dev/tty"
+// Device is a device node that a task may open.
+type Device struct {
+	Path        string
+	Read, Write bool
+	Ioctl       bool
+}
+
+// Volume is a directory or file that a job mounts. It is a workspace root, or
+// a read-only root.
+type Volume struct {
+	Path     string
+	ReadOnly bool
+}
 
 // Node is what confines tasks on a machine.
 type Node struct {
@@ -97,10 +111,23 @@ func (plan *Plan) withoutLandlock(node Node) error {
 
 // Rights that World's lists stand for.
 const (
-	scratchSet = readSet | writeSet | landlock.ResolveUnix
-	kernelSet  = landlock.ReadFile | landlock.ReadDir
-	deviceSet  = landlock.ReadFile | landlock.WriteFile
+	scratchSet  = readSet | writeSet | landlock.ResolveUnix
+	kernelSet   = landlock.ReadFile | landlock.ReadDir
+	terminalSet = landlock.ReadFile | landlock.WriteFile | landlock.ReadDir | landlock.IoctlDev
 )
+
+func (d Device) access() (access landlock.AccessFS) {
+	if d.Read {
+		access |= landlock.ReadFile
+	}
+	if d.Write {
+		access |= landlock.WriteFile
+	}
+	if d.Ioctl {
+		access |= landlock.IoctlDev
+	}
+	return access
+}
 
 func ruleset(p *Policy, roots Roots, world World, node Node) *landlock.Ruleset {
 	handled := node.ABI.Rights()
@@ -130,12 +157,17 @@ func ruleset(p *Policy, roots Roots, world World, node Node) *landlock.Ruleset {
 	add(roots.Workspace, workspace, false)
 	add(world.Scratch, scratchSet, false)
 	add(world.Kernel, kernelSet, true)
-	for _, path := range world.Devices {
-		access := deviceSet
-		if path == Terminal {
-			access |= landlock.IoctlDev
+	add(world.Listed, landlock.ReadDir, true)
+	for _, device := range world.Devices {
+		add([]string{device.Path}, device.access(), true)
+	}
+	add(world.Terminals, terminalSet, true)
+	for _, volume := range world.Volumes {
+		access := workspace
+		if volume.ReadOnly {
+			access = readSet
 		}
-		add([]string{path}, access, true)
+		add([]string{volume.Path}, access, false)
 	}
 	if p.NetworkAllowed() {
 		add(world.Network, landlock.ReadFile, true)
@@ -172,6 +204,9 @@ func merge(rules []landlock.PathRule, handled landlock.AccessFS) []landlock.Path
 	}
 	return needed
 }
+
+// Confined reports whether the kernel confines the task at all.
+func (plan *Plan) Confined() bool { return plan.Landlock != nil || plan.Deny != nil }
 
 // DenyNames returns the system calls denied, of all groups.
 func (plan *Plan) DenyNames() []string {

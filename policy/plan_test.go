@@ -34,8 +34,15 @@ var world = World{
 	System:  []string{"/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/etc"},
 	Scratch: []string{"/tmp", "/dev/shm"},
 	Kernel:  []string{"/proc", "/sys/devices/system/cpu"},
-	Devices: []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"},
-	Network: []string{"/run/systemd/resolve/stub-resolv.conf"},
+	Listed:  []string{"/dev"},
+	Devices: []Device{
+		{Path: "/dev/null", Read: true, Write: true},
+		{Path: "/dev/nvidia0", Read: true, Write: true, Ioctl: true},
+		{Path: "/dev/urandom", Read: true},
+	},
+	Terminals: []string{"/dev/pts", "/dev/tty"},
+	Volumes:   []Volume{{Path: "/data"}, {Path: "/models", ReadOnly: true}},
+	Network:   []string{"/run/systemd/resolve/stub-resolv.conf"},
 }
 
 // lexical resolves roots without a file system.

@@ -19,11 +19,21 @@ import (
 type Roots struct {
 	Workspace []string
 	ReadOnly  []string
+	// Links are the symbolic links that were on the way, so that the paths as
+	// the job writes them can be made to work.
+	Links []Link
 }
+
+// Link is a symbolic link.
+type Link struct{ Path, Target string }
 
 // private are directories of which a task gets a version of its own: a root in
 // the host's would admit something else than it says.
 var private = []string{"/proc", "/dev"}
+
+// scratch are private directories in which single directories of the host's
+// can still be roots.
+var scratch = []string{"/tmp"}
 
 // Resolve looks a valid policy's roots up in the file system. Relative roots
 // join taskDir. own are the task's own directories, the default for
@@ -35,22 +45,24 @@ var private = []string{"/proc", "/dev"}
 func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 	var problems []error
 	resolved := make([][]string, 0, 2)
+	var links []Link
 	for _, field := range p.rootFields() {
 		var paths []string
 		for i, root := range field.roots {
-			path, err := resolveRoot(root, taskDir, own)
+			path, found, err := resolveRoot(root, taskDir, own)
 			if err != nil {
 				problems = append(problems, fmt.Errorf("%s[%d]: %q: %w", field.name, i, root, err))
 				continue
 			}
 			paths = append(paths, path)
+			links = append(links, found...)
 		}
 		resolved = append(resolved, paths)
 	}
 	if err := joinLine(problems); err != nil {
 		return Roots{}, err
 	}
-	roots := Roots{Workspace: resolved[0], ReadOnly: resolved[1]}
+	roots := Roots{Workspace: resolved[0], ReadOnly: resolved[1], Links: links}
 	for _, path := range roots.ReadOnly {
 		if slices.Contains(roots.Workspace, path) {
 			return Roots{}, fmt.Errorf("%s is both in workspace_roots and in read_only_roots: it can be only one", path)
@@ -82,30 +94,35 @@ func CheckCeiling(ceiling *Policy, roots Roots, own []string) error {
 	})
 }
 
-func resolveRoot(root, taskDir string, own []string) (string, error) {
+func resolveRoot(root, taskDir string, own []string) (string, []Link, error) {
 	path := filepath.Clean(root)
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(taskDir, path)
 	}
 	lexicallyOwn := inside(own, path)
-	path, err := resolvePath(path, lexicallyOwn)
+	path, links, err := resolvePath(path, lexicallyOwn)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	switch {
 	case lexicallyOwn && !inside(own, path):
-		return "", fmt.Errorf("it leaves the task directory by a symbolic link, to %s: expected a path that stays in it", path)
+		return "", nil, fmt.Errorf("it leaves the task directory by a symbolic link, to %s: expected a path that stays in it", path)
 	case path == "/":
-		return "", errors.New("it is a symbolic link to the whole file system: name the directories that the task needs")
+		return "", nil, errors.New("it is a symbolic link to the whole file system: name the directories that the task needs")
 	case inside(private, path):
-		return "", errors.New("the task has a private /proc and its own device nodes: leave it out")
+		return "", nil, errors.New("the task has a private /proc and its own device nodes: leave it out")
+	case slices.Contains(scratch, path):
+		return "", nil, errors.New("the task has a private one: leave it out, or name a directory in it")
 	}
-	return path, nil
+	return path, links, nil
 }
 
 // RealPath resolves the symbolic links of an absolute path, as far as they
 // belong to root.
-func RealPath(path string) (string, error) { return resolvePath(filepath.Clean(path), false) }
+func RealPath(path string) (string, error) {
+	path, _, err := resolvePath(filepath.Clean(path), false)
+	return path, err
+}
 
 // maxSymlinks is the kernel's limit for one path, path_resolution(7).
 const maxSymlinks = 40
@@ -113,9 +130,10 @@ const maxSymlinks = 40
 // resolvePath walks the path component by component. anyOwner says that
 // symbolic links of other users than root may be followed; the caller then
 // checks where they led.
-func resolvePath(path string, anyOwner bool) (string, error) {
+func resolvePath(path string, anyOwner bool) (string, []Link, error) {
 	done, rest := "/", strings.Split(path, "/")
-	for links := 0; len(rest) > 0; {
+	var links []Link
+	for len(rest) > 0 {
 		name := rest[0]
 		rest = rest[1:]
 		switch name {
@@ -128,34 +146,35 @@ func resolvePath(path string, anyOwner bool) (string, error) {
 		next := filepath.Join(done, name)
 		info, err := os.Lstat(next)
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", notThere(next, links > 0)
+			return "", nil, notThere(next, len(links) > 0)
 		}
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		if info.Mode().Type() != fs.ModeSymlink {
 			if len(rest) > 0 && !info.IsDir() {
-				return "", fmt.Errorf("%s is not a directory", next)
+				return "", nil, fmt.Errorf("%s is not a directory", next)
 			}
 			done = next
 			continue
 		}
-		if links++; links > maxSymlinks {
-			return "", fmt.Errorf("more than %d symbolic links", maxSymlinks)
+		if len(links) == maxSymlinks {
+			return "", nil, fmt.Errorf("more than %d symbolic links", maxSymlinks)
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); !anyOwner && (!ok || st.Uid != 0) {
-			return "", fmt.Errorf("%s is a symbolic link that belongs to user %d: only links of root are followed, give the real path", next, st.Uid)
+			return "", nil, fmt.Errorf("%s is a symbolic link that belongs to user %d: only links of root are followed, give the real path", next, st.Uid)
 		}
 		target, err := os.Readlink(next)
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
+		links = append(links, Link{next, target})
 		if filepath.IsAbs(target) {
 			done = "/"
 		}
 		rest = append(strings.Split(target, "/"), rest...)
 	}
-	return done, nil
+	return done, links, nil
 }
 
 func notThere(path string, linked bool) error {

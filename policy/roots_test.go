@@ -80,14 +80,20 @@ func TestResolve(t *testing.T) {
 		{base + "/outside/file/x", "", []string{"not a directory"}},
 		{"/proc/self", "", []string{"private /proc"}},
 		{"/dev", "", []string{"device nodes"}},
+		{"/tmp", "", []string{"private one"}},
 	} {
 		got, err := Resolve(&Policy{ReadOnlyRoots: []string{tc.root}}, task, own)
 		checkError(t, tc.root, err, tc.errors)
+		got.Links = nil
 		if err == nil && !reflect.DeepEqual(got, Roots{Workspace: own, ReadOnly: []string{tc.want}}) {
 			t.Errorf("%s: got %+v, want %s", tc.root, got, tc.want)
 		}
 	}
-	_, err := Resolve(&Policy{WorkspaceRoots: []string{"local", "none"}, ReadOnlyRoots: []string{"outward"}}, task, own)
+	got, err := Resolve(&Policy{ReadOnlyRoots: []string{base + "/outside/link-chain"}}, task, own)
+	if want := []Link{{base + "/outside/link-chain", "link"}, {base + "/outside/link", "models"}}; err != nil || !reflect.DeepEqual(got.Links, want) {
+		t.Errorf("links %v, %v, want %v", got.Links, err, want)
+	}
+	_, err = Resolve(&Policy{WorkspaceRoots: []string{"local", "none"}, ReadOnlyRoots: []string{"outward"}}, task, own)
 	checkError(t, "two problems", err, []string{"workspace_roots[1]", "read_only_roots[0]"})
 	_, err = Resolve(&Policy{WorkspaceRoots: []string{"local/sub"}, ReadOnlyRoots: []string{"inward"}}, task, own)
 	checkError(t, "contradiction", err, []string{"both in workspace_roots and in read_only_roots"})

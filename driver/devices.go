@@ -1,0 +1,66 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// device is a device node of the host, and what a task may do with it.
+type device struct {
+	host string
+	policy.Device
+}
+
+// findDevices checks the devices that Nomad's device plugins give to a task.
+// Their permissions are cgroup permissions: r, w and m, for mknod(2), which no
+// task may. Who has a device may use its ioctls.
+func findDevices(configs []*drivers.DeviceConfig) ([]device, error) {
+	var devices []device
+	for _, c := range configs {
+		d := device{host: c.HostPath, Device: policy.Device{
+			Path:  filepath.Clean(c.TaskPath),
+			Read:  strings.Contains(c.Permissions, "r"),
+			Write: strings.Contains(c.Permissions, "w"),
+			Ioctl: true,
+		}}
+		if rest := strings.Trim(c.Permissions, "rwm"); rest != "" {
+			return nil, fmt.Errorf("device %q: unknown permissions %q, expected some of r, w and m", c.TaskPath, c.Permissions)
+		}
+		if !strings.HasPrefix(d.Path, "/dev/") {
+			return nil, fmt.Errorf("device %q: a task has devices in /dev only", c.TaskPath)
+		}
+		info, err := os.Stat(d.host)
+		if err != nil {
+			return nil, fmt.Errorf("device %q: %w", c.TaskPath, err)
+		}
+		if info.Mode()&os.ModeDevice == 0 {
+			return nil, fmt.Errorf("device %q: %s is not a device", c.TaskPath, d.host)
+		}
+		if d.host, err = policy.RealPath(d.host); err != nil {
+			return nil, fmt.Errorf("device %q: %w", c.TaskPath, err)
+		}
+		devices = append(devices, d)
+	}
+	return devices, nil
+}
+
+// deviceMounts make the nodes in a task's own /dev.
+func deviceMounts(devices []device) []placed {
+	var mounts []placed
+	for _, d := range devices {
+		mounts = append(mounts, placed{Mount: executor.Mount{
+			Type: executor.Device, Source: d.host, Target: d.Path, ReadOnly: !d.Write,
+		}})
+	}
+	return mounts
+}

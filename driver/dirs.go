@@ -1,0 +1,91 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// taskDirs are a task's directories as it sees them: Nomad's mounts for the
+// isolation mode unveil. All are real paths.
+type taskDirs struct {
+	Task string // holds local, tmp, and the mounts alloc and secrets
+	// Clients is the client's alloc_dir, with the directories of all
+	// allocations: the host's paths of these ones lie in it, too.
+	Clients string
+}
+
+// own are the directories that a task may use without asking for them.
+func (d *taskDirs) own() []string { return []string{d.Task} }
+
+// nomads are directories of the agent itself, as far as they can be told from
+// the client's alloc_dir.
+func (d *taskDirs) nomads() []string {
+	data := filepath.Dir(d.Clients)
+	if !exists(filepath.Join(data, "client", "state.db")) {
+		return nil
+	}
+	return []string{filepath.Join(data, "client"), filepath.Join(data, "server")}
+}
+
+// checkRoots refuses roots in the directories of other allocations.
+func (d *taskDirs) checkRoots(roots policy.Roots) error {
+	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly) {
+		if beneath(d.Clients, root) && !beneath(d.Task, root) {
+			return fmt.Errorf("root %s is in the directory of Nomad's allocations: a task gets its own only, name a path in its task directory", root)
+		}
+	}
+	return nil
+}
+
+// findTaskDirs finds them by the environment that Nomad sets, which is the
+// only place where a driver is told. The job's env block can set the same
+// variables: so they are believed only if they name the very directories that
+// the client names in the task's configuration.
+func findTaskDirs(cfg *drivers.TaskConfig) (*taskDirs, error) {
+	host := cfg.TaskDir()
+	local := cfg.Env["NOMAD_TASK_DIR"]
+	if !filepath.IsAbs(local) {
+		return nil, fmt.Errorf("NOMAD_TASK_DIR is %q, expected an absolute path: does the job's env block set it?", local)
+	}
+	task, err := policy.RealPath(filepath.Dir(local))
+	if err != nil {
+		return nil, fmt.Errorf("NOMAD_TASK_DIR is %q: %w", local, err)
+	}
+	for _, pair := range [][2]string{
+		{task, host.Dir},
+		{filepath.Join(task, "alloc"), host.SharedAllocDir},
+	} {
+		if err := sameDir(pair[0], pair[1]); err != nil {
+			return nil, fmt.Errorf("NOMAD_TASK_DIR is %q, which is not this task's: %w: does the job's env block set it?", local, err)
+		}
+	}
+	clients, err := policy.RealPath(filepath.Dir(cfg.AllocDir))
+	if err != nil {
+		return nil, fmt.Errorf("the client's alloc_dir: %w", err)
+	}
+	return &taskDirs{Task: task, Clients: clients}, nil
+}
+
+func sameDir(a, b string) error {
+	infoA, err := os.Lstat(a)
+	if err != nil {
+		return err
+	}
+	infoB, err := os.Lstat(b)
+	if err != nil {
+		return err
+	}
+	if !infoA.IsDir() || !os.SameFile(infoA, infoB) {
+		return fmt.Errorf("%s is not %s", a, b)
+	}
+	return nil
+}

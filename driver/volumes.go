@@ -1,0 +1,107 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// volume is a directory or file of the host, or of a storage plugin, that
+// Nomad gives to a task: volume_mount blocks, and what device plugins mount.
+type volume struct {
+	host, task string
+	readOnly   bool
+	propagate  bool
+}
+
+// Nomad's propagation modes of volume_mount.
+const (
+	propagatePrivate     = "private"
+	propagateHostToTask  = "host-to-task"
+	propagateBothWays    = "bidirectional"
+	propagateUnspecified = ""
+)
+
+// findVolumes checks a task's mounts and looks their sources up.
+func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs) ([]volume, error) {
+	var volumes []volume
+	for _, m := range mounts {
+		v := volume{task: filepath.Clean(m.TaskPath), readOnly: m.Readonly}
+		if !filepath.IsAbs(v.task) {
+			v.task = filepath.Join(dirs.Task, v.task)
+		}
+		if err := checkDestination(v.task, dirs); err != nil {
+			return nil, fmt.Errorf("volume_mount: destination %q: %w", m.TaskPath, err)
+		}
+		if slices.ContainsFunc(volumes, func(other volume) bool { return other.task == v.task }) {
+			return nil, fmt.Errorf("volume_mount: destination %q: two volumes have it", m.TaskPath)
+		}
+		var err error
+		if v.host, err = policy.RealPath(m.HostPath); err != nil {
+			return nil, fmt.Errorf("volume_mount: destination %q: the volume's source: %w", m.TaskPath, err)
+		}
+		switch m.PropagationMode {
+		case propagateUnspecified, propagatePrivate:
+		case propagateHostToTask:
+			v.propagate = true
+		case propagateBothWays:
+			return nil, fmt.Errorf("volume_mount: destination %q: propagation_mode %q would let a task mount on the host, which no task of this driver may: expected %q or %q",
+				m.TaskPath, m.PropagationMode, propagatePrivate, propagateHostToTask)
+		default:
+			return nil, fmt.Errorf("volume_mount: destination %q: unknown propagation_mode %q, expected %q or %q",
+				m.TaskPath, m.PropagationMode, propagatePrivate, propagateHostToTask)
+		}
+		volumes = append(volumes, v)
+	}
+	return volumes, nil
+}
+
+// checkDestination refuses destinations that would hide what a task needs.
+func checkDestination(path string, dirs *taskDirs) error {
+	if strings.ContainsRune(path, 0) {
+		return fmt.Errorf("it holds a NUL byte")
+	}
+	if path == "/" {
+		return fmt.Errorf("it would hide the whole file system: name a directory in it")
+	}
+	for _, special := range []string{"/proc", "/sys", "/dev"} {
+		if beneath(special, path) {
+			return fmt.Errorf("%s is the task's own version of the kernel's: choose another place", special)
+		}
+	}
+	for _, needed := range slices.Concat(systemReadRoots, realPaths(systemReadRoots), []string{dirs.Task, dirs.Clients}) {
+		if beneath(path, needed) {
+			return fmt.Errorf("it would hide %s, which every task needs: choose another place", needed)
+		}
+	}
+	return nil
+}
+
+// volumeMounts show the volumes.
+func (w *taskWorld) volumeMounts() []placed {
+	var mounts []placed
+	for _, v := range w.volumes {
+		mounts = append(mounts, placed{Mount: executor.Mount{
+			Type: executor.Bind, Source: v.host, Target: v.task, ReadOnly: v.readOnly, Propagate: v.propagate,
+		}})
+	}
+	return mounts
+}
+
+// policyVolumes are the volumes as the policy knows them.
+func policyVolumes(volumes []volume) []policy.Volume {
+	var out []policy.Volume
+	for _, v := range volumes {
+		out = append(out, policy.Volume{Path: v.task, ReadOnly: v.readOnly})
+	}
+	return out
+}
