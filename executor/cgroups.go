@@ -4,9 +4,13 @@
 package executor
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
+	"strconv"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +23,9 @@ type cgroups struct {
 	// procs are the cgroup.procs files of cgroups v1: a launcher joins them
 	// itself, before it does anything else.
 	procs []*os.File
+	// events count what the kernel has killed for want of memory.
+	events *os.File
+	killed uint64 // when they were opened
 }
 
 // openCgroups opens the cgroups in the directories.
@@ -30,10 +37,39 @@ func openCgroups(dirs []string) (*cgroups, error) {
 			return nil, fmt.Errorf("cgroup %s: %w", dir, err)
 		}
 	}
+	c.killed = c.oomKills()
 	return c, nil
 }
 
+// eventFiles hold the count of a memory cgroup's OOM kills, of v2 and v1.
+var eventFiles = []string{"memory.events", "memory.oom_control"}
+
+// oomKills returns how many processes the kernel has killed in the memory
+// cgroup, for whichever task was in it. 0 if there is none.
+func (c *cgroups) oomKills() uint64 {
+	if c.events == nil {
+		return 0
+	}
+	text := make([]byte, 4096)
+	n, _ := c.events.ReadAt(text, 0)
+	for line := range strings.Lines(string(text[:n])) {
+		if count, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
+			kills, _ := strconv.ParseUint(count, 10, 64)
+			return kills
+		}
+	}
+	return 0
+}
+
+// oomKilled reports whether a process was killed since the cgroups were opened.
+func (c *cgroups) oomKilled() bool { return c.oomKills() > c.killed }
+
 func (c *cgroups) open(dir string) error {
+	for _, name := range eventFiles {
+		if f, err := os.Open(path.Join(dir, name)); err == nil {
+			c.events = f
+		}
+	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return err
@@ -51,13 +87,23 @@ func (c *cgroups) open(dir string) error {
 	return nil
 }
 
+// close closes what launchers need, and what counts OOM kills.
 func (c *cgroups) close() {
+	c.closeDoors()
+	if c.events != nil {
+		c.events.Close()
+	}
+}
+
+// closeDoors closes what launchers need.
+func (c *cgroups) closeDoors() {
 	if c.unified != nil {
 		c.unified.Close()
 	}
 	for _, f := range c.procs {
 		f.Close()
 	}
+	c.unified, c.procs = nil, nil
 }
 
 // joinCgroups moves a launcher into the cgroups whose files it was given,
@@ -71,4 +117,38 @@ func joinCgroups(n int) error {
 		f.Close()
 	}
 	return nil
+}
+
+// killTries is how often a cgroup is looked through for what has forked
+// meanwhile.
+const killTries = 100
+
+// killCgroup kills all processes in the cgroup in a directory, and waits until
+// they are gone. It is for what a supervisor does not reach.
+func killCgroup(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	for range killTries {
+		pids, err := os.ReadFile(path.Join(dir, "cgroup.procs"))
+		if errors.Is(err, os.ErrNotExist) || err == nil && len(pids) == 0 {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("killing the processes of a task: %w", err)
+		}
+		// All at once, since Linux 5.14; else while they cannot fork.
+		if os.WriteFile(path.Join(dir, "cgroup.kill"), []byte("1"), 0) != nil {
+			freezer := path.Join(dir, "freezer.state")
+			_ = os.WriteFile(freezer, []byte("FROZEN"), 0)
+			for pid := range strings.FieldsSeq(string(pids)) {
+				if n, err := strconv.Atoi(pid); err == nil && n > 0 {
+					_ = unix.Kill(n, unix.SIGKILL)
+				}
+			}
+			_ = os.WriteFile(freezer, []byte("THAWED"), 0)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("the processes in %s cannot be killed: do they wait for a disk or a network that does not answer?", dir)
 }

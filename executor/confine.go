@@ -26,8 +26,11 @@ type launch struct {
 	Process Process `json:"process"`
 	User    User    `json:"user"`
 	// Cgroups is how many files there are to join cgroups by, from cgroupsFD on.
-	Cgroups     int
-	OOMScoreAdj int
+	Cgroups      int
+	OOMScoreAdj  int
+	Nice         int
+	Limits       []Limit
+	Capabilities []int
 	// Landlock: descriptor rulesetFD is a ruleset to enter.
 	Landlock bool
 	// Filter is a seccomp.Program; none if it is empty.
@@ -46,17 +49,27 @@ func (l *launch) enter() error {
 		return fmt.Errorf("setting oom_score_adj to %d: %w", l.OOMScoreAdj, err)
 	}
 
-	// The bounding set needs CAP_SETPCAP, so it is emptied before the user
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, l.Nice); err != nil {
+		return fmt.Errorf("setting nice to %d: %w", l.Nice, err)
+	}
+	for _, limit := range l.Limits {
+		if err := unix.Setrlimit(limit.Resource, &unix.Rlimit{Cur: limit.Soft, Max: limit.Hard}); err != nil {
+			return fmt.Errorf("setting resource limit %d to %d:%d: %w", limit.Resource, limit.Soft, limit.Hard, err)
+		}
+	}
+
+	// The bounding set needs CAP_SETPCAP, so it is reduced before the user
 	// changes. A task of root could otherwise regain capabilities by exec.
-	if err := dropBoundingSet(); err != nil {
+	keep := capabilitySet(l.Capabilities)
+	if err := reduceBoundingSet(keep); err != nil {
 		return err
 	}
 	// Changing the user clears the other sets, unless it is root again: they
-	// are cleared explicitly. From here on, a mistake is one of the task's user.
-	if err := becomeUser(l.User); err != nil {
+	// are set explicitly. From here on, a mistake is one of the task's user.
+	if err := becomeUser(l.User, keep != 0); err != nil {
 		return err
 	}
-	if err := dropCapabilities(); err != nil {
+	if err := setCapabilities(keep); err != nil {
 		return err
 	}
 	// Other processes of this user must not look into this one: it still holds
@@ -141,22 +154,15 @@ func (l *launch) execute() error {
 	return err
 }
 
-// dropBoundingSet empties the capability bounding set, capabilities(7).
-func dropBoundingSet() error {
-	for capability := uintptr(0); ; capability++ {
-		err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0)
-		if errors.Is(err, unix.EINVAL) && capability > 0 {
-			return nil // past the last one that the kernel knows
-		}
-		if err != nil {
-			return fmt.Errorf("dropping capability %d from the bounding set: %w", capability, err)
-		}
-	}
-}
-
 // becomeUser changes all IDs of the calling thread. Go's own functions would
 // change those of all threads; only this one will execute the program.
-func becomeUser(u User) error {
+// keepCapabilities lets the permitted set pass, until exec.
+func becomeUser(u User, keepCapabilities bool) error {
+	if keepCapabilities {
+		if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("prctl(PR_SET_KEEPCAPS): %w", err)
+		}
+	}
 	var groups *uint32
 	if len(u.Groups) > 0 {
 		groups = &u.Groups[0]
@@ -170,19 +176,6 @@ func becomeUser(u User) error {
 	}
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); errno != 0 {
 		return fmt.Errorf("setresuid(%d): %w", uid, errno)
-	}
-	return nil
-}
-
-// dropCapabilities empties the effective, permitted, inheritable and ambient sets.
-func dropCapabilities() error {
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-		return fmt.Errorf("clearing the ambient capabilities: %w", err)
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if err := unix.Capset(&header, &none[0]); err != nil {
-		return fmt.Errorf("dropping all capabilities: %w", err)
 	}
 	return nil
 }

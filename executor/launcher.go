@@ -62,7 +62,15 @@ type launchOptions struct {
 // launchProcess starts a program under the confinement. It returns once the
 // program executes, or with the reason why it does not.
 func launchProcess(p Process, c Confinement, std stdio, o launchOptions) (*child, error) {
-	l := launch{Process: p, User: c.User, Cgroups: len(o.cgroups.procs), OOMScoreAdj: c.OOMScoreAdj}
+	l := launch{
+		Process:      p,
+		User:         c.User,
+		Cgroups:      len(o.cgroups.procs),
+		OOMScoreAdj:  c.OOMScoreAdj,
+		Nice:         c.Nice,
+		Limits:       c.Limits,
+		Capabilities: c.Capabilities,
+	}
 
 	ruleset := std[0]
 	if c.Ruleset != nil {

@@ -22,6 +22,7 @@ import (
 type view struct {
 	private bool
 	root    int // a descriptor of the root that mounts are made in
+	files   int // how many were made
 }
 
 // makeView makes the mounts, and makes the view the root of this process.
@@ -157,6 +158,12 @@ func (v *view) mount(m *Mount, source int) error {
 		return v.symlink(m)
 	case Device:
 		return v.device(m)
+	case File:
+		var err error
+		if source, err = v.makeFile(m.Content); err != nil {
+			return err
+		}
+		defer unix.Close(source)
 	}
 	target, err := v.openTarget(m, source)
 	if errors.Is(err, unix.ENOENT) && m.Optional {
@@ -172,6 +179,8 @@ func (v *view) mount(m *Mount, source int) error {
 	switch m.Type {
 	case Bind:
 		return attach(source, target, m.flags(), m.Propagate)
+	case File:
+		return attach(source, target, m.flags()|unix.MS_RDONLY|unix.MS_NOEXEC, false)
 	case Dir:
 		return nil
 	case Tmpfs:
@@ -235,6 +244,27 @@ func mask(target int) error {
 	}
 	defer unix.Close(null)
 	return attach(null, target, unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_RDONLY, false)
+}
+
+// filesDir is where the files of a private root are before they are mounted.
+const filesDir = ".files"
+
+// makeFile makes a file in the private root, and returns it as a source.
+func (v *view) makeFile(content string) (int, error) {
+	if err := unix.Mkdirat(v.root, filesDir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return 0, fmt.Errorf("making /%s: %w", filesDir, err)
+	}
+	name := fmt.Sprintf("%s/%d", filesDir, v.files)
+	v.files++
+	fd, err := unix.Openat(v.root, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return 0, fmt.Errorf("making /%s: %w", name, err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte(content)); err != nil {
+		return 0, fmt.Errorf("writing /%s: %w", name, err)
+	}
+	return cloneTree(fd)
 }
 
 func (v *view) symlink(m *Mount) error {

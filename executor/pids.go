@@ -16,14 +16,16 @@ func (t *Task) PIDs() []int {
 	if t.supervisor == nil {
 		return nil
 	}
-	var pids []int
-	// All processes of the task's PID namespace descend from its first one, the
-	// supervisor.
-	for queue := []int{t.supervisor.PID}; len(queue) > 0; queue = queue[1:] {
-		for _, child := range children(queue[0]) {
-			pids = append(pids, child)
-			queue = append(queue, child)
-		}
+	// The supervisor takes the place of parents that have ended.
+	return descendants(t.supervisor.PID)
+}
+
+// descendants are the children of a process, their children, and so on.
+func descendants(pid int) (pids []int) {
+	for queue := []int{pid}; len(queue) > 0; queue = queue[1:] {
+		found := children(queue[0])
+		pids = append(pids, found...)
+		queue = append(queue, found...)
 	}
 	return pids
 }

@@ -37,8 +37,23 @@ type Confinement struct {
 	// Cgroups are the directories of the cgroups to join, one for each
 	// hierarchy.
 	Cgroups []string `json:"cgroups,omitempty"`
+	// OwnCgroup is the one of Cgroups by which the task's processes are found
+	// and killed: cgroups v2, or the freezer of v1. No other task is in it.
+	OwnCgroup string `json:"own_cgroup,omitempty"`
 	// OOMScoreAdj is written to /proc/self/oom_score_adj, -1000 to 1000.
 	OOMScoreAdj int `json:"oom_score_adj"`
+	// Nice is the scheduling priority, setpriority(2): 0 to 19.
+	Nice   int     `json:"nice,omitempty"`
+	Limits []Limit `json:"limits,omitempty"`
+	// Capabilities are the numbers of those that the task has, in every set.
+	Capabilities []int `json:"capabilities,omitempty"`
+}
+
+// Limit is a resource limit, setrlimit(2).
+type Limit struct {
+	Resource int    `json:"resource"` // RLIMIT_*
+	Soft     uint64 `json:"soft"`
+	Hard     uint64 `json:"hard"`
 }
 
 // User is who a process runs as.
@@ -51,6 +66,11 @@ type User struct {
 // World is what a task sees: its namespaces and mounts.
 type World struct {
 	Network Network `json:"network"`
+	// HostPID: the task is in the host's PID namespace, and so is its
+	// supervisor.
+	HostPID bool `json:"host_pid,omitempty"`
+	// HostIPC: the task is in the host's IPC namespace.
+	HostIPC bool `json:"host_ipc,omitempty"`
 	// PrivateRoot: the task's file system is an empty one, with Mounts in it.
 	// Otherwise Mounts are made on the host's file system, as the task sees it.
 	PrivateRoot bool `json:"private_root"`
@@ -78,6 +98,8 @@ type Mount struct {
 	// Create makes what is missing of Target: in a private root, and in the
 	// task's own directories. Nothing is made in other places of the host.
 	Create bool `json:"create,omitempty"`
+	// Content is what a file holds.
+	Content string `json:"content,omitempty"`
 	// Optional mounts are left out if source or target does not exist.
 	Optional bool `json:"optional,omitempty"`
 	ReadOnly bool `json:"read_only,omitempty"`
@@ -99,5 +121,6 @@ const (
 	Device  MountType = "device"  // a device node with the numbers of Source, for the task's user
 	Symlink MountType = "symlink" // a symbolic link to Source, in a private root only
 	Dir     MountType = "dir"     // an empty directory, in a private root only
+	File    MountType = "file"    // a read-only file that holds Content, in a private root only
 	Mask    MountType = "mask"    // an empty file or directory over what is there
 )

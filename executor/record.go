@@ -40,8 +40,10 @@ type Exit struct {
 	// Code is the exit status, or 128 plus the signal's number.
 	Code int `json:"code"`
 	// Signal is the number of the signal that ended it, 0 if none did.
-	Signal int       `json:"signal"`
-	At     time.Time `json:"at"`
+	Signal int `json:"signal"`
+	// OOMKilled: the kernel has killed a process of the task for want of memory.
+	OOMKilled bool      `json:"oom_killed"`
+	At        time.Time `json:"at"`
 }
 
 // errNoRecord: the record was never written, or not to its end.

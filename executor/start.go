@@ -79,11 +79,7 @@ func start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
 	defer statusW.Close()
 	defer statusR.Close()
 
-	namespaces := uintptr(unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWIPC)
-	if plan.World.Network.Isolated {
-		namespaces |= unix.CLONE_NEWNET
-	}
-	runner, err := spawn(supervisorName, id, namespaces, []uintptr{
+	runner, err := spawn(supervisorName, id, plan.World.namespaces(), []uintptr{
 		null.Fd(), null.Fd(), null.Fd(),
 		planR.Fd(), statusW.Fd(), stateDir.Fd(), stdout.Fd(), stderr.Fd(),
 	})
@@ -119,6 +115,21 @@ func start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
 	}
 	t.started = st.Started
 	return t, nil
+}
+
+// namespaces are those that a task gets of its own, as flags of clone(2).
+func (w *World) namespaces() uintptr {
+	flags := uintptr(unix.CLONE_NEWNS)
+	if !w.HostPID {
+		flags |= unix.CLONE_NEWPID
+	}
+	if !w.HostIPC {
+		flags |= unix.CLONE_NEWIPC
+	}
+	if w.Network.Isolated {
+		flags |= unix.CLONE_NEWNET
+	}
+	return flags
 }
 
 // spawn starts this binary under one of its other names.

@@ -67,6 +67,8 @@ func supervisor() int {
 	if err != nil {
 		return 1
 	}
+	exit.OOMKilled = s.cgroups.oomKilled()
+	killDescendants()
 	if err := writeExit(s.exit, exit); err != nil {
 		return 1
 	}
@@ -77,6 +79,7 @@ type supervised struct {
 	first   *child
 	started started
 	exit    *os.File
+	cgroups *cgroups
 }
 
 // begin does all that happens before the task's program executes.
@@ -105,11 +108,17 @@ func begin() (*supervised, error) {
 	}
 	defer unix.Close(host)
 
-	cgroups, err := openCgroups(plan.Confinement.Cgroups)
-	if err != nil {
+	if plan.World.HostPID {
+		// What loses its parent becomes a child of the supervisor, as it does in
+		// a PID namespace of its own.
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return nil, fmt.Errorf("prctl(PR_SET_CHILD_SUBREAPER): %w", err)
+		}
+	}
+	if s.cgroups, err = openCgroups(plan.Confinement.Cgroups); err != nil {
 		return nil, err
 	}
-	defer cgroups.close()
+	defer s.cgroups.closeDoors()
 	if err := joinNetwork(plan.World.Network); err != nil {
 		return nil, err
 	}
@@ -120,7 +129,7 @@ func begin() (*supervised, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.first, err = launchProcess(plan.Process, plan.Confinement, std, launchOptions{cgroups: cgroups})
+	s.first, err = launchProcess(plan.Process, plan.Confinement, std, launchOptions{cgroups: s.cgroups})
 	// The log's readers see its end when the task closes it: keep no copy.
 	for _, f := range std {
 		f.Close()
@@ -226,11 +235,37 @@ func forward(signals <-chan os.Signal) {
 		case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE:
 			// the supervisor's own: a child ended, Go's scheduler, a closed pipe
 		case killAll:
-			_ = unix.Kill(-1, unix.SIGKILL)
+			signalAll(unix.SIGKILL)
 		default:
 			if number, ok := sig.(syscall.Signal); ok {
-				_ = unix.Kill(-1, number)
+				signalAll(number)
 			}
+		}
+	}
+}
+
+// signalAll signals all processes of the task.
+func signalAll(sig syscall.Signal) {
+	if os.Getpid() == 1 {
+		// All of this PID namespace, but for this process itself.
+		_ = unix.Kill(-1, sig)
+		return
+	}
+	// In the host's PID namespace, -1 would be the host.
+	for _, pid := range descendants(os.Getpid()) {
+		_ = unix.Kill(pid, sig)
+	}
+}
+
+// killDescendants kills what is left of a task when its first process has
+// ended. In a PID namespace of its own, the kernel does so when the supervisor
+// ends.
+func killDescendants() {
+	for os.Getpid() != 1 {
+		signalAll(unix.SIGKILL)
+		// Those that were orphaned, or will be, are children of this process.
+		if _, err := unix.Wait4(-1, nil, 0, nil); err != nil && !errors.Is(err, unix.EINTR) {
+			return // no child is left
 		}
 	}
 }

@@ -93,8 +93,14 @@ func (t *Task) watch() {
 // end reads how the task ended.
 func (t *Task) end() {
 	t.err = readRecord(t.dir, exitRecord, &t.exit)
-	if errors.Is(t.err, errNoRecord) {
-		t.err = ErrLost
+	if !errors.Is(t.err, errNoRecord) {
+		return
+	}
+	t.err = ErrLost
+	// In the host's PID namespace a task outlives its supervisor, and so do
+	// sessions in any.
+	if err := killCgroup(t.confinement.OwnCgroup); err != nil {
+		t.err = errors.Join(t.err, err)
 	}
 }
 
@@ -180,6 +186,9 @@ func (t *Task) kill() {
 func (t *Task) Remove() error {
 	t.Kill()
 	<-t.done
+	if err := killCgroup(t.confinement.OwnCgroup); err != nil {
+		return err
+	}
 	if t.supervisor != nil {
 		t.supervisor.close()
 	}
@@ -197,10 +206,17 @@ func Remove(dir string, known ...Identity) error {
 	case !errors.Is(err, errNoRecord) && len(known) == 0:
 		return fmt.Errorf("whose task this is cannot be read, so that it cannot be killed: %w", err)
 	}
+	var c Confinement
+	if err := readRecord(dir, confinementRecord, &c); err != nil && !errors.Is(err, errNoRecord) {
+		return err
+	}
 	for _, id := range known {
 		if err := killProcess(id); err != nil {
 			return fmt.Errorf("killing what is left of the task in %s: %w", dir, err)
 		}
+	}
+	if err := killCgroup(c.OwnCgroup); err != nil {
+		return err
 	}
 	return os.RemoveAll(dir)
 }
