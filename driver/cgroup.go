@@ -149,13 +149,12 @@ func (g *cgroup) dirs() []string {
 // pids are the processes in the cgroup, as the host sees them; false if the
 // task has no cgroup.
 func (g *cgroup) pids() ([]int, bool) {
-	for _, controller := range []string{"", "freezer"} {
-		if path, ok := g.Paths[controller]; ok {
-			pids, err := cgroups.GetAllPids(path)
-			return pids, err == nil
-		}
+	path := g.own()
+	if path == "" {
+		return nil, false
 	}
-	return nil, false
+	pids, err := cgroups.GetAllPids(path)
+	return pids, err == nil
 }
 
 // cgroupSample is what the kernel counts of a cgroup.
@@ -164,6 +163,28 @@ type cgroupSample struct {
 	throttledPeriods uint64
 	throttledTime    uint64 // nanoseconds
 	memory           drivers.MemoryStats
+	memoryLimit      uint64 // bytes
+}
+
+// manager reads and writes the cgroups, of v1 without some controllers.
+func (g *cgroup) manager(without ...string) (cgroups.Manager, error) {
+	if unified, v2 := g.Paths[""]; v2 {
+		return fs2.NewManager(&cgroups.Cgroup{}, unified)
+	}
+	paths := maps.Clone(g.Paths)
+	for _, controller := range without {
+		delete(paths, controller)
+	}
+	return fs.NewManager(&cgroups.Cgroup{Resources: &cgroups.Resources{}}, paths)
+}
+
+// own is the cgroup by which the task's processes are found: no other task is
+// in it.
+func (g *cgroup) own() string {
+	if unified, v2 := g.Paths[""]; v2 {
+		return unified
+	}
+	return g.Paths["freezer"]
 }
 
 // read returns nil if the task has no cgroup.
@@ -171,19 +192,11 @@ func (g *cgroup) read() (*cgroupSample, error) {
 	if len(g.Paths) == 0 {
 		return nil, nil
 	}
-	var manager interface {
-		Stats(*cgroups.StatsOptions) (*cgroups.Stats, error)
-	}
-	var err error
-	unified, v2 := g.Paths[""]
-	if v2 {
-		manager, err = fs2.NewManager(&cgroups.Cgroup{}, unified)
-	} else {
-		manager, err = fs.NewManager(&cgroups.Cgroup{Resources: &cgroups.Resources{}}, g.Paths)
-	}
+	manager, err := g.manager()
 	if err != nil {
 		return nil, err
 	}
+	_, v2 := g.Paths[""]
 	stats, err := manager.Stats(&cgroups.StatsOptions{Controllers: cgroups.CPU | cgroups.Memory})
 	if err != nil {
 		return nil, err
@@ -197,6 +210,7 @@ func (g *cgroup) read() (*cgroupSample, error) {
 		},
 		throttledPeriods: stats.CpuStats.ThrottlingData.ThrottledPeriods,
 		throttledTime:    stats.CpuStats.ThrottlingData.ThrottledTime,
+		memoryLimit:      memory.Usage.Limit,
 		memory: drivers.MemoryStats{
 			Swap:       memory.SwapOnlyUsage.Usage,
 			MappedFile: memory.Stats["mapped_file"],

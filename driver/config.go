@@ -40,7 +40,22 @@ var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 		hclspec.NewAttr("allow_root", "bool", false),
 		hclspec.NewLiteral("false"),
 	),
-	"ceiling": hclspec.NewBlock("ceiling", false, hclspec.NewObject(policySpec)),
+	"denied_users": hclspec.NewAttr("denied_users", "list(string)", false),
+	"allow_caps":   hclspec.NewAttr("allow_caps", "list(string)", false),
+	"allow_host_pid": hclspec.NewDefault(
+		hclspec.NewAttr("allow_host_pid", "bool", false),
+		hclspec.NewLiteral("false"),
+	),
+	"allow_host_ipc": hclspec.NewDefault(
+		hclspec.NewAttr("allow_host_ipc", "bool", false),
+		hclspec.NewLiteral("false"),
+	),
+	"pids_limit": hclspec.NewDefault(
+		hclspec.NewAttr("pids_limit", "number", false),
+		hclspec.NewLiteral("4096"),
+	),
+	"masked_paths": hclspec.NewAttr("masked_paths", "list(string)", false),
+	"ceiling":      hclspec.NewBlock("ceiling", false, hclspec.NewObject(policySpec)),
 })
 
 // Config is the plugin's configuration.
@@ -53,11 +68,26 @@ type Config struct {
 	Fallback string `codec:"fallback"`
 	// AllowRoot admits tasks of user 0.
 	AllowRoot bool `codec:"allow_root"`
+	// DeniedUsers are users that no task may run as: names, UIDs, and ranges of
+	// UIDs like "1-999".
+	DeniedUsers []string `codec:"denied_users"`
+	// AllowCaps are the capabilities that tasks may add.
+	AllowCaps []string `codec:"allow_caps"`
+	// AllowHostPID and AllowHostIPC admit pid_mode and ipc_mode "host".
+	AllowHostPID bool `codec:"allow_host_pid"`
+	AllowHostIPC bool `codec:"allow_host_ipc"`
+	// PidsLimit is how many processes and threads a task may have, and the most
+	// that a task may ask for; 0 is no limit.
+	PidsLimit int64 `codec:"pids_limit"`
+	// MaskedPaths are covered in every task's view, beside those that always are.
+	MaskedPaths []string `codec:"masked_paths"`
 	// Ceiling limits what jobs may ask for; absent means no limit, but for the
 	// profile unrestricted.
 	Ceiling *policy.Policy `codec:"ceiling"`
 
-	fallback policy.Fallback
+	fallback    policy.Fallback
+	allowCaps   []int
+	deniedUsers deniedUsers
 }
 
 // fallbackVariable is Harn's environment variable for the same choice.
@@ -87,6 +117,21 @@ func (c *Config) validate() error {
 	if err := c.Ceiling.Validate(); err != nil {
 		problems = append(problems, "ceiling: "+err.Error())
 	}
+	var err error
+	if c.allowCaps, err = parseCapabilities(c.AllowCaps); err != nil {
+		problems = append(problems, "allow_caps: "+err.Error())
+	}
+	if c.deniedUsers, err = parseDeniedUsers(c.DeniedUsers); err != nil {
+		problems = append(problems, "denied_users: "+err.Error())
+	}
+	if c.PidsLimit < 0 || c.PidsLimit > maxPids {
+		problems = append(problems, fmt.Sprintf("pids_limit: %d is out of range, expected 0 (no limit) to %d", c.PidsLimit, maxPids))
+	}
+	for _, path := range c.MaskedPaths {
+		if !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/" {
+			problems = append(problems, fmt.Sprintf("masked_paths: %q is not an absolute path without \".\" and \"..\"", path))
+		}
+	}
 	for _, root := range append(c.Ceiling.WorkspaceRoots, c.Ceiling.ReadOnlyRoots...) {
 		if !filepath.IsAbs(root) {
 			problems = append(problems, fmt.Sprintf("ceiling: root %q is relative: a task's own directories are always within the ceiling, others need an absolute path", root))
@@ -103,6 +148,15 @@ var taskConfigSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 	"command":           hclspec.NewAttr("command", "string", true),
 	"args":              hclspec.NewAttr("args", "list(string)", false),
 	"work_dir":          hclspec.NewAttr("work_dir", "string", false),
+	"pid_mode":          hclspec.NewAttr("pid_mode", "string", false),
+	"ipc_mode":          hclspec.NewAttr("ipc_mode", "string", false),
+	"cap_add":           hclspec.NewAttr("cap_add", "list(string)", false),
+	"cap_drop":          hclspec.NewAttr("cap_drop", "list(string)", false),
+	"cpu_hard_limit":    hclspec.NewAttr("cpu_hard_limit", "bool", false),
+	"pids_limit":        hclspec.NewAttr("pids_limit", "number", false),
+	"oom_score_adj":     hclspec.NewAttr("oom_score_adj", "number", false),
+	"nice":              hclspec.NewAttr("nice", "number", false),
+	"ulimit":            hclspec.NewBlockAttrs("ulimit", "string", false),
 	"capability_policy": hclspec.NewBlock("capability_policy", false, hclspec.NewObject(policySpec)),
 })
 
@@ -116,9 +170,33 @@ type TaskConfig struct {
 	// directory. Absent means the task directory, or the first workspace root
 	// if that is not in the policy.
 	WorkDir string `codec:"work_dir"`
+	// PIDMode and IPCMode are "private" or "host".
+	PIDMode string `codec:"pid_mode"`
+	IPCMode string `codec:"ipc_mode"`
+	// CapAdd and CapDrop are names of capabilities.
+	CapAdd  []string `codec:"cap_add"`
+	CapDrop []string `codec:"cap_drop"`
+	// CPUHardLimit makes the cpu of the resources block a limit, not a share.
+	CPUHardLimit bool `codec:"cpu_hard_limit"`
+	// PidsLimit is how many processes and threads the task may have; 0 means
+	// the operator's limit.
+	PidsLimit int64 `codec:"pids_limit"`
+	// OOMScoreAdj is 0 to 1000: the higher, the sooner the kernel kills the
+	// task when the node is out of memory.
+	OOMScoreAdj int64 `codec:"oom_score_adj"`
+	// Nice is 0 to 19: the higher, the lower the scheduling priority.
+	Nice int64 `codec:"nice"`
+	// Ulimit are limits of setrlimit(2), "SOFT:HARD" by name.
+	Ulimit map[string]string `codec:"ulimit"`
 	// Policy absent is the same as an empty block.
 	Policy *policy.Policy `codec:"capability_policy"`
 }
+
+// Modes of namespaces.
+const (
+	modePrivate = "private"
+	modeHost    = "host"
+)
 
 // validate checks all that can be known without a file system.
 func (c *TaskConfig) validate() error {
@@ -139,6 +217,12 @@ func (c *TaskConfig) validate() error {
 	}
 	if strings.ContainsRune(c.WorkDir, 0) {
 		problems = append(problems, fmt.Sprintf("work_dir: %q holds a NUL byte", c.WorkDir))
+	}
+	problems = append(problems, c.validateResources()...)
+	for _, mode := range []struct{ field, value string }{{"pid_mode", c.PIDMode}, {"ipc_mode", c.IPCMode}} {
+		if mode.value != "" && mode.value != modePrivate && mode.value != modeHost {
+			problems = append(problems, fmt.Sprintf("%s: unknown mode %q, expected %q or %q", mode.field, mode.value, modePrivate, modeHost))
+		}
 	}
 	if c.Policy == nil {
 		c.Policy = &policy.Policy{}

@@ -158,7 +158,23 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 }
 
 func (d *Driver) adopt(cfg *drivers.TaskConfig, state TaskState, task *executor.Task) {
-	d.tasks.set(&taskHandle{config: cfg, state: state, task: task, cgroup: &state.Cgroup, compute: &d.compute})
+	h := &taskHandle{config: cfg, state: state, task: task, cgroup: &state.Cgroup, compute: &d.compute}
+	d.tasks.set(h)
+	go d.reportOOM(h)
+}
+
+// reportOOM tells the task's user, by a task event, that the kernel has killed
+// a process of the task for want of memory.
+func (d *Driver) reportOOM(h *taskHandle) {
+	exit, err := h.task.Exit()
+	if err != nil || !exit.OOMKilled {
+		return
+	}
+	message := "Out of memory: the kernel has killed a process of the task"
+	if sample, err := h.cgroup.read(); err == nil && sample != nil {
+		message += fmt.Sprintf("; the limit is %d MiB, the task used up to %d MiB: raise memory or memory_max", sample.memoryLimit>>20, sample.memory.MaxUsage>>20)
+	}
+	d.emit(h.config, message)
 }
 
 // StartTask implements drivers.DriverPlugin. Every error is final for this
@@ -180,7 +196,7 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	config := d.currentConfig()
 	abi, absent := landlock.Detect()
 	node := policy.Node{ABI: abi, Absent: absent, Fallback: config.fallback}
-	p, err := prepare(config, node, cfg)
+	p, err := prepare(config, node, d.compute.count(), cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +249,10 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	if err := p.state.Cgroup.make(); err != nil {
 		return nil, err
 	}
-	task, err = executor.Start(cfg.ID, dir, p.plan, stdout, stderr)
+	err = p.state.Cgroup.apply(p.resources)
+	if err == nil {
+		task, err = executor.Start(cfg.ID, dir, p.plan, stdout, stderr)
+	}
 	if err != nil {
 		p.state.Cgroup.remove()
 	}

@@ -41,7 +41,7 @@ func (h *taskHandle) result() *drivers.ExitResult {
 	if err != nil {
 		return &drivers.ExitResult{ExitCode: -1, Err: err}
 	}
-	return &drivers.ExitResult{ExitCode: exit.Code, Signal: exit.Signal}
+	return &drivers.ExitResult{ExitCode: exit.Code, Signal: exit.Signal, OOMKilled: exit.OOMKilled}
 }
 
 // wait sends the task's result to the channel, and closes it.

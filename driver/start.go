@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/opencontainers/cgroups"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -17,14 +18,15 @@ import (
 
 // prepared is a task that is ready to start.
 type prepared struct {
-	plan   *executor.Plan
-	policy *policy.Plan
-	state  TaskState
+	plan      *executor.Plan
+	policy    *policy.Plan
+	resources *cgroups.Resources
+	state     TaskState
 }
 
 // prepare turns Nomad's task into a plan. It changes nothing: what is wrong
 // with the task is found here.
-func prepare(config *Config, node policy.Node, cfg *drivers.TaskConfig) (*prepared, error) {
+func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfig) (*prepared, error) {
 	var task TaskConfig
 	if err := cfg.DecodeDriverConfig(&task); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
@@ -36,12 +38,25 @@ func prepare(config *Config, node policy.Node, cfg *drivers.TaskConfig) (*prepar
 	if err != nil {
 		return nil, err
 	}
-	user, err := lookupUser(cfg.User, dirs.Task, config.AllowRoot)
+	user, err := lookupUser(cfg.User, dirs.Task, config)
 	if err != nil {
 		return nil, err
 	}
 
+	modes, err := decideModes(&task, config)
+	if err != nil {
+		return nil, err
+	}
+	node.SharedPID = modes.hostPID
+	limits, err := parseLimits(task.Ulimit)
+	if err != nil {
+		return nil, err
+	}
 	group, err := findCgroup(cfg)
+	if err != nil {
+		return nil, err
+	}
+	resources, err := makeResources(cfg, &task, config, cores)
 	if err != nil {
 		return nil, err
 	}
@@ -57,10 +72,16 @@ func prepare(config *Config, node policy.Node, cfg *drivers.TaskConfig) (*prepar
 	if err != nil {
 		return nil, err
 	}
-	world := makeWorld(dirs, &group, volumes, devices, []string{config.StateDir})
+	world := makeWorld(dirs, &group, volumes, devices, append([]string{config.StateDir}, config.MaskedPaths...))
+	world.modes = modes
+	world.setDNS(findDNS(cfg))
 	enforced, err := policy.Build(effective, roots, world.policy, node)
 	if err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	capabilities, err := decideCapabilities(&task, config.allowCaps, enforced.Network)
+	if err != nil {
+		return nil, err
 	}
 	view, err := makeView(world, roots, effective.WorkspaceAccess(), enforced)
 	if err != nil {
@@ -76,18 +97,25 @@ func prepare(config *Config, node policy.Node, cfg *drivers.TaskConfig) (*prepar
 		return nil, err
 	}
 
-	p := &prepared{policy: enforced}
+	p := &prepared{policy: enforced, resources: resources}
 	p.plan = &executor.Plan{
 		World: executor.World{
 			Network:     network(cfg, enforced.Network),
+			HostPID:     modes.hostPID,
+			HostIPC:     modes.hostIPC,
 			PrivateRoot: view.private,
 			Mounts:      view.list(),
 		},
 		Confinement: executor.Confinement{
-			User:    user.User,
-			Ruleset: enforced.Landlock,
-			Deny:    enforced.DenyNames(),
-			Cgroups: group.dirs(),
+			User:         user.User,
+			Ruleset:      enforced.Landlock,
+			Deny:         enforced.DenyNames(),
+			Cgroups:      group.dirs(),
+			OwnCgroup:    group.own(),
+			OOMScoreAdj:  int(task.OOMScoreAdj),
+			Nice:         int(task.Nice),
+			Limits:       limits,
+			Capabilities: capabilities,
 		},
 		Process: executor.Process{
 			Path: program,
@@ -105,6 +133,20 @@ func prepare(config *Config, node policy.Node, cfg *drivers.TaskConfig) (*prepar
 		Attributes: attributes(enforced, user),
 	}
 	return p, nil
+}
+
+// modes are the namespaces that a task shares with the host.
+type modes struct{ hostPID, hostIPC bool }
+
+func decideModes(task *TaskConfig, config *Config) (modes, error) {
+	m := modes{hostPID: task.PIDMode == modeHost, hostIPC: task.IPCMode == modeHost}
+	if m.hostPID && !config.AllowHostPID {
+		return m, fmt.Errorf("pid_mode: %q is not allowed by the operator (plugin option allow_host_pid)", modeHost)
+	}
+	if m.hostIPC && !config.AllowHostIPC {
+		return m, fmt.Errorf("ipc_mode: %q is not allowed by the operator (plugin option allow_host_ipc)", modeHost)
+	}
+	return m, nil
 }
 
 // decide applies the operator's ceiling to the job's request, and looks the

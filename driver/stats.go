@@ -30,6 +30,13 @@ func (c *compute) set(agent *base.AgentConfig) {
 	c.mhz, c.cores = float64(given.TotalCompute), given.NumCores
 }
 
+// count is how many cores the node has, 0 if it is not known.
+func (c *compute) count() int {
+	c.lock.RLock()
+	defer c.lock.RUnlock()
+	return c.cores
+}
+
 // ticks turns a percentage of one core into MHz.
 func (c *compute) ticks(percent float64) float64 {
 	c.lock.RLock()

@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,7 +14,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/nomad/nomad/structs"
 	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/opencontainers/cgroups"
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
@@ -129,7 +132,7 @@ func TestLookupUser(t *testing.T) {
 		{name: "nomad-80001", owner: 1000, uid: 80001},
 		{name: "root", errors: []string{`user: "root"`, "allow_root"}},
 		{name: "root", allowRoot: true, uid: 0},
-		{name: "no-such-user", errors: []string{`user: "no-such-user"`, "/etc/passwd"}},
+		{name: "no-such-user", errors: []string{`user: "no-such-user"`, "no such user", "create"}},
 		{name: "nomad-5", errors: []string{`"nomad-5"`}},
 		{name: "nomad-x", errors: []string{`"nomad-x"`}},
 		{name: "nomad-99999999999", errors: []string{"nomad-99999999999"}},
@@ -137,10 +140,208 @@ func TestLookupUser(t *testing.T) {
 		if err := os.Chown(dir, tc.owner, tc.owner); err != nil {
 			t.Fatal(err)
 		}
-		got, err := lookupUser(tc.name, dir, tc.allowRoot)
+		got, err := lookupUser(tc.name, dir, &Config{AllowRoot: tc.allowRoot})
 		if tc.errors != nil {
 			wantError(t, tc.name, err, tc.errors...)
 		} else if err != nil || got.UID != tc.uid || got.GID != tc.uid {
+			t.Errorf("%+v: %+v, %v", tc, got, err)
+		}
+	}
+}
+
+func TestUserGroupsAndDenial(t *testing.T) {
+	// games and its groups are in every Debian's files, and getent knows them, too.
+	files, err := lookupFiles("games")
+	if err != nil {
+		t.Skip("this system has no user games")
+	}
+	if getent, err := lookupGetent("games"); err != nil || getent.UID != files.UID || getent.GID != files.GID || getent.Name != "games" {
+		t.Errorf("getent: %+v, %v, files: %+v", getent, err, files)
+	}
+	for _, name := range []string{"no-such-user", "-x", ""} {
+		if id, err := lookupGetent(name); err == nil {
+			t.Errorf("%q: %+v", name, id)
+		}
+	}
+	for _, tc := range []struct {
+		list   []string
+		denied bool
+	}{
+		{nil, false},
+		{[]string{"games"}, true},
+		{[]string{"www-data", "nobody"}, false},
+		{[]string{"5"}, true},
+		{[]string{"1-100"}, true},
+		{[]string{"6-100", "0-4"}, false},
+	} {
+		d, err := parseDeniedUsers(tc.list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = lookupUser("games", "/", &Config{deniedUsers: d})
+		if (err != nil) != tc.denied {
+			t.Errorf("%q: %v, want denied %v", tc.list, err, tc.denied)
+		}
+	}
+	for _, list := range [][]string{{""}, {"5-"}, {"9-1"}, {"1-x"}} {
+		if d, err := parseDeniedUsers(list); err == nil {
+			t.Errorf("%q: %+v", list, d)
+		}
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	if len(capabilityNames) != unix.CAP_LAST_CAP+1 || capabilityNames[unix.CAP_SYS_ADMIN] != "sys_admin" || capabilityNames[netBindService] != "net_bind_service" {
+		t.Error("the table is not the kernel's")
+	}
+	bind, raw := []string{"NET_BIND_SERVICE"}, []string{"cap_net_raw"}
+	for _, tc := range []struct {
+		add, drop, allow []string
+		network          bool
+		want             []int
+		errors           []string
+	}{
+		{nil, nil, nil, true, nil, nil},
+		{nil, nil, bind, true, []int{unix.CAP_NET_BIND_SERVICE}, nil},
+		{nil, nil, bind, false, nil, nil},
+		{nil, bind, bind, true, nil, nil},
+		{nil, []string{"ALL"}, bind, true, nil, nil},
+		{raw, nil, []string{"net_raw", "net_bind_service"}, true, []int{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_RAW}, nil},
+		{raw, raw, raw, true, []int{}, nil},
+		{[]string{"all"}, []string{"sys_admin"}, []string{"sys_admin", "kill"}, false, nil, []string{"cap_add", "chown", "not allowed", "kill, sys_admin"}},
+		{raw, nil, nil, true, nil, []string{"cap_add", "net_raw", "not allowed", "allow_caps: none"}},
+		{[]string{"fly"}, nil, nil, true, nil, []string{"cap_add", `"fly"`}},
+		{nil, []string{"fly"}, nil, true, nil, []string{"cap_drop", `"fly"`}},
+	} {
+		allowed, err := parseCapabilities(tc.allow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decideCapabilities(&TaskConfig{CapAdd: tc.add, CapDrop: tc.drop}, allowed, tc.network)
+		if tc.errors != nil {
+			wantError(t, "capabilities", err, tc.errors...)
+		} else if err != nil || !slices.Equal(got, tc.want) {
+			t.Errorf("%+v: %v, %v", tc, got, err)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	got, err := parseLimits(map[string]string{"nofile": "100:200", "core": "0", "nproc": "7"})
+	want := []executor.Limit{
+		{Resource: unix.RLIMIT_CORE},
+		{Resource: unix.RLIMIT_NOFILE, Soft: 100, Hard: 200},
+		{Resource: unix.RLIMIT_NPROC, Soft: 7, Hard: 7},
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	var agents unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &agents); err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string]string{
+		"": "is not a number", "x": `"x" is not a number`, "-2": "is not a number", "1:2:3": "is not a number", "9:8": "above the hard one",
+		"unlimited": "exceeds the agent's own hard limit", fmt.Sprint(agents.Max + 1): fmt.Sprint(agents.Max),
+	} {
+		_, err := parseLimits(map[string]string{"nofile": value})
+		wantError(t, value, err, "ulimit", "nofile", want)
+	}
+	_, err = parseLimits(map[string]string{"files": "1"})
+	wantError(t, "unknown", err, `"files"`, "nofile")
+}
+
+func TestResources(t *testing.T) {
+	cfg := func(memory, most, shares int64, percent float64) *drivers.TaskConfig {
+		return &drivers.TaskConfig{Resources: &drivers.Resources{
+			NomadResources: &structs.AllocatedTaskResources{Memory: structs.AllocatedMemoryResources{MemoryMB: memory, MemoryMaxMB: most}},
+			LinuxResources: &drivers.LinuxResources{CPUShares: shares, PercentTicks: percent, CpusetCpus: "1"},
+		}}
+	}
+	resources := func(c *drivers.TaskConfig, task TaskConfig, most int64) *cgroups.Resources {
+		t.Helper()
+		r, err := makeResources(c, &task, &Config{PidsLimit: most}, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r := resources(cfg(64, 0, 100, 0.25), TaskConfig{}, 4096)
+	if r.Memory != 64<<20 || r.MemorySwap != 64<<20 || r.MemoryReservation != 64<<20 || r.CpuShares != 100 || r.CpuWeight == 0 ||
+		r.CpuQuota != 0 || *r.PidsLimit != 4096 || r.CpusetCpus != "1" {
+		t.Errorf("%+v", r)
+	}
+	if r = resources(cfg(64, 128, 100, 0.25), TaskConfig{CPUHardLimit: true, PidsLimit: 5}, 0); r.Memory != 128<<20 || r.MemoryReservation != 64<<20 ||
+		r.CpuQuota != 100_000 || r.CpuPeriod != 100_000 || *r.PidsLimit != 5 {
+		t.Errorf("%+v", r) // a quarter of 4 cores is one
+	}
+	if r = resources(cfg(64, -1, 1, 0.0001), TaskConfig{CPUHardLimit: true}, 0); r.Memory != -1 || r.MemorySwap != -1 || r.CpuQuota != 1000 || r.PidsLimit != nil {
+		t.Errorf("%+v", r)
+	}
+	_, err := makeResources(cfg(1, 0, 1, 0), &TaskConfig{PidsLimit: 9}, &Config{PidsLimit: 8}, 1)
+	wantError(t, "pids_limit", err, "pids_limit: 9", "operator's 8")
+	for want, task := range map[string]TaskConfig{
+		"oom_score_adj: -1":   {OOMScoreAdj: -1},
+		"oom_score_adj: 1001": {OOMScoreAdj: 1001},
+		"nice: -1":            {Nice: -1},
+		"nice: 20":            {Nice: 20},
+		"pids_limit: -1":      {PidsLimit: -1},
+		`pid_mode: unknown`:   {PIDMode: "hots"},
+		`ipc_mode: unknown`:   {IPCMode: "x"},
+	} {
+		task.Command = "x"
+		wantError(t, want, task.validate(), want, "expected")
+	}
+}
+
+func TestDNS(t *testing.T) {
+	dns := &drivers.DNSConfig{Servers: []string{"1.1.1.1", "::1"}, Searches: []string{"a.b", "c"}, Options: []string{"ndots:2"}}
+	if got, want := findDNS(&drivers.TaskConfig{DNS: dns}), "nameserver 1.1.1.1\nnameserver ::1\nsearch a.b c\noptions ndots:2\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := findDNS(&drivers.TaskConfig{DNS: &drivers.DNSConfig{}}); got != "" {
+		t.Errorf("got %q for nothing", got)
+	}
+	dir := t.TempDir()
+	for content, want := range map[string]string{
+		"nameserver 127.0.0.53\noptions x\n":              "real",
+		"nameserver ::1\nnameserver 127.0.0.1\n":          "real",
+		"nameserver 127.0.0.53\nnameserver 192.168.1.1\n": "",
+		"nameserver 10.0.0.1\n":                           "",
+	} {
+		if err := os.WriteFile(dir+"/first", []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/second", []byte("real"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := beyondLoopback(dir+"/first", dir+"/second"); got != want {
+			t.Errorf("%q: %q, want %q", content, got, want)
+		}
+		if got := beyondLoopback(dir+"/first", dir+"/none"); got != "" {
+			t.Errorf("%q: %q without another file", content, got)
+		}
+	}
+}
+
+func TestModes(t *testing.T) {
+	for _, tc := range []struct {
+		task   TaskConfig
+		config Config
+		want   modes
+		errors []string
+	}{
+		{TaskConfig{}, Config{}, modes{}, nil},
+		{TaskConfig{PIDMode: "private", IPCMode: "private"}, Config{}, modes{}, nil},
+		{TaskConfig{PIDMode: "host"}, Config{AllowHostPID: true}, modes{hostPID: true}, nil},
+		{TaskConfig{IPCMode: "host"}, Config{AllowHostIPC: true}, modes{hostIPC: true}, nil},
+		{TaskConfig{PIDMode: "host"}, Config{AllowHostIPC: true}, modes{}, []string{"pid_mode", "allow_host_pid"}},
+		{TaskConfig{IPCMode: "host"}, Config{AllowHostPID: true}, modes{}, []string{"ipc_mode", "allow_host_ipc"}},
+	} {
+		got, err := decideModes(&tc.task, &tc.config)
+		if tc.errors != nil {
+			wantError(t, "modes", err, tc.errors...)
+		} else if err != nil || got != tc.want {
 			t.Errorf("%+v: %+v, %v", tc, got, err)
 		}
 	}

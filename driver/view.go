@@ -43,6 +43,9 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 		mounts = slices.Concat(w.baseMounts(), w.ownMounts(), w.rootMounts(roots), mounts)
 		if plan.Network {
 			mounts = append(mounts, bindAll(w.policy.Network, true)...)
+			if w.dns != "" {
+				mounts = append(mounts, dnsMount(w.dns))
+			}
 		}
 	} else {
 		mounts = append(mounts, w.procMount())

@@ -64,6 +64,8 @@ type taskWorld struct {
 	volumes []volume
 	devices []device
 	masked  []string
+	modes   modes
+	dns     string // a resolv.conf of its own
 }
 
 // makeWorld looks up what there is of it on this host.
@@ -90,11 +92,23 @@ func makeWorld(dirs *taskDirs, group *cgroup, volumes []volume, devices []device
 		w.policy.Devices = append(w.policy.Devices, d.Device)
 	}
 	for _, file := range realPaths(networkFiles) {
-		if !slices.ContainsFunc(w.policy.System, func(root string) bool { return beneath(root, file) }) {
-			w.policy.Network = append(w.policy.Network, file)
-		}
+		w.addNetworkFile(file)
 	}
 	return w
+}
+
+func (w *taskWorld) addNetworkFile(file string) {
+	known := slices.Concat(w.policy.System, w.policy.Network)
+	if !slices.ContainsFunc(known, func(root string) bool { return beneath(root, file) }) {
+		w.policy.Network = append(w.policy.Network, file)
+	}
+}
+
+// setDNS gives the task a resolv.conf of its own.
+func (w *taskWorld) setDNS(content string) {
+	if w.dns = content; content != "" {
+		w.addNetworkFile(dnsTarget())
+	}
 }
 
 // realPaths resolves those that exist.
@@ -120,7 +134,11 @@ func (w *taskWorld) baseMounts() []placed {
 	for _, link := range deviceLinks {
 		mounts = append(mounts, symlink(link[0], link[1]))
 	}
-	add(executor.Mount{Type: executor.Tmpfs, Target: privateShm})
+	if w.modes.hostIPC {
+		mounts = append(mounts, shown(privateShm, false))
+	} else {
+		add(executor.Mount{Type: executor.Tmpfs, Target: privateShm})
+	}
 	mounts = append(mounts, w.procMount())
 	for _, root := range kernelRoots {
 		if root != "/proc" && exists(root) {
@@ -134,6 +152,9 @@ func (w *taskWorld) baseMounts() []placed {
 }
 
 func (w *taskWorld) procMount() placed {
+	if w.modes.hostPID {
+		return shown("/proc", false)
+	}
 	return placed{Mount: executor.Mount{Type: executor.Proc, Target: "/proc"}}
 }
 
