@@ -8,8 +8,11 @@ GOFUMPT_VERSION       := v0.12.0
 BIN   := $(CURDIR)/bin
 TOOLS := $(BIN)/tools
 
-# What the tests' programs come from, on Debian.
-PACKAGES := curl default-jre-headless git nodejs python3 tar
+# What the tests run, and the Debian package that it comes from.
+PACKAGES := \
+  /usr/bin/curl:curl /usr/bin/git:git /usr/bin/java:default-jre-headless \
+  /usr/bin/node:nodejs /usr/bin/python3:python3 /bin/tar:tar \
+  /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/iptables:iptables
 
 ##@ Use
 
@@ -35,7 +38,7 @@ unit: ## Run the tests of all packages, against the kernel too
 	go test -count=1 ./...
 
 .PHONY: e2e
-e2e: build nomad setup ## Run jobs under a real Nomad agent
+e2e: build nomad setup $(BIN)/e2e-device ## Run jobs under a real Nomad agent
 	cd e2e && go test -count=1 -timeout 20m ./...
 
 .PHONY: lint
@@ -56,9 +59,7 @@ generate: ## Write generated files anew: the tables of system calls, the golden 
 
 .PHONY: setup
 setup: ## Install what the tests need, by apt (as root, on Debian)
-	@missing=; for p in $(PACKAGES); do \
-	  case $$p in nodejs) f=/usr/bin/node;; default-jre-headless) f=/usr/bin/java;; tar) f=/bin/tar;; *) f=/usr/bin/$$p;; esac; \
-	  [ -x $$f ] || missing="$$missing $$p"; done; \
+	@missing=; for p in $(PACKAGES); do [ -x $${p%%:*} ] || missing="$$missing $${p##*:}"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
@@ -71,6 +72,10 @@ clean: ## Remove what was built
 .PHONY: help
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: $(BIN)/e2e-device
+$(BIN)/e2e-device:
+	cd e2e && CGO_ENABLED=0 go build -o $@ ./deviceplugin
 
 $(TOOLS)/golangci-lint: Makefile
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

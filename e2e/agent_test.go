@@ -74,6 +74,10 @@ bind_addr            = "127.0.0.1"
 data_dir             = %q
 log_level            = "DEBUG"
 disable_update_check = true
+limits {
+  http_max_conns_per_client = 0 # the tests are one client
+  rpc_max_conns_per_client  = 0
+}
 advertise {
   http = "127.0.0.1"
   rpc  = "127.0.0.1"
@@ -201,6 +205,11 @@ server {
 		keys, _, err := s.Keyring().List(nil)
 		return err == nil && len(keys) > 0
 	})
+	// For memory_max.
+	scheduler := &api.SchedulerConfiguration{MemoryOversubscriptionEnabled: true}
+	if _, _, err := s.Operator().SchedulerSetConfiguration(scheduler, nil); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
@@ -210,14 +219,21 @@ type client struct {
 	agent
 	*api.Client
 	pool string
+	http int // the port of its own API
 }
 
-// newClient starts a client in a node pool. config is added to the plugin's
-// configuration.
-func newClient(t testing.TB, s *server, pool, config string) *client {
+// options are added to a client's configuration.
+type options struct {
+	plugin string // the driver's
+	client string
+	agent  string
+}
+
+// newClient starts a client in a node pool.
+func newClient(t testing.TB, s *server, pool string, o options) *client {
 	t.Helper()
-	block, _, _ := ports(t)
-	c := &client{Client: s.Client, pool: pool, agent: newAgent(t, func(dir string) string {
+	block, http, _ := ports(t)
+	c := &client{Client: s.Client, pool: pool, http: http, agent: newAgent(t, func(dir string) string {
 		return block + fmt.Sprintf(`
 name       = %[1]q
 plugin_dir = %[2]q
@@ -233,7 +249,9 @@ client {
   options {
     "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean,consul,vault"
   }
+%[7]s
 }
+%[8]s
 plugin "raw_exec" {
   config {
     enabled = true
@@ -245,7 +263,8 @@ plugin "nomad-driver-harn" {
 %[6]s
   }
 }
-`, pool, dir+"/plugins", s.rpc, dir+"/mounts", dir+"/state", config)
+`, pool, dir+"/plugins", s.rpc, dir+"/mounts", dir+"/state", o.plugin,
+			strings.ReplaceAll(o.client, "DIR", dir), strings.ReplaceAll(o.agent, "DIR", dir))
 	})}
 	plugin, err := os.ReadFile(binary("nomad-driver-harn"))
 	if err != nil {
@@ -254,9 +273,25 @@ plugin "nomad-driver-harn" {
 	if err := os.WriteFile(filepath.Join(c.dir, "plugins", "nomad-driver-harn"), plugin, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	if pool == "complete" {
+		prepareClient(t, c.dir)
+	}
 	t.Cleanup(func() { c.stop(t, syscall.SIGINT) })
 	c.start(t)
 	return c
+}
+
+var cgroupsV2 = func() bool {
+	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	return err == nil
+}()
+
+// either returns what is expected under the version of cgroups in use.
+func either(v1, v2 string) string {
+	if cgroupsV2 {
+		return v2
+	}
+	return v1
 }
 
 // start starts the client and waits until it can place tasks of the driver.

@@ -420,7 +420,7 @@ func TestRootBehindALink(t *testing.T) {
 
 // A plugin that is killed finds its tasks again, running or ended.
 func TestPluginKilled(t *testing.T) {
-	a := newClient(t, shared.server, poolName(t), "")
+	a := newClient(t, shared.server, poolName(t), options{})
 	running := a.submit(t, batch("plugin-running", script(`echo start; while [ ! -e local/go ]; do sleep 0.05; done; exit 5`, ""))).
 		untilRunning().untilLogged("start")
 	ends := a.submit(t, batch("plugin-ends", script(`echo start; while [ ! -e local/go ]; do sleep 0.05; done; exit 6`, ""))).
@@ -473,7 +473,7 @@ func kill(t *testing.T, pid int) {
 func TestAgentRestarted(t *testing.T) {
 	for name, sig := range map[string]syscall.Signal{"graceful": syscall.SIGINT, "killed": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
-			a := newClient(t, shared.server, poolName(t), "")
+			a := newClient(t, shared.server, poolName(t), options{})
 			body := `echo start; while [ ! -e local/go ]; do sleep 0.05; done; exit `
 			running := a.submit(t, batch("agent-running", script(body+"5", "")+"env {\n GREETING = \"hello\"\n}")).untilRunning().untilLogged("start")
 			ends := a.submit(t, batch("agent-ends", script(body+"6", ""))).untilRunning().untilLogged("start")

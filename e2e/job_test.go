@@ -179,6 +179,16 @@ func (j *job) count(kind string) (n int) {
 // exited is the text of the event with which a task ended, like "Exit Code: 0".
 func (j *job) exited() string { return j.event("Terminated") }
 
+// oomKilled reports whether Nomad was told that the task ran out of memory.
+func (j *job) oomKilled() bool {
+	for _, e := range j.alloc.TaskStates[j.task()].Events {
+		if e.Type == "Terminated" {
+			return e.Details["oom_killed"] == "true"
+		}
+	}
+	return false
+}
+
 // logs reads a log as "alloc logs" does.
 func (j *job) logs(stream string) string {
 	j.t.Helper()
@@ -250,4 +260,42 @@ type blocked struct{ context.Context }
 func (b blocked) Read([]byte) (int, error) {
 	<-b.Done()
 	return 0, io.EOF
+}
+
+// interrupt runs a command on a terminal, and types Ctrl-C once it has said
+// that it is ready.
+func (j *job) interrupt(command ...string) (output string, code int) {
+	j.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), waitFor)
+	defer cancel()
+	out := &watchedOutput{ready: make(chan struct{})}
+	in := io.MultiReader(readerFunc(func(p []byte) (int, error) {
+		<-out.ready
+		return copy(p, "\x03"), io.EOF
+	}), blocked{ctx})
+	code, err := j.a.Allocations().Exec(ctx, j.alloc, j.task(), true, command, in, out, out, nil, nil)
+	if err != nil {
+		j.t.Fatalf("exec %q: %v", command, err)
+	}
+	return out.text.String(), code
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// watchedOutput collects output, and tells when it says that it is ready.
+type watchedOutput struct {
+	text  bytes.Buffer
+	ready chan struct{}
+	told  bool
+}
+
+func (o *watchedOutput) Write(p []byte) (int, error) {
+	n, err := o.text.Write(p)
+	if !o.told && strings.Contains(o.text.String(), "ready") {
+		o.told = true
+		close(o.ready)
+	}
+	return n, err
 }

@@ -46,6 +46,7 @@ func (o *agentOwner) Fatal(args ...any)                 { o.Fatalf("%s", fmt.Spr
 
 // shared are the server, and the client of all tests that do not end it.
 var shared struct {
+	owner  *agentOwner
 	server *server
 	client *client
 }
@@ -60,8 +61,9 @@ func run(m *testing.M) (code int) {
 			code = 1
 		}
 	}()
+	shared.owner = owner
 	shared.server = newServer(owner)
-	shared.client = newClient(owner, shared.server, "default", "")
+	shared.client = newClient(owner, shared.server, "default", options{})
 	code = m.Run()
 	checkLog(owner, &shared.client.agent)
 	checkNothingLeft(owner, shared.client)
