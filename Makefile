@@ -41,6 +41,13 @@ unit: ## Run the tests of all packages, against the kernel too
 e2e: build nomad setup $(BIN)/e2e-device ## Run jobs under a real Nomad agent
 	cd e2e && go test -count=1 -timeout 20m ./...
 
+# A failing input is written to the package's testdata/fuzz: commit it with the fix.
+FUZZTIME := 60s
+.PHONY: fuzz
+fuzz: ## Feed decoders, policies, filters and records with what nobody expects: FUZZTIME=60s each
+	@grep -r --include='*_test.go' '^func Fuzz' . | sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9]*).*|\1 \2|' | \
+	xargs -P 2 -L 1 sh -c 'echo "$$1 of $$0"; go test $$0 -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -parallel 1'
+
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## Check format, vet and lint
 	@test -z "$$($(TOOLS)/gofumpt -l .)" || { echo "not formatted, run make fmt:"; $(TOOLS)/gofumpt -l .; exit 1; }

@@ -20,13 +20,13 @@ type Policy struct {
 	// WorkspaceRoots can be read and written, as far as Capabilities go. An
 	// absolute path, or one relative to the task directory. None means the
 	// task's own directories.
-	WorkspaceRoots []string `codec:"workspace_roots" json:"workspace_roots,omitempty"`
+	WorkspaceRoots []string `codec:"workspace_roots" json:"workspace_roots,omitzero"`
 	// ReadOnlyRoots can be read, whatever Capabilities say.
-	ReadOnlyRoots []string `codec:"read_only_roots" json:"read_only_roots,omitempty"`
+	ReadOnlyRoots []string `codec:"read_only_roots" json:"read_only_roots,omitzero"`
 	// Capabilities are the operations granted, by capability. Absent (nil)
 	// means no limit. Of those present, only "workspace" is something that a
 	// kernel can enforce.
-	Capabilities map[string][]string `codec:"capabilities" json:"capabilities,omitempty"`
+	Capabilities map[string][]string `codec:"capabilities" json:"capabilities,omitzero"`
 }
 
 // Workspace is the capability that the kernel enforces.
