@@ -12,7 +12,12 @@ TOOLS := $(BIN)/tools
 PACKAGES := \
   /usr/bin/curl:curl /usr/bin/git:git /usr/bin/java:default-jre-headless \
   /usr/bin/node:nodejs /usr/bin/python3:python3 /bin/tar:tar \
-  /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/iptables:iptables
+  /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/iptables:iptables \
+  /usr/bin/qemu-system-x86_64:qemu-system-x86 /bin/busybox:busybox-static \
+  /bin/cpio:cpio /sbin/depmod:kmod /usr/bin/xz:xz-utils
+
+# The packages whose tests run under other kernels as well.
+KERNEL_PACKAGES := landlock seccomp executor policy driver
 
 ##@ Use
 
@@ -40,6 +45,11 @@ unit: ## Run the tests of all packages, against the kernel too
 .PHONY: e2e
 e2e: build nomad setup $(BIN)/e2e-device ## Run jobs under a real Nomad agent
 	cd e2e && go test -count=1 -timeout 20m ./...
+
+.PHONY: kernels
+kernels: setup ## Run the tests of the kernel's features in VMs with other kernels: KERNELS="5.10 7.3" for some
+	for p in $(KERNEL_PACKAGES); do go test -c -o $(BIN)/vm/$$p.test ./$$p || exit 1; done
+	e2e/vm/matrix.sh $(KERNEL_PACKAGES)
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## Check format, vet and lint
