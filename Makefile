@@ -12,7 +12,12 @@ TOOLS := $(BIN)/tools
 PACKAGES := \
   /usr/bin/curl:curl /usr/bin/git:git /usr/bin/java:default-jre-headless \
   /usr/bin/node:nodejs /usr/bin/python3:python3 /bin/tar:tar \
-  /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/iptables:iptables
+  /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/iptables:iptables \
+  /usr/bin/qemu-system-x86_64:qemu-system-x86 /bin/busybox:busybox-static \
+  /bin/cpio:cpio /sbin/depmod:kmod /usr/bin/xz:xz-utils
+
+# The packages whose tests run under other kernels as well.
+KERNEL_PACKAGES := landlock seccomp executor policy driver
 
 ##@ Use
 
@@ -47,6 +52,11 @@ FUZZTIME := 60s
 fuzz: ## Feed decoders, policies, filters and records with what nobody expects: FUZZTIME=60s each
 	@grep -r --include='*_test.go' '^func Fuzz' . | sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9]*).*|\1 \2|' | \
 	xargs -P 2 -L 1 sh -c 'echo "$$1 of $$0"; go test $$0 -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -parallel 1'
+
+.PHONY: kernels
+kernels: setup ## Run the tests of the kernel's features in VMs with other kernels: KERNELS="5.10 7.3" for some
+	for p in $(KERNEL_PACKAGES); do go test -c -o $(BIN)/vm/$$p.test ./$$p || exit 1; done
+	e2e/vm/matrix.sh $(KERNEL_PACKAGES)
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## Check format, vet and lint

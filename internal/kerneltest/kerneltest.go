@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,11 @@ import (
 // Require is the environment variable that makes a missing requirement a
 // failure instead of a skip.
 const Require = "HARN_REQUIRE_KERNEL"
+
+// RequireABI is the environment variable with the Landlock ABI that the kernel
+// must have: less is a failure. Where it is set, a test that needs more is
+// skipped even under [Require], since that kernel is known not to have it.
+const RequireABI = "HARN_REQUIRE_ABI"
 
 // Missing ends the test: skipped with the reason, or failed under [Require].
 func Missing(t testing.TB, format string, args ...any) {
@@ -47,10 +53,41 @@ func Root(t testing.TB) {
 func Landlock(t testing.TB, least landlock.ABI) landlock.ABI {
 	t.Helper()
 	abi, err := landlock.Detect()
+	if required, set := requiredABI(t); set {
+		if abi < required {
+			t.Fatalf("%s=%d, but the kernel has Landlock ABI %d (%v)", RequireABI, required, abi, err)
+		}
+		if abi < least {
+			t.Skipf("this test needs Landlock ABI %d, the kernel has %d (%v)", least, abi, err)
+		}
+	}
 	if abi < least {
 		Missing(t, "this test needs Landlock ABI %d, the kernel has %d (%v)", least, abi, err)
 	}
 	return abi
+}
+
+func requiredABI(t testing.TB) (abi landlock.ABI, set bool) {
+	t.Helper()
+	text, set := os.LookupEnv(RequireABI)
+	if !set {
+		return 0, false
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		t.Fatalf("%s=%q is not a Landlock ABI: 0 for none, or a number", RequireABI, text)
+	}
+	return landlock.ABI(n), true
+}
+
+// NoLandlock ends the test if the kernel has Landlock: it is about what becomes
+// of tasks where there is none. Such a kernel is in the matrix of "make
+// kernels", so that it is skipped elsewhere even under [Require].
+func NoLandlock(t testing.TB) {
+	t.Helper()
+	if abi := Landlock(t, 0); abi > 0 {
+		t.Skipf("this test needs a kernel without Landlock (make kernels), this one has ABI %d", abi)
+	}
 }
 
 // Seccomp ends the test unless the kernel has seccomp filters.

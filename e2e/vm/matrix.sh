@@ -1,0 +1,86 @@
+#!/bin/bash
+# Copyright (c) The nomad-driver-harn authors
+# SPDX-License-Identifier: MPL-2.0
+#
+# matrix.sh PACKAGE...: run the compiled tests of packages, bin/vm/PACKAGE.test,
+# under each kernel of the matrix, and print how many passed, failed and were
+# skipped. Exits with 1 if any failed. KERNELS="5.10 6.12" is some of them only.
+#
+# A kernel must have at least the Landlock ABI that the matrix says, and all
+# else that the tests need: there, a test may be skipped for want of a higher
+# ABI alone. The output of all tests is in bin/vm/KERNEL.log.
+set -uo pipefail
+
+here=$(dirname "$(realpath "$0")")
+root=$(realpath "$here/../..")
+logs=$root/bin/vm
+
+# name, series, Landlock ABI, further kernel arguments
+matrix=(
+  "5.10           5.10  0"  # has no Landlock
+  "6.1-disabled   6.1   0  lsm=lockdown,yama,apparmor"
+  "6.1            6.1   2"
+  "6.12           6.12  6"
+  "7.2            7.2  10"
+  "7.3            7.3  11"
+)
+
+# In the VM: the tests of each package, in its directory. A line before and
+# after each says which and with what exit status.
+if [ "${1:-}" = -guest ]; then
+  shift
+  for package; do
+    echo "=== PACKAGE $package"
+    cd "$root/$package" && "$logs/$package.test" -test.v -test.timeout 10m -test.count 1
+    echo "=== STATUS $?"
+  done
+  exit 0
+fi
+
+[ $# -gt 0 ] || { echo "matrix.sh: name packages whose tests \"make kernels\" has compiled" >&2; exit 2; }
+for package; do
+  [ -x "$logs/$package.test" ] || { echo "matrix.sh: no $logs/$package.test: run make kernels" >&2; exit 2; }
+done
+
+# count LOG PACKAGE prints "passed failed skipped"; without a status, the VM or
+# the tests' process died, which counts as a failure.
+count() {
+  awk -v package="$2" '
+    /^=== PACKAGE / {here = $3 == package}
+    !here {next}
+    /^--- PASS:/ {passed++}
+    /^--- FAIL:/ {failed++}
+    /^--- SKIP:/ {skipped++}
+    /^=== STATUS / {ended = 1; if ($3 != 0 && !failed) failed = 1}
+    END {print passed + 0, failed + (ended ? 0 : 1), skipped + 0}' "$1"
+}
+
+bad=0 table=()
+for line in "${matrix[@]}"; do
+  read -r name series abi append <<< "$line"
+  case " ${KERNELS:-$name} " in *" $name "*) ;; *) continue ;; esac
+  began=$SECONDS log=$logs/$name.log
+  "$here/vm.sh" -k "$series" -a "$append" -t 900 -- env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI="$abi" \
+    "$here/matrix.sh" -guest "$@" > "$log" 2>&1 || bad=1
+  row=$(printf '%-14s %3s %4ss' "$name" "$abi" $((SECONDS - began)))
+  failures=
+  for package; do
+    read -r passed failed skipped < <(count "$log" "$package")
+    row+=$(printf ' %16s' "$passed / $failed / $skipped")
+    [ "$failed" = 0 ] || failures+=" $package"
+  done
+  table+=("$row")
+  echo "kernel $name:${failures:- passed}"
+  if [ -n "$failures" ]; then
+    bad=1
+    grep -v '^=== \(RUN\|PAUSE\|CONT\|NAME\)\|^ *--- \(PASS\|SKIP\)\|\[DEBUG\]\|\[TRACE\]' "$log" | tail -n "${HARN_VM_LINES:-60}"
+  fi
+done
+[ ${#table[@]} -gt 0 ] || { echo "matrix.sh: KERNELS=\"$KERNELS\" names none of the matrix" >&2; exit 2; }
+echo
+echo "passed / failed / skipped tests; the kernel has at least that Landlock ABI"
+printf '%-14s %3s %5s' kernel ABI time
+printf ' %16s' "$@"
+printf '\n'
+printf '%s\n' "${table[@]}"
+exit $bad
