@@ -48,6 +48,10 @@ fuzz: ## Feed decoders, policies, filters and records with what nobody expects: 
 	@grep -r --include='*_test.go' '^func Fuzz' . | sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9]*).*|\1 \2|' | \
 	xargs -P 2 -L 1 sh -c 'echo "$$1 of $$0"; go test $$0 -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -parallel 1'
 
+.PHONY: faults
+faults: build nomad $(BIN)/e2e-device ## Kill plugin, agent and supervisors at random under 50 tasks: 5 minutes (HARN_FAULTS_SEED=N repeats)
+	cd e2e && HARN_FAULTS=full go test -count=1 -timeout 10m -run '^TestFault' -v .
+
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## Check format, vet and lint
 	@test -z "$$($(TOOLS)/gofumpt -l .)" || { echo "not formatted, run make fmt:"; $(TOOLS)/gofumpt -l .; exit 1; }

@@ -60,7 +60,7 @@ var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 		hclspec.NewAttr("sweep_period", "string", false),
 		hclspec.NewLiteral(`"1m"`),
 	),
-	"ceiling":      hclspec.NewBlock("ceiling", false, hclspec.NewObject(policySpec)),
+	"ceiling": hclspec.NewBlock("ceiling", false, hclspec.NewObject(policySpec)),
 })
 
 // Config is the plugin's configuration.
