@@ -58,6 +58,10 @@ kernels: setup ## Run the tests of the kernel's features in VMs with other kerne
 	for p in $(KERNEL_PACKAGES); do go test -c -o $(BIN)/vm/$$p.test ./$$p || exit 1; done
 	e2e/vm/matrix.sh $(KERNEL_PACKAGES)
 
+.PHONY: faults
+faults: build nomad $(BIN)/e2e-device ## Kill plugin, agent and supervisors at random under 50 tasks: 5 minutes (HARN_FAULTS_SEED=N repeats)
+	cd e2e && HARN_FAULTS=full go test -count=1 -timeout 10m -run '^TestFault' -v .
+
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## Check format, vet and lint
 	@test -z "$$($(TOOLS)/gofumpt -l .)" || { echo "not formatted, run make fmt:"; $(TOOLS)/gofumpt -l .; exit 1; }

@@ -45,7 +45,7 @@ var (
 type cgroup struct {
 	// Paths are the directories by controller, "" for the one of cgroups v2.
 	Paths map[string]string
-	// Made are those that the driver made, to be removed by it.
+	// Made are those that the driver makes, to be removed by it.
 	Made []string
 }
 
@@ -80,7 +80,12 @@ func findCgroup(cfg *drivers.TaskConfig) (cgroup, error) {
 			return cgroup{}, fmt.Errorf("a cgroup of the task is missing, which the Nomad client makes: %w: look for an error about cgroups in the client's log", err)
 		}
 	}
-	maps.Copy(g.Paths, own)
+	for controller, path := range own {
+		g.Paths[controller] = path
+		if !isClients(controller) {
+			g.Made = append(g.Made, path)
+		}
+	}
 	return g, nil
 }
 
@@ -93,6 +98,16 @@ func ownPaths(scope string) map[string]string {
 		}
 	}
 	return paths
+}
+
+// isClients reports whether a controller shares a hierarchy with one of the
+// client's, as cpuacct often does with cpu: then the cgroup is the client's.
+func isClients(controller string) bool {
+	info, err := os.Stat(filepath.Join(cgroupRoot, controller))
+	return err == nil && slices.ContainsFunc(clientControllers, func(other string) bool {
+		o, err := os.Stat(filepath.Join(cgroupRoot, other))
+		return err == nil && os.SameFile(info, o)
+	})
 }
 
 // v1Parent is the parent of all of the client's cgroups, cgroup_parent in its
@@ -108,25 +123,15 @@ func v1Parent(cpuset, scope string) (string, error) {
 	return "", fmt.Errorf("the task's cpuset cgroup is %s, expected %s/cpuset/PARENT/share or .../PARENT/reserve/%s", cpuset, cgroupRoot, scope)
 }
 
-// make makes the driver's own cgroups.
+// make makes the driver's own cgroups. One may be there from an earlier start
+// of this task.
 func (g *cgroup) make() error {
-	for _, controller := range ownControllers {
-		path, ok := g.Paths[controller]
-		if !ok {
-			continue
-		}
+	for _, path := range g.Made {
 		err := os.MkdirAll(filepath.Dir(path), 0o755)
 		if err == nil {
 			err = os.Mkdir(path, 0o755)
 		}
-		switch {
-		case err == nil:
-			g.Made = append(g.Made, path)
-		case errors.Is(err, os.ErrExist):
-			// cpu and cpuacct are often one hierarchy: it is the client's then. Or
-			// it is of an earlier start of this task.
-		default:
-			g.remove()
+		if err != nil && !errors.Is(err, os.ErrExist) {
 			return fmt.Errorf("making the task's cgroup: %w", err)
 		}
 	}
@@ -138,7 +143,6 @@ func (g *cgroup) remove() {
 	for _, path := range g.Made {
 		_ = cgroups.RemovePath(path)
 	}
-	g.Made = nil
 }
 
 // dirs are the directories for a process to join, each once.

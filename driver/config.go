@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/nomad/plugins/shared/hclspec"
 
@@ -55,7 +56,11 @@ var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 		hclspec.NewLiteral("4096"),
 	),
 	"masked_paths": hclspec.NewAttr("masked_paths", "list(string)", false),
-	"ceiling":      hclspec.NewBlock("ceiling", false, hclspec.NewObject(policySpec)),
+	"sweep_period": hclspec.NewDefault(
+		hclspec.NewAttr("sweep_period", "string", false),
+		hclspec.NewLiteral(`"1m"`),
+	),
+	"ceiling": hclspec.NewBlock("ceiling", false, hclspec.NewObject(policySpec)),
 })
 
 // Config is the plugin's configuration.
@@ -81,6 +86,9 @@ type Config struct {
 	PidsLimit int64 `codec:"pids_limit"`
 	// MaskedPaths are covered in every task's view, beside those that always are.
 	MaskedPaths []string `codec:"masked_paths"`
+	// SweepPeriod is the time between looks for what is left of tasks that Nomad
+	// has forgotten, like "1m".
+	SweepPeriod string `codec:"sweep_period"`
 	// Ceiling limits what jobs may ask for; absent means no limit, but for the
 	// profile unrestricted.
 	Ceiling *policy.Policy `codec:"ceiling"`
@@ -88,7 +96,14 @@ type Config struct {
 	fallback    policy.Fallback
 	allowCaps   []int
 	deniedUsers deniedUsers
+	sweepPeriod time.Duration
 }
+
+// Defaults and bounds of sweep_period.
+const (
+	defaultSweepPeriod = time.Minute
+	leastSweepPeriod   = time.Second
+)
 
 // fallbackVariable is Harn's environment variable for the same choice.
 const fallbackVariable = "HARN_HANDLER_SANDBOX"
@@ -126,6 +141,12 @@ func (c *Config) validate() error {
 	}
 	if c.PidsLimit < 0 || c.PidsLimit > maxPids {
 		problems = append(problems, fmt.Sprintf("pids_limit: %d is out of range, expected 0 (no limit) to %d", c.PidsLimit, maxPids))
+	}
+	c.sweepPeriod = defaultSweepPeriod
+	if c.SweepPeriod != "" {
+		if c.sweepPeriod, err = time.ParseDuration(c.SweepPeriod); err != nil || c.sweepPeriod < leastSweepPeriod {
+			problems = append(problems, fmt.Sprintf("sweep_period: %q is not a duration of at least %v, expected one like \"1m\"", c.SweepPeriod, leastSweepPeriod))
+		}
 	}
 	for _, path := range c.MaskedPaths {
 		if !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/" {

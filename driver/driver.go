@@ -40,6 +40,7 @@ type Driver struct {
 	events  *eventer.Eventer
 	tasks   *taskStore
 	compute compute
+	sweeper sync.Once
 
 	lock   sync.RWMutex
 	config *Config
@@ -58,7 +59,7 @@ func New(ctx context.Context, logger hclog.Logger) *Driver {
 		logger: logger,
 		events: eventer.NewEventer(ctx, logger),
 		tasks:  newTaskStore(),
-		config: &Config{Ceiling: &policy.Policy{}},
+		config: &Config{Ceiling: &policy.Policy{}, sweepPeriod: defaultSweepPeriod},
 	}
 }
 
@@ -122,6 +123,8 @@ func (d *Driver) Capabilities() (*drivers.Capabilities, error) {
 // Fingerprint implements drivers.DriverPlugin.
 func (d *Driver) Fingerprint(ctx context.Context) (<-chan *drivers.Fingerprint, error) {
 	ch := make(chan *drivers.Fingerprint)
+	// Only in a process that is to serve tasks is this called.
+	d.sweeper.Do(func() { go d.sweepAll() })
 	go d.fingerprint(ctx, ch)
 	return ch, nil
 }
@@ -145,9 +148,14 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 		return fmt.Errorf("recovering task %s: decoding its handle: %w", cfg.ID, err)
 	}
 	task, err := executor.Attach(cfg.ID, state.StateDir)
+	if err == nil && task.Rebooted() {
+		// The task is not to blame: an error makes Nomad start it anew without
+		// counting that as one of its restarts.
+		err = executor.ErrRebooted
+	}
 	if err != nil {
 		// Nomad will start it anew: nothing of it may be left.
-		if cleanup := executor.Remove(state.StateDir, state.Supervisor); cleanup != nil {
+		if cleanup := discard(&state); cleanup != nil {
 			err = errors.Join(err, cleanup)
 		}
 		return fmt.Errorf("recovering task %s from %s: %w", cfg.ID, state.StateDir, err)
@@ -200,6 +208,10 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer d.tasks.begin(p.state.StateDir)()
+	if err := d.replace(cfg); err != nil {
+		return nil, err
+	}
 	task, err := d.launch(cfg, p)
 	if err != nil {
 		return nil, err
@@ -222,6 +234,7 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 // plugin during StartTask, Nomad calls it again for the same task.
 func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, error) {
 	dir := p.state.StateDir
+	executor.AwaitStart(dir)
 	task, err := executor.Attach(cfg.ID, dir)
 	switch {
 	case err == nil:
@@ -230,7 +243,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	case !errors.Is(err, executor.ErrNotStarted):
 		return nil, err
 	}
-	if err := executor.Remove(dir); err != nil {
+	if err := discard(&p.state); err != nil {
 		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", dir, err)
 	}
 	stdout, err := openLog(cfg.AllocDir, cfg.StdoutPath)
@@ -246,17 +259,21 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	if err := makeTmp(p.state.TaskDir); err != nil {
 		return nil, err
 	}
-	if err := p.state.Cgroup.make(); err != nil {
-		return nil, err
+	// From here on, whoever finds the record can clean up.
+	if err := executor.Reserve(dir, newOwner(cfg, p.state)); err != nil {
+		return nil, errors.Join(err, discard(&p.state))
 	}
-	err = p.state.Cgroup.apply(p.resources)
+	err = p.state.Cgroup.make()
+	if err == nil {
+		err = p.state.Cgroup.apply(p.resources)
+	}
 	if err == nil {
 		task, err = executor.Start(cfg.ID, dir, p.plan, stdout, stderr)
 	}
 	if err != nil {
-		p.state.Cgroup.remove()
+		return nil, errors.Join(err, discard(&p.state))
 	}
-	return task, err
+	return task, nil
 }
 
 // announce tells the task's user, by a task event, what confines the task.
@@ -318,12 +335,13 @@ func (d *Driver) StopTask(taskID string, timeout time.Duration, signal string) e
 	return nil
 }
 
-// DestroyTask implements drivers.DriverPlugin. An unknown task is not an
-// error, as in StopTask.
+// DestroyTask implements drivers.DriverPlugin. A task that this process does
+// not know may be one that it could not recover: what there is of it goes. If
+// there is nothing, that is not an error, as in StopTask.
 func (d *Driver) DestroyTask(taskID string, force bool) error {
 	h, ok := d.tasks.get(taskID)
 	if !ok {
-		return nil
+		return d.destroyUnknown(taskID, force)
 	}
 	if h.running() && !force {
 		return fmt.Errorf("task %s is running: stop it first, or destroy it by force", taskID)

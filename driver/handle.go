@@ -102,11 +102,15 @@ func (h *taskHandle) pids() []int {
 	return h.task.PIDs()
 }
 
-// forget removes the task's records, with what is left of the task.
+// forget removes what is left of the task. Its records are the last: they tell
+// the next plugin process what there is to remove, should this one be killed.
 func (h *taskHandle) forget() error {
+	if err := h.task.Clear(); err != nil {
+		return fmt.Errorf("killing what is left of the task: %w", err)
+	}
+	h.cgroup.remove()
 	if err := h.task.Remove(); err != nil {
 		return fmt.Errorf("removing the task's records: %w", err)
 	}
-	h.cgroup.remove()
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hashicorp/nomad/plugins/drivers"
+
 	"github.com/burin-labs/nomad-driver-harn/executor"
 )
 
@@ -33,10 +35,32 @@ type TaskState struct {
 	Attributes map[string]string
 }
 
+// owner is what the records of a task say of whose it is.
+type owner struct {
+	ID      string
+	AllocID string
+	Task    string
+	// AllocDir is the allocation's directory on the host, which the client
+	// removes when it forgets the allocation.
+	AllocDir string
+	State    TaskState
+}
+
+func newOwner(cfg *drivers.TaskConfig, state TaskState) *owner {
+	return &owner{ID: cfg.ID, AllocID: cfg.AllocID, Task: cfg.Name, AllocDir: cfg.AllocDir, State: state}
+}
+
 // recordsDir is the directory of a task's records. A task's ID holds slashes
 // and its name may be long: so the name of the directory tells people which
 // task it is, and a hash tells tasks apart.
 func recordsDir(stateDir, allocID, task, id string) string {
+	hash := sha256.Sum256([]byte(id))
+	return filepath.Join(stateDir, recordsPrefix(allocID, task)+hex.EncodeToString(hash[:8]))
+}
+
+// recordsPrefix is what the names of the directories of all starts of a task
+// begin with. Those of others may, too.
+func recordsPrefix(allocID, task string) string {
 	readable := func(s string, most int) string {
 		s = strings.Map(func(r rune) rune {
 			if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
@@ -46,7 +70,5 @@ func recordsDir(stateDir, allocID, task, id string) string {
 		}, s)
 		return s[:min(most, len(s))]
 	}
-	hash := sha256.Sum256([]byte(id))
-	name := readable(allocID, 8) + "-" + readable(task, 64) + "-" + hex.EncodeToString(hash[:8])
-	return filepath.Join(stateDir, name)
+	return readable(allocID, 8) + "-" + readable(task, 64) + "-"
 }

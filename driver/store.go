@@ -9,9 +9,40 @@ import "sync"
 type taskStore struct {
 	lock    sync.RWMutex
 	handles map[string]*taskHandle
+	begun   map[string]bool // directories of records of tasks that are being started
 }
 
-func newTaskStore() *taskStore { return &taskStore{handles: map[string]*taskHandle{}} }
+func newTaskStore() *taskStore {
+	return &taskStore{handles: map[string]*taskHandle{}, begun: map[string]bool{}}
+}
+
+// begin keeps a directory of records from being swept until end.
+func (s *taskStore) begin(dir string) (end func()) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.begun[dir] = true
+	return func() {
+		s.lock.Lock()
+		defer s.lock.Unlock()
+		delete(s.begun, dir)
+	}
+}
+
+// inUse reports whether a directory of records is of a task that is known or
+// being started.
+func (s *taskStore) inUse(dir string) bool {
+	s.lock.RLock()
+	defer s.lock.RUnlock()
+	if s.begun[dir] {
+		return true
+	}
+	for _, h := range s.handles {
+		if h.state.StateDir == dir {
+			return true
+		}
+	}
+	return false
+}
 
 func (s *taskStore) get(id string) (*taskHandle, bool) {
 	s.lock.RLock()

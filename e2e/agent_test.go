@@ -259,7 +259,8 @@ plugin "raw_exec" {
 }
 plugin "nomad-driver-harn" {
   config {
-    state_dir = %[5]q
+    state_dir    = %[5]q
+    sweep_period = "1s"
 %[6]s
   }
 }

@@ -11,19 +11,24 @@ import (
 	"io"
 	"os"
 	"path"
+	"strings"
 	"time"
 )
 
 // The records of a task, files in its directory:
 //
+//	owner        whose task it is, in the words of the caller: written first
 //	supervisor   which process the supervisor is: written by the plugin before
 //	             the supervisor gets its plan, so that none is ever unknown
 //	confinement  what sessions enter
 //	started      the task's first process: written once the program executes
-//	exit         how it ended: made with its final size when the supervisor
-//	             starts, and filled in place, so that a full disk refuses a
-//	             start but never loses an exit
+//	exit         how it ended
+//
+// The last two are made with their final size before the program executes, and
+// filled in place: so a full disk refuses a start, but never loses a task that
+// runs, or its exit.
 const (
+	ownerRecord       = "owner"
 	supervisorRecord  = "supervisor"
 	confinementRecord = "confinement"
 	startedRecord     = "started"
@@ -46,6 +51,55 @@ type Exit struct {
 	At        time.Time `json:"at"`
 }
 
+// newSuffix marks a record that is being written.
+const newSuffix = ".new"
+
+// Unwritten reports whether a file in a directory of records is one whose
+// writing was interrupted.
+func Unwritten(name string) bool { return strings.HasSuffix(name, newSuffix) }
+
+// removedSuffix marks a directory of records that is being removed.
+const removedSuffix = ".removed"
+
+// Reserve makes a task's directory of records before the task is started, and
+// records whose it is, as JSON: so whatever a caller makes for the task
+// besides, and wherever it is killed, [ReadOwner] finds it.
+func Reserve(dir string, owner any) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	state, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	defer state.Close()
+	return writeRecord(state, ownerRecord, owner)
+}
+
+// ReadOwner reads what was given to [Reserve]. It returns [ErrNotStarted] if
+// nothing was recorded.
+func ReadOwner(dir string, owner any) error { return notStarted(readRecord(dir, ownerRecord, owner)) }
+
+// Removed reports whether the directory of records was being removed when that
+// was interrupted. Only the rest of it is to be removed then.
+func Removed(dir string) bool { return strings.HasSuffix(dir, removedSuffix) }
+
+// removeRecords removes a task's directory. Whoever looks sees all of it or
+// nothing, even if this process is killed halfway.
+func removeRecords(dir string) error {
+	removed := dir + removedSuffix
+	if err := os.RemoveAll(removed); err != nil {
+		return fmt.Errorf("removing records: %w", err)
+	}
+	if err := os.Rename(dir, removed); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing records: %w", err)
+	}
+	if err := os.RemoveAll(removed); err != nil {
+		return fmt.Errorf("removing records: %w", err)
+	}
+	return nil
+}
+
 // errNoRecord: the record was never written, or not to its end.
 var errNoRecord = errors.New("not recorded")
 
@@ -55,7 +109,7 @@ func writeRecord(dir *os.Root, name string, v any) error {
 	if err != nil {
 		return err
 	}
-	temporary := name + ".new"
+	temporary := name + newSuffix
 	if err := dir.WriteFile(temporary, data, 0o600); err != nil {
 		_ = dir.Remove(temporary)
 		return fmt.Errorf("recording %s in the state directory: %w", name, err)
@@ -83,7 +137,7 @@ func readRecord(dir, name string, v any) error {
 	if len(data) > maxRecord {
 		return fmt.Errorf("%s: more than %d bytes, it is none of ours", f.Name(), maxRecord)
 	}
-	data = bytes.TrimRight(data, "\x00") // see newExitFile
+	data = bytes.TrimRight(data, "\x00") // see preparedRecord
 	if len(data) == 0 {
 		return errNoRecord
 	}
@@ -96,30 +150,42 @@ func readRecord(dir, name string, v any) error {
 // maxRecord is the size in bytes up to which a record is read.
 const maxRecord = 16 << 20
 
-// exitSize is the size in bytes of an exit record, with room for any content.
-const exitSize = 256
+// preparedSize is the size in bytes of a prepared record, with room for any
+// content of started and exit.
+const preparedSize = 512
 
-// newExitFile makes the exit record with its final size.
-func newExitFile(dir *os.Root) (*os.File, error) {
-	f, err := dir.OpenFile(exitRecord, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("preparing the exit record in the state directory: %w", err)
-	}
-	if _, err := f.Write(make([]byte, exitSize)); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("preparing the exit record in the state directory: %w", err)
-	}
-	return f, nil
+// preparedRecord is a record that needs no more room on the disk.
+type preparedRecord struct {
+	name string
+	file *os.File
 }
 
-func writeExit(f *os.File, exit Exit) error {
-	data, err := json.Marshal(exit)
+// prepareRecord makes a record with its final size. It counts as not recorded
+// until it is filled in.
+func prepareRecord(dir *os.Root, name string) (*preparedRecord, error) {
+	f, err := dir.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the %s record in the state directory: %w", name, err)
+	}
+	if _, err := f.Write(make([]byte, preparedSize)); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("preparing the %s record in the state directory: %w", name, err)
+	}
+	return &preparedRecord{name, f}, nil
+}
+
+// write fills the record in, by one write(2): a reader finds all of it or
+// nothing.
+func (r *preparedRecord) write(v any) error {
+	data, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	if len(data) > exitSize {
-		return fmt.Errorf("an exit record of %d bytes, at most %d fit", len(data), exitSize)
+	if len(data) > preparedSize {
+		return fmt.Errorf("recording %s: it has %d bytes, at most %d fit", r.name, len(data), preparedSize)
 	}
-	_, err = f.WriteAt(data, 0)
-	return err
+	if _, err = r.file.WriteAt(data, 0); err != nil {
+		return fmt.Errorf("recording %s in the state directory: %w", r.name, err)
+	}
+	return nil
 }

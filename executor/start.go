@@ -22,22 +22,21 @@ const startTimeout = time.Minute
 // Start starts a task, and returns once its program executes, or with the
 // reason why it does not; then nothing of it is left.
 //
-// id is shown by ps(1). dir is the task's directory of records, it must not
-// exist. The files are the task's descriptors 1 and 2; the caller closes them.
+// id is shown by ps(1). dir is the task's directory of records: no task was
+// started in it, [Reserve] may have made it. The files are the task's descriptors 1 and 2; the caller closes them.
 func Start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
-	if err := os.MkdirAll(path.Dir(dir), 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("state directory: %w", err)
+	if _, err := os.Lstat(path.Join(dir, supervisorRecord)); !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("state directory: %s has the records of a task that was started (%w)", dir, errors.Join(err, os.ErrExist))
 	}
 	t, err := start(id, dir, plan, stdout, stderr)
 	if err != nil {
 		if t != nil {
 			t.kill()
 		}
-		_ = os.RemoveAll(dir)
-		return nil, err
+		return nil, errors.Join(err, killCgroup(plan.Confinement.OwnCgroup), removeRecords(dir))
 	}
 	go t.watch()
 	return t, nil

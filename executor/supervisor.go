@@ -57,9 +57,14 @@ func supervisor() int {
 		st.Started = s.started
 	}
 	// Nobody may be listening: the plugin can die at any time. The task goes on.
-	_ = json.NewEncoder(report).Encode(st)
-	report.Close()
-	if err != nil {
+	if err == nil {
+		_ = json.NewEncoder(report).Encode(st)
+		report.Close()
+	} else {
+		// The program may execute already. Once the reason is known, nothing of it
+		// is left.
+		killDescendants()
+		_ = json.NewEncoder(report).Encode(st)
 		return 1
 	}
 	go forward(signals)
@@ -69,7 +74,7 @@ func supervisor() int {
 	}
 	exit.OOMKilled = s.cgroups.oomKilled()
 	killDescendants()
-	if err := writeExit(s.exit, exit); err != nil {
+	if err := s.exit.write(exit); err != nil {
 		return 1
 	}
 	return 0
@@ -78,7 +83,7 @@ func supervisor() int {
 type supervised struct {
 	first   *child
 	started started
-	exit    *os.File
+	exit    *preparedRecord
 	cgroups *cgroups
 }
 
@@ -98,9 +103,14 @@ func begin() (*supervised, error) {
 	defer state.Close()
 	unix.Close(stateFD)
 	s := &supervised{}
-	if s.exit, err = newExitFile(state); err != nil {
+	if s.exit, err = prepareRecord(state, exitRecord); err != nil {
 		return nil, err
 	}
+	record, err := prepareRecord(state, startedRecord)
+	if err != nil {
+		return nil, err
+	}
+	defer record.file.Close()
 	// The host's /proc knows the PIDs that the plugin knows.
 	host, err := openPath("/proc")
 	if err != nil {
@@ -142,7 +152,7 @@ func begin() (*supervised, error) {
 	if s.started.Process, err = seenFrom(host, s.first.pidfd); err != nil {
 		return nil, err
 	}
-	return s, writeRecord(state, startedRecord, s.started)
+	return s, record.write(s.started)
 }
 
 func readPlan() (*Plan, error) {

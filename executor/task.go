@@ -6,7 +6,6 @@ package executor
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -73,6 +72,39 @@ func Attach(id, dir string) (*Task, error) {
 	return t, nil
 }
 
+// startPoll is the time between looks at a start of an earlier process.
+const startPoll = 5 * time.Millisecond
+
+// AwaitStart waits until a start that an earlier process has begun has
+// succeeded or failed. Killing a supervisor in the midst of it would be
+// quicker, but its program may execute already: the next start would be its
+// second one.
+func AwaitStart(dir string) {
+	var runner Identity
+	if readRecord(dir, supervisorRecord, &runner) != nil {
+		return // it never had a plan
+	}
+	supervisor, err := openProcess(runner)
+	if err != nil {
+		return
+	}
+	defer supervisor.close()
+	for end := time.Now().Add(startTimeout); time.Now().Before(end); time.Sleep(startPoll) {
+		var s started
+		if err := readRecord(dir, startedRecord, &s); !errors.Is(err, errNoRecord) {
+			return
+		}
+		ended := true
+		_ = supervisor.withFD(func(fd int) (err error) {
+			ended, err = readable(fd)
+			return err
+		})
+		if ended {
+			return
+		}
+	}
+}
+
 func notStarted(err error) error {
 	if errors.Is(err, errNoRecord) {
 		return ErrNotStarted
@@ -112,6 +144,17 @@ func (t *Task) Done() <-chan struct{} { return t.done }
 func (t *Task) Exit() (Exit, error) {
 	<-t.done
 	return t.exit, t.err
+}
+
+// Rebooted reports whether the task ended with the machine's last boot, so that
+// nobody knows how.
+func (t *Task) Rebooted() bool {
+	select {
+	case <-t.done:
+		return errors.Is(t.err, ErrRebooted)
+	default:
+		return false
+	}
 }
 
 // PID is the process ID of the task's first process, as the host sees it.
@@ -181,24 +224,30 @@ func (t *Task) kill() {
 	t.supervisor.close()
 }
 
-// Remove kills what is left of the task and removes its records. The Task is
-// of no use afterwards.
-func (t *Task) Remove() error {
+// Clear kills what is left of the task, whatever it has left, and waits for
+// its end. Its records stay.
+func (t *Task) Clear() error {
 	t.Kill()
 	<-t.done
-	if err := killCgroup(t.confinement.OwnCgroup); err != nil {
+	return killCgroup(t.confinement.OwnCgroup)
+}
+
+// Remove is Clear, and removes the task's records. The Task is of no use
+// afterwards.
+func (t *Task) Remove() error {
+	if err := t.Clear(); err != nil {
 		return err
 	}
 	if t.supervisor != nil {
 		t.supervisor.close()
 	}
-	return os.RemoveAll(t.dir)
+	return removeRecords(t.dir)
 }
 
-// Remove kills what is left of a task that Attach cannot return, and removes
-// its records. known is its supervisor as far as the caller remembers it: it
-// is killed even if the records are gone.
-func Remove(dir string, known ...Identity) error {
+// Clear kills what is left of a task that Attach cannot return. known is its
+// supervisor as far as the caller remembers it: it is killed even if the
+// records are gone. The records stay.
+func Clear(dir string, known ...Identity) error {
 	var runner Identity
 	switch err := readRecord(dir, supervisorRecord, &runner); {
 	case err == nil:
@@ -215,10 +264,15 @@ func Remove(dir string, known ...Identity) error {
 			return fmt.Errorf("killing what is left of the task in %s: %w", dir, err)
 		}
 	}
-	if err := killCgroup(c.OwnCgroup); err != nil {
+	return killCgroup(c.OwnCgroup)
+}
+
+// Remove is Clear, and removes the task's records.
+func Remove(dir string, known ...Identity) error {
+	if err := Clear(dir, known...); err != nil {
 		return err
 	}
-	return os.RemoveAll(dir)
+	return removeRecords(dir)
 }
 
 func killProcess(id Identity) error {
