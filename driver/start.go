@@ -109,7 +109,7 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 		Confinement: executor.Confinement{
 			User:         user.User,
 			Ruleset:      enforced.Landlock,
-			Deny:         enforced.DenyNames(),
+			Filter:       enforced.Filter(),
 			Cgroups:      group.dirs(),
 			OwnCgroup:    group.own(),
 			OOMScoreAdj:  int(task.OOMScoreAdj),
@@ -206,10 +206,13 @@ func attributes(plan *policy.Plan, user identity) map[string]string {
 		"user":            user.Name,
 		"network":         "denied",
 		"landlock_abi":    "none",
-		"denied_syscalls": strconv.Itoa(len(plan.DenyNames())),
+		"denied_syscalls": "none",
 	}
 	if plan.Network {
 		a["network"] = "allowed"
+	}
+	if plan.Deny != nil {
+		a["denied_syscalls"] = plan.Groups()
 	}
 	if plan.Landlock != nil {
 		a["landlock_abi"] = strconv.Itoa(int(plan.ABI))

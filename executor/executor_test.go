@@ -96,7 +96,7 @@ func (f *fixture) plan(script string) *Plan {
 					{Path: "/tmp", Access: abi.Rights().FS},
 				},
 			},
-			Deny: seccomp.Baseline.Names(),
+			Filter: seccomp.Combine(seccomp.Baseline),
 		},
 		Process: Process{
 			Path: "/usr/bin/bash",
@@ -246,7 +246,7 @@ func TestConfinementHolds(t *testing.T) {
 	}
 	// The sibling: without Landlock and seccomp, the same is admitted.
 	plan := f.plan(`cat /var/lib/dpkg/status > /dev/null && ls / > /dev/null && echo admitted`)
-	plan.Confinement.Ruleset, plan.Confinement.Deny = nil, nil
+	plan.Confinement.Ruleset, plan.Confinement.Filter = nil, nil
 	plan.World = World{Mounts: []Mount{{Type: Proc, Target: "/proc"}}}
 	if out, _ := f.run(plan); out != "admitted\n" {
 		t.Errorf("unconfined: %q", out)
@@ -282,7 +282,7 @@ func TestStartErrorsSayWhatToDo(t *testing.T) {
 		"directory denied":   {func(p *Plan) { p.Process.Dir = f.workspace + "/closed" }, []string{"working directory", "/closed", "user 65534"}},
 		"no root":            {func(p *Plan) { p.Confinement.Ruleset.Paths[0].Path = "/none" }, []string{"landlock", "/none", "no such file"}},
 		"root is a link":     {func(p *Plan) { p.Confinement.Ruleset.Paths[0].Path = f.workspace + "/link" }, []string{"landlock", "/link", "symbolic link"}},
-		"unknown syscall":    {func(p *Plan) { p.Confinement.Deny = []string{"fly"} }, []string{"seccomp", `"fly"`}},
+		"unknown syscall":    {func(p *Plan) { p.Confinement.Filter = seccomp.Deny("fly") }, []string{"seccomp", `"fly"`}},
 		"everything allowed": {func(p *Plan) { p.Confinement.Ruleset.Paths[0].Path = "/" }, []string{"/ can still be opened"}},
 		"no mount source":    {func(p *Plan) { p.World.Mounts[0].Source = f.workspace + "/none" }, []string{"mount source", "/none"}},
 		"source is a link":   {func(p *Plan) { p.World.Mounts[0].Source = f.workspace + "/link" }, []string{"mount source", "symbolic link"}},

@@ -81,12 +81,12 @@ func launchProcess(p Process, c Confinement, std stdio, o launchOptions) (*child
 		defer ruleset.Close()
 		l.Landlock = true
 	}
-	if c.Deny != nil {
+	if c.Filter != nil {
 		arch, err := seccomp.Native()
 		if err != nil {
 			return nil, err
 		}
-		program, err := seccomp.Compile(arch, c.Deny)
+		program, err := seccomp.Compile(arch, c.Filter)
 		if err != nil {
 			return nil, err
 		}

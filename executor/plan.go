@@ -5,6 +5,7 @@ package executor
 
 import (
 	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 // Plan is all that a supervisor needs to know to start a task. It is plain
@@ -31,9 +32,8 @@ type Confinement struct {
 	User User `json:"user"`
 	// Ruleset is nil where Landlock is not to be applied.
 	Ruleset *landlock.Ruleset `json:"ruleset,omitempty"`
-	// Deny are the system calls that fail with EPERM; no filter is installed
-	// if it is nil.
-	Deny []string `json:"deny,omitempty"`
+	// Filter says which system calls fail; nil where seccomp is not to be applied.
+	Filter *seccomp.Filter `json:"filter,omitempty"`
 	// Cgroups are the directories of the cgroups to join, one for each
 	// hierarchy.
 	Cgroups []string `json:"cgroups,omitempty"`

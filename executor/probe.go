@@ -107,7 +107,7 @@ func proveSeccomp() error {
 		return err
 	}
 	const denied, number = "userfaultfd", unix.SYS_USERFAULTFD
-	program, err := seccomp.Compile(arch, []string{denied})
+	program, err := seccomp.Compile(arch, seccomp.Deny(denied))
 	if err != nil {
 		return err
 	}

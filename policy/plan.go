@@ -81,7 +81,12 @@ func Build(p *Policy, roots Roots, world World, node Node) (*Plan, error) {
 		plan.Landlock = ruleset(p, roots, world, node)
 	}
 	plan.Deny = []*seccomp.Group{seccomp.Baseline}
-	if !plan.Network {
+	if plan.Profile == OSHardened {
+		plan.Deny = append(plan.Deny, seccomp.Hardened)
+	}
+	if plan.Network {
+		plan.Deny = append(plan.Deny, seccomp.Families)
+	} else {
 		plan.Deny = append(plan.Deny, seccomp.Network)
 	}
 	plan.Notes = notes(p, node)
@@ -208,13 +213,22 @@ func merge(rules []landlock.PathRule, handled landlock.AccessFS) []landlock.Path
 // Confined reports whether the kernel confines the task at all.
 func (plan *Plan) Confined() bool { return plan.Landlock != nil || plan.Deny != nil }
 
-// DenyNames returns the system calls denied, of all groups.
-func (plan *Plan) DenyNames() []string {
-	var names []string
-	for _, group := range plan.Deny {
-		names = append(names, group.Names()...)
+// Filter returns the rules of all groups; nil if the task runs without seccomp.
+func (plan *Plan) Filter() *seccomp.Filter {
+	if plan.Deny == nil {
+		return nil
 	}
-	return names
+	return seccomp.Combine(plan.Deny...)
+}
+
+// Groups names the groups of system calls denied, with the number of rules of
+// each: "baseline 18, network 16".
+func (plan *Plan) Groups() string {
+	var groups []string
+	for _, group := range plan.Deny {
+		groups = append(groups, fmt.Sprintf("%s %d", group.Name, len(group.Entries)))
+	}
+	return strings.Join(groups, ", ")
 }
 
 // missing is what a kernel below an ABI cannot enforce.
@@ -273,7 +287,7 @@ func (plan *Plan) String() string {
 		line("seccomp: none")
 	}
 	for _, group := range plan.Deny {
-		line("seccomp: %s denies %s", group.Name, strings.Join(group.Names(), " "))
+		line("seccomp: %s denies %v", group.Name, group)
 	}
 	if plan.Warning != "" {
 		line("warning: %s", plan.Warning)
@@ -291,7 +305,7 @@ func (plan *Plan) Summary() string {
 		parts = append(parts, fmt.Sprintf("Landlock ABI %d with %d rules", plan.ABI, len(plan.Landlock.Paths)))
 	}
 	if plan.Deny != nil {
-		parts = append(parts, fmt.Sprintf("%d system calls denied", len(plan.DenyNames())))
+		parts = append(parts, fmt.Sprintf("system calls denied (%s)", plan.Groups()))
 	}
 	if plan.Network {
 		parts = append(parts, "network allowed")

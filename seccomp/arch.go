@@ -71,6 +71,16 @@ func (a *Arch) Syscall(number uint32) string {
 	return fmt.Sprintf("syscall %d", number)
 }
 
+// numbers returns the numbers of all system calls in ascending order.
+func (a *Arch) numbers() []uint32 {
+	numbers := make([]uint32, len(a.table))
+	for i, s := range a.table {
+		numbers[i] = s.number
+	}
+	slices.Sort(numbers)
+	return numbers
+}
+
 // known reports whether any architecture has a system call of that name.
 func known(name string) bool {
 	_, amd := AMD64.Number(name)

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Compile makes a filter that answers the system calls named in deny with
-// EPERM and allows the others. A name that the architecture does not have (but
-// another one has) is left out; an unknown name is an error.
+// Compile makes a program of a filter: it answers the calls of its rules with
+// their error numbers, and allows the others. A call that the architecture does
+// not have (but another one has) is left out; an unknown name is an error.
 //
 // The program checks the architecture, then searches the number in a balanced
 // tree, so that it takes about log2 of the list's length steps. For a list of
@@ -28,66 +28,97 @@ import (
 //	    ALLOW  EPERM    ALLOW  >= 166?
 //	                        no /   \ yes
 //	                       EPERM  ALLOW
-func Compile(arch *Arch, deny []string) (Program, error) {
-	numbers := make([]uint32, 0, len(deny))
-	for _, name := range deny {
-		number, ok := arch.Number(name)
-		if !ok {
-			if !known(name) {
-				return nil, fmt.Errorf("seccomp: unknown system call %q", name)
-			}
-			continue
-		}
-		numbers = append(numbers, number)
+//
+// A call that is admitted by its arguments has, in place of an answer, the
+// instructions that look at them. No other call gets there, so that the kernel
+// goes on to remember its answer for all others.
+func Compile(arch *Arch, f *Filter) (Program, error) {
+	leaves, err := f.leaves(arch)
+	if err != nil {
+		return nil, err
 	}
-	slices.Sort(numbers)
-	numbers = slices.Compact(numbers)
-
 	program := Program{
 		{Code: opLoad, K: offsetArch},
 		{Code: opEqual, K: arch.Audit, Jt: 1},
-		{Code: opRet, K: uint32(KillProcess)},
+		ret(KillProcess),
 		{Code: opLoad, K: offsetNumber},
 	}
 	if arch.ForeignFrom != 0 {
 		program = append(program,
 			unix.SockFilter{Code: opMin, K: arch.ForeignFrom, Jf: 1},
-			unix.SockFilter{Code: opRet, K: uint32(KillProcess)},
+			ret(KillProcess),
 		)
 	}
-	program = append(program, tree(intervals(numbers))...)
+	program = append(program, tree(f.intervals(arch, leaves))...)
 	if len(program) > unix.BPF_MAXINSNS {
-		return nil, fmt.Errorf("seccomp: %d system calls make a filter of %d instructions, the kernel takes %d",
-			len(numbers), len(program), unix.BPF_MAXINSNS)
+		return nil, fmt.Errorf("seccomp: %d rules make a filter of %d instructions, the kernel takes %d",
+			len(f.Rules), len(program), unix.BPF_MAXINSNS)
 	}
 	return program, nil
 }
 
-// interval is a range of numbers with the same answer, up to the next one.
-type interval struct {
-	from   uint32
-	action Action
+func ret(a Action) unix.SockFilter { return unix.SockFilter{Code: opRet, K: uint32(a)} }
+
+// leaves compiles the rules of each number.
+func (f *Filter) leaves(arch *Arch) (map[uint32]Program, error) {
+	rules := map[uint32][]Rule{}
+	for _, r := range f.Rules {
+		if err := r.validate(); err != nil {
+			return nil, err
+		}
+		if number, ok := arch.Number(r.Syscall); ok {
+			rules[number] = append(rules[number], r)
+		}
+	}
+	leaves := map[uint32]Program{}
+	for number, rules := range rules {
+		leaf, err := compileRules(rules)
+		if err != nil {
+			return nil, fmt.Errorf("seccomp: %s: %w", arch.Syscall(number), err)
+		}
+		leaves[number] = leaf
+	}
+	return leaves, nil
 }
 
-// intervals covers all numbers, given those to deny in ascending order.
-func intervals(deny []uint32) []interval {
-	all := []interval{{0, Allow}}
-	for _, n := range deny {
-		if all[len(all)-1].from == n { // nothing is left to allow in between
-			all = all[:len(all)-1]
+// interval is a range of numbers with the same answer, up to the next one.
+type interval struct {
+	from uint32
+	leaf Program
+}
+
+// intervals covers all numbers.
+func (f *Filter) intervals(arch *Arch, leaves map[uint32]Program) []interval {
+	all := []interval{}
+	add := func(from uint32, leaf Program) {
+		if n := len(all); n == 0 || !slices.Equal(all[n-1].leaf, leaf) {
+			all = append(all, interval{from, leaf})
 		}
-		if len(all) == 0 || all[len(all)-1].action == Allow {
-			all = append(all, interval{n, Errno(unix.EPERM)})
-		}
-		all = append(all, interval{n + 1, Allow})
 	}
+	allow, unknown := Program{ret(Allow)}, Program{ret(Allow)}
+	if f.Unknown != 0 {
+		unknown = Program{ret(Errno(f.Unknown))}
+	}
+	next := uint32(0) // the first number that is not covered
+	for _, number := range arch.numbers() {
+		if number > next {
+			add(next, unknown)
+		}
+		if leaf, ok := leaves[number]; ok {
+			add(number, leaf)
+		} else {
+			add(number, allow)
+		}
+		next = number + 1
+	}
+	add(next, unknown)
 	return all
 }
 
-// tree searches the loaded value in the intervals.
+// tree searches the loaded number in the intervals.
 func tree(in []interval) Program {
 	if len(in) == 1 {
-		return Program{{Code: opRet, K: uint32(in[0].action)}}
+		return in[0].leaf
 	}
 	middle := len(in) / 2
 	below, above := tree(in[:middle]), tree(in[middle:])
@@ -101,4 +132,64 @@ func tree(in []interval) Program {
 	compare.Jf = 1
 	far := unix.SockFilter{Code: opJump, K: uint32(len(below))}
 	return slices.Concat(Program{compare, far}, below, above)
+}
+
+// compileRules makes the instructions that answer a call that the rules name.
+func compileRules(rules []Rule) (Program, error) {
+	// Nothing that others admit changes the answer of a rule that admits nothing.
+	for _, r := range rules {
+		if len(r.Admit) == 0 {
+			return Program{ret(r.action())}, nil
+		}
+	}
+	if len(rules) == 0 {
+		return Program{ret(Allow)}, nil
+	}
+	next, err := compileRules(rules[1:])
+	if err != nil {
+		return nil, err
+	}
+	// From the end to the beginning, since jumps lead forward: what is admitted
+	// goes on with the next rule, which comes behind this one's answer.
+	program := Program{ret(rules[0].action())}
+	for _, args := range slices.Backward(rules[0].Admit) {
+		condition := Program{{Code: opJump, K: uint32(len(program))}}
+		for _, arg := range slices.Backward(args) {
+			if condition, err = arg.compile(condition); err != nil {
+				return nil, err
+			}
+		}
+		program = slices.Concat(condition, program)
+	}
+	return slices.Concat(program, next), nil
+}
+
+// compile puts the condition on an argument before the instructions for what
+// fulfills it; what does not is led past them.
+func (a *Arg) compile(then Program) (Program, error) {
+	load := unix.SockFilter{Code: opLoad, K: offsetArgs + 8*uint32(a.Index)}
+	if a.High { // of a little endian word
+		load.K += 4
+	}
+	program := Program{load}
+	if a.Mask != 0 {
+		program = append(program, unix.SockFilter{Code: opAnd, K: a.Mask})
+	}
+	for i, v := range a.Values {
+		left := len(a.Values) - 1 - i // comparisons
+		compare := unix.SockFilter{Code: opEqual, K: v}
+		if left+len(then) > math.MaxUint8 {
+			return nil, fmt.Errorf("the conditions on its arguments are too long")
+		}
+		switch {
+		case a.Not:
+			compare.Jt = uint8(left + len(then))
+		case left > 0:
+			compare.Jt = uint8(left)
+		default:
+			compare.Jf = uint8(len(then))
+		}
+		program = append(program, compare)
+	}
+	return slices.Concat(program, then), nil
 }

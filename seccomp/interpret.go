@@ -27,6 +27,8 @@ func (p Program) Run(data Data) (Action, error) {
 				return 0, fmt.Errorf("seccomp: instruction %d: %w", pc, err)
 			}
 			a = v
+		case opAnd:
+			a &= in.K
 		case opEqual:
 			pc += branch(a == in.K, in.Jt, in.Jf)
 		case opMin:

@@ -44,6 +44,7 @@ func (a Action) String() string {
 const (
 	offsetNumber = 0
 	offsetArch   = 4
+	offsetArgs   = 16 // six of 8 bytes each, the lower half first
 )
 
 // The instructions that compiled filters consist of.
@@ -51,6 +52,7 @@ const (
 	opLoad  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 	opEqual = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
 	opMin   = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
+	opAnd   = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
 	opJump  = unix.BPF_JMP | unix.BPF_JA
 	opRet   = unix.BPF_RET | unix.BPF_K
 )
@@ -69,8 +71,10 @@ func (p Program) String() string {
 			case offsetArch:
 				b.WriteString("load arch")
 			default:
-				fmt.Fprintf(&b, "load [%d]", in.K)
+				b.WriteString(loadedArg(in.K))
 			}
+		case opAnd:
+			fmt.Fprintf(&b, "and %#x", in.K)
 		case opEqual:
 			fmt.Fprintf(&b, "if == %#x goto %d else %d", in.K, i+1+int(in.Jt), i+1+int(in.Jf))
 		case opMin:
@@ -85,6 +89,18 @@ func (p Program) String() string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// loadedArg names what is loaded from an offset in struct seccomp_data.
+func loadedArg(offset uint32) string {
+	index := (offset - offsetArgs) / 8
+	switch {
+	case offset < offsetArgs || index > 5:
+		return fmt.Sprintf("load [%d]", offset)
+	case offset%8 == 4:
+		return fmt.Sprintf("load arg%d>>32", index)
+	}
+	return fmt.Sprintf("load arg%d", index)
 }
 
 // instructionSize is the size of struct sock_filter in bytes.

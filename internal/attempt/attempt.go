@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -126,6 +128,19 @@ var operations = map[string]operation{
 		return unix.Kill(pid, 0)
 	}},
 	"syscall": {1, rawSyscall},
+	"call":    {2, call}, // clone 0x10000000,0: a system call with these arguments, then zeros
+	"fastopen": {1, func(a []string) error { // 127.0.0.1:80: TCP Fast Open connects by sending
+		addr, err := netip.ParseAddrPort(a[0])
+		if err != nil {
+			return err
+		}
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Sendto(fd, []byte("x"), unix.MSG_FASTOPEN, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()})
+	}},
 }
 
 func open(path string, flags int) error {
@@ -169,16 +184,36 @@ func newSocket(a []string) error {
 // rawSyscall makes a system call whose arguments are all -1, which none of
 // those that tests use can do anything with.
 func rawSyscall(a []string) error {
+	const bad = ^uintptr(0)
+	return syscallByName(a[0], [6]uintptr{bad, bad, bad, bad, bad, bad})
+}
+
+func call(a []string) error {
+	var args [6]uintptr
+	for i, field := range strings.Split(a[1], ",") {
+		n, err := strconv.ParseUint(field, 0, 64)
+		if err != nil || i >= len(args) {
+			return fmt.Errorf("the arguments %q: %w", a[1], err)
+		}
+		args[i] = uintptr(n)
+	}
+	return syscallByName(a[0], args)
+}
+
+// syscallByName makes a system call by its name, or its number.
+func syscallByName(name string, args [6]uintptr) error {
 	arch, err := seccomp.Native()
 	if err != nil {
 		return err
 	}
-	number, ok := arch.Number(a[0])
+	number, ok := arch.Number(name)
+	if n, err := strconv.ParseUint(name, 0, 32); err == nil {
+		number, ok = uint32(n), true
+	}
 	if !ok {
 		return unix.ENOSYS
 	}
-	const bad = ^uintptr(0)
-	_, _, errno := unix.Syscall6(uintptr(number), bad, bad, bad, bad, bad, bad)
+	_, _, errno := unix.Syscall6(uintptr(number), args[0], args[1], args[2], args[3], args[4], args[5])
 	if errno != 0 {
 		return errno
 	}

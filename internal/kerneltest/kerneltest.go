@@ -101,7 +101,7 @@ func Seccomp(t testing.TB) {
 // Confinement is what a child enters before it tries its operations.
 type Confinement struct {
 	Ruleset *landlock.Ruleset `json:"ruleset,omitempty"`
-	Deny    []string          `json:"deny,omitempty"`
+	Filter  *seccomp.Filter   `json:"filter,omitempty"`
 	UID     int               `json:"uid,omitempty"` // 0: stay root
 }
 
@@ -173,12 +173,12 @@ func serve(data []byte) ([]string, error) {
 			return nil, err
 		}
 	}
-	if request.Deny != nil {
+	if request.Filter != nil {
 		arch, err := seccomp.Native()
 		if err != nil {
 			return nil, err
 		}
-		program, err := seccomp.Compile(arch, request.Deny)
+		program, err := seccomp.Compile(arch, request.Filter)
 		if err != nil {
 			return nil, err
 		}
