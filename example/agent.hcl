@@ -18,6 +18,22 @@ plugin "nomad-driver-harn" {
     # Tasks of user 0 are refused.
     allow_root = false
 
+    # Users that no task may run as: names, UIDs, ranges of UIDs.
+    denied_users = ["1-999"]
+
+    # Capabilities that tasks may add with cap_add.
+    allow_caps = []
+
+    # pid_mode = "host" and ipc_mode = "host" are refused.
+    allow_host_pid = false
+    allow_host_ipc = false
+
+    # Processes and threads of a task, and the most that a job may ask for.
+    pids_limit = 4096
+
+    # Hidden from every task, even where a root shows them.
+    masked_paths = ["/etc/machine-id"]
+
     # What jobs may ask for at most: the same fields as a capability_policy.
     ceiling {
       sandbox_profile = "worktree"
