@@ -38,7 +38,7 @@ func (d *taskDirs) nomads() []string {
 
 // checkRoots refuses roots in the directories of other allocations.
 func (d *taskDirs) checkRoots(roots policy.Roots) error {
-	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly) {
+	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly, roots.Sockets) {
 		if beneath(d.Clients, root) && !beneath(d.Task, root) {
 			return fmt.Errorf("root %s is in the directory of Nomad's allocations: a task gets its own only, name a path in its task directory", root)
 		}

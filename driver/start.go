@@ -72,6 +72,11 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, err
 	}
+	named, err := namedDevices(effective.Devices, config.Devices)
+	if err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	devices = append(devices, named...)
 	world := makeWorld(dirs, &group, volumes, devices, append([]string{config.StateDir}, config.MaskedPaths...))
 	world.modes = modes
 	world.setDNS(findDNS(cfg))

@@ -36,6 +36,7 @@ func TestNodeAttributes(t *testing.T) {
 		"driver.harn.landlock.scope":            strconv.FormatBool(abi >= 6),
 		"driver.harn.landlock.audit":            strconv.FormatBool(abi >= 7),
 		"driver.harn.landlock.unix":             strconv.FormatBool(abi >= 9),
+		"driver.harn.landlock.udp":              strconv.FormatBool(abi >= 10),
 		"driver.harn.seccomp":                   "true",
 		"driver.harn.cgroups":                   node.Attributes["os.cgroups.version"],
 		"driver.harn.profiles":                  "worktree,os_hardened",

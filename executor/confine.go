@@ -103,7 +103,7 @@ func (l *launch) enter() error {
 	// Landlock before seccomp, whose filter could deny it. The ruleset was
 	// opened by the supervisor: a path is not looked up again here.
 	if l.Landlock {
-		if err := landlock.Enter(rulesetFD); err != nil {
+		if err := landlock.Enter(rulesetFD, 0); err != nil {
 			return err
 		}
 		// Success is not taken from a return code: what no rule admits must fail.
