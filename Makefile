@@ -36,7 +36,7 @@ demo: build nomad ## Run example/hello.nomad.hcl on a Nomad agent of its own, an
 ##@ Develop
 
 .PHONY: test
-test: lint unit e2e ## Run everything there is to test
+test: lint unit e2e ## Run everything that can be tested on this kernel; e2e-vm and kernels are the rest
 
 .PHONY: unit
 unit: ## Run the tests of all packages, against the kernel too
