@@ -36,7 +36,7 @@ demo: build nomad ## Run example/hello.nomad.hcl on a Nomad agent of its own, an
 ##@ Develop
 
 .PHONY: test
-test: lint unit e2e ## Run everything there is to test
+test: lint unit e2e ## Run everything that can be tested on this kernel; e2e-vm and kernels are the rest
 
 .PHONY: unit
 unit: ## Run the tests of all packages, against the kernel too
@@ -52,6 +52,12 @@ FUZZTIME := 60s
 fuzz: ## Feed decoders, policies, filters and records with what nobody expects: FUZZTIME=60s each
 	@grep -r --include='*_test.go' '^func Fuzz' . | sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9]*).*|\1 \2|' | \
 	xargs -P 2 -L 1 sh -c 'echo "$$1 of $$0"; go test $$0 -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -parallel 1'
+
+.PHONY: e2e-vm
+e2e-vm: build nomad setup $(BIN)/e2e-device ## Run the same jobs in a VM with kernel 6.12, on unified cgroup v2
+	cd e2e && go test -c -o $(BIN)/vm/e2e.test .
+	cd e2e && vm/vm.sh -k 6.12 -m 6144 -t 1200 -- \
+	  env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI=6 $(BIN)/vm/e2e.test -test.timeout 18m
 
 .PHONY: kernels
 kernels: setup ## Run the tests of the kernel's features in VMs with other kernels: KERNELS="5.10 7.3" for some

@@ -314,11 +314,9 @@ func TestScriptCheckAndStats(t *testing.T) {
 		var err error
 		usage, err = a.Allocations().Stats(j.alloc, nil)
 		return err == nil && usage.ResourceUsage != nil && usage.ResourceUsage.CpuStats.Percent > 1 &&
-			usage.ResourceUsage.MemoryStats.RSS > 15<<20
+			usage.ResourceUsage.MemoryStats.RSS > 15<<20 &&
+			len(usage.Tasks["t"].Pids) == 1 // an older sample has head and tr as well
 	})
-	if pids := usage.Tasks["t"].Pids; len(pids) != 1 {
-		t.Errorf("processes: %v", pids)
-	}
 	if usage.ResourceUsage.CpuStats.TotalTicks <= 0 {
 		t.Errorf("cpu: %+v", usage.ResourceUsage.CpuStats)
 	}

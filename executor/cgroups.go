@@ -139,16 +139,24 @@ func killCgroup(dir string) error {
 		}
 		// All at once, since Linux 5.14; else while they cannot fork.
 		if os.WriteFile(path.Join(dir, "cgroup.kill"), []byte("1"), 0) != nil {
-			freezer := path.Join(dir, "freezer.state")
-			_ = os.WriteFile(freezer, []byte("FROZEN"), 0)
+			freezer, frozen, thawed := path.Join(dir, "freezer.state"), "FROZEN", "THAWED"
+			if v2 := path.Join(dir, "cgroup.freeze"); exists(v2) {
+				freezer, frozen, thawed = v2, "1", "0"
+			}
+			_ = os.WriteFile(freezer, []byte(frozen), 0)
 			for pid := range strings.FieldsSeq(string(pids)) {
 				if n, err := strconv.Atoi(pid); err == nil && n > 0 {
 					_ = unix.Kill(n, unix.SIGKILL)
 				}
 			}
-			_ = os.WriteFile(freezer, []byte("THAWED"), 0)
+			_ = os.WriteFile(freezer, []byte(thawed), 0)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	return fmt.Errorf("the processes in %s cannot be killed: do they wait for a disk or a network that does not answer?", dir)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
