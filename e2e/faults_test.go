@@ -26,11 +26,11 @@ import (
 )
 
 // faultPlan is how much the fault test does.
-type faultPlan struct{ tasks, pluginKills, agentRestarts, supervisorKills int }
+type faultPlan struct{ tasks, pluginKills, stormKills, agentRestarts, supervisorKills int }
 
 var (
-	shortFaults = faultPlan{tasks: 10, pluginKills: 6, agentRestarts: 2, supervisorKills: 4}
-	fullFaults  = faultPlan{tasks: 50, pluginKills: 100, agentRestarts: 20, supervisorKills: 20}
+	shortFaults = faultPlan{tasks: 10, pluginKills: 6, stormKills: 4, agentRestarts: 2, supervisorKills: 4}
+	fullFaults  = faultPlan{tasks: 50, pluginKills: 100, stormKills: 30, agentRestarts: 20, supervisorKills: 20}
 )
 
 // Environment variables of the fault test, set by "make faults".
@@ -431,6 +431,40 @@ func (f *faults) phasePlugin(plan faultPlan) {
 	}
 }
 
+// phaseStorm kills plugins while they recover tasks. Nomad then starts a task
+// again, and forgets about the one before: but there is never more than one.
+func (f *faults) phaseStorm(plan faultPlan) {
+	fleet := f.launch("fleet-storm", plan.tasks, 100)
+	f.untilStarted(fleet)
+	for range plan.stormKills {
+		for _, pid := range running(f.a.dir + "/plugins/nomad-driver-harn") {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			f.pluginKills.Add(1)
+		}
+		time.Sleep(time.Duration(f.random(300)) * time.Millisecond)
+	}
+	f.a.plugin(f.t)
+	f.stopJob("fleet-storm", fleet)
+	for _, m := range fleet {
+		var alloc *api.Allocation
+		eventually(f.t, m.id+" is not dead", func() bool {
+			alloc = m.alloc()
+			return alloc != nil && alloc.TaskStates["t"].State == "dead"
+		})
+		known := 0
+		for _, e := range alloc.TaskStates["t"].Events {
+			if e.Type == "Started" || e.Type == "Driver Failure" {
+				known++
+			}
+		}
+		f.starts.Add(int64(known))
+		if starts := m.lines("starts"); starts > known || m.lines("overlaps") > 0 {
+			f.t.Errorf("%s: it has started %d times, %d copies at the same time, Nomad knows of %d starts\n%s",
+				m.id, starts, m.lines("overlaps"), known, describeEvents(alloc))
+		}
+	}
+}
+
 func (f *faults) phaseAgent(plan faultPlan) {
 	fleet := f.launch("fleet-agent", plan.tasks, 0)
 	f.untilStarted(fleet)
@@ -605,7 +639,7 @@ func TestFaults(t *testing.T) {
 	for _, phase := range []struct {
 		name string
 		run  func(faultPlan)
-	}{{"plugin", f.phasePlugin}, {"agent", f.phaseAgent}, {"supervisors", f.phaseSupervisors}} {
+	}{{"plugin", f.phasePlugin}, {"storm", f.phaseStorm}, {"agent", f.phaseAgent}, {"supervisors", f.phaseSupervisors}} {
 		began := time.Now()
 		phase.run(plan)
 		fmt.Printf("faults: phase %s took %v\n", phase.name, time.Since(began).Round(time.Second))
