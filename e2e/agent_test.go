@@ -328,17 +328,17 @@ func (c *client) find() *api.Node {
 	return nil
 }
 
-// plugin returns the process ID of the plugin that serves the client.
+// plugin returns the process ID of the plugin that serves the client. It need
+// not be the agent's child: an agent takes over the plugin of one that was killed.
 func (c *client) plugin(t testing.TB) int {
 	t.Helper()
 	pid := 0
 	eventually(t, "no plugin process", func() bool {
-		for _, p := range processes() {
-			if p.parent == c.cmd.Process.Pid && strings.HasSuffix(p.args[0], "/nomad-driver-harn") {
-				pid = p.pid
-			}
+		pids := running(c.dir + "/plugins/nomad-driver-harn")
+		if len(pids) == 1 {
+			pid = pids[0]
 		}
-		return pid != 0
+		return len(pids) == 1
 	})
 	return pid
 }
