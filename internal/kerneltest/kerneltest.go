@@ -102,7 +102,7 @@ func Seccomp(t testing.TB) {
 type Confinement struct {
 	Ruleset *landlock.Ruleset `json:"ruleset,omitempty"`
 	Filter  *seccomp.Filter   `json:"filter,omitempty"`
-	UID     int               `json:"uid,omitempty"` // 0: stay root
+	UID     int               `json:"uid,omitempty"` // the group's ID, too; 0: stay root
 }
 
 type childRequest struct {
@@ -160,8 +160,10 @@ func serve(data []byte) ([]string, error) {
 		return nil, err
 	}
 	if request.UID != 0 {
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETUID, uintptr(request.UID), 0, 0); errno != 0 {
-			return nil, errno
+		for _, call := range []uintptr{unix.SYS_SETGID, unix.SYS_SETUID} {
+			if _, _, errno := unix.RawSyscall(call, uintptr(request.UID), 0, 0); errno != 0 {
+				return nil, errno
+			}
 		}
 	}
 	if request.Ruleset != nil {
