@@ -141,6 +141,13 @@ var operations = map[string]operation{
 		}
 		return err
 	}},
+	"seize": {1, func(a []string) error { // ptrace a process, without stopping it
+		pid, err := strconv.Atoi(a[0])
+		if err != nil {
+			return err
+		}
+		return unix.PtraceSeize(pid)
+	}},
 	"syscall": {1, rawSyscall},
 	"call":    {2, call}, // clone 0x10000000,0: a system call with these arguments, then zeros
 	"fastopen": {1, func(a []string) error { // 127.0.0.1:80: TCP Fast Open connects by sending

@@ -106,7 +106,7 @@ type Confinement struct {
 	// enters the ruleset, one that was there before.
 	OtherThread bool            `json:"other_thread,omitempty"`
 	Filter      *seccomp.Filter `json:"filter,omitempty"`
-	UID         int             `json:"uid,omitempty"` // 0: stay root
+	UID         int             `json:"uid,omitempty"` // the group's ID, too; 0: stay root
 }
 
 type childRequest struct {
@@ -164,8 +164,10 @@ func serve(data []byte) ([]string, error) {
 		return nil, err
 	}
 	if request.UID != 0 {
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETUID, uintptr(request.UID), 0, 0); errno != 0 {
-			return nil, errno
+		for _, call := range []uintptr{unix.SYS_SETGID, unix.SYS_SETUID} {
+			if _, _, errno := unix.RawSyscall(call, uintptr(request.UID), 0, 0); errno != 0 {
+				return nil, errno
+			}
 		}
 	}
 	answers := make([]string, len(request.Ops))
