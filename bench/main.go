@@ -80,6 +80,7 @@ func run(args []string) error {
 	small := flags.Bool("short", false, "try it with small numbers, in a minute: what it prints says nothing")
 	markdown := flags.Bool("markdown", false, "print tables for the README")
 	bin := flags.String("bin", "../bin", "the directory of nomad and nomad-driver-harn")
+	drivers := flags.String("drivers", strings.Join(allDrivers, ","), "drivers to measure; the first one is what the others are compared with")
 	out := flags.String("out", "../bin/bench", "the directory for results.json and the plots")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -87,6 +88,7 @@ func run(args []string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root, as a Nomad client does")
 	}
+	allDrivers = strings.Split(*drivers, ",")
 	b := &bench{counts: full, report: newReport()}
 	if *small {
 		b.counts, b.report.Short = short, true
