@@ -184,6 +184,8 @@ func joinNetwork(n Network) error {
 
 // taskStdio is /dev/null and the log FIFOs. They become the task user's, so
 // that it can open /dev/stdout; by descriptor, since a name could be a link.
+// It can open them to write only: who reads a FIFO takes lines away from the
+// log, also from that of another task of the allocation with the same user.
 func taskStdio(u User) (stdio, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -199,6 +201,9 @@ func taskStdio(u User) (stdio, error) {
 			continue
 		}
 		if err := f.Chown(int(u.UID), int(u.GID)); err != nil {
+			return stdio{}, fmt.Errorf("log FIFO: %w", err)
+		}
+		if err := f.Chmod(0o200); err != nil {
 			return stdio{}, fmt.Errorf("log FIFO: %w", err)
 		}
 	}
