@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/opencontainers/cgroups"
+	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -83,6 +84,10 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	enforced, err := policy.Build(effective, roots, world.policy, node)
 	if err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	if enforced.Profile == policy.OSHardened {
+		// A core dump starts the host's handler of them, with the task's memory.
+		limits = append(limits, executor.Limit{Resource: unix.RLIMIT_CORE})
 	}
 	capabilities, err := decideCapabilities(&task, config.allowCaps, enforced.Network)
 	if err != nil {
