@@ -17,7 +17,7 @@ PACKAGES := \
   /bin/cpio:cpio /sbin/depmod:kmod /usr/bin/xz:xz-utils
 
 # The packages whose tests run under other kernels as well.
-KERNEL_PACKAGES := landlock seccomp executor policy driver
+KERNEL_PACKAGES := landlock seccomp executor policy driver attack
 
 ##@ Use
 
@@ -61,8 +61,14 @@ e2e-vm: build nomad setup $(BIN)/e2e-device ## Run the same jobs in a VM with ke
 
 .PHONY: kernels
 kernels: setup ## Run the tests of the kernel's features in VMs with other kernels: KERNELS="5.10 7.3" for some
+	attack/build.sh $(BIN)/attack
 	for p in $(KERNEL_PACKAGES); do go test -c -o $(BIN)/vm/$$p.test ./$$p || exit 1; done
 	e2e/vm/matrix.sh $(KERNEL_PACKAGES)
+
+.PHONY: attack
+attack: ## Run some 400 attacks under every profile, print attack by profile: HARN_ATTACK_RACES=1000 is how often races are tried
+	HARN_REQUIRE_KERNEL=1 HARN_ATTACK_OUT=$(BIN) HARN_ATTACK_RACES=$${HARN_ATTACK_RACES:-1000} go test -count=1 -timeout 30m ./attack
+	@cat $(BIN)/attack-$$(uname -r).txt
 
 .PHONY: faults
 faults: build nomad $(BIN)/e2e-device ## Kill plugin, agent and supervisors at random under 50 tasks: 5 minutes (HARN_FAULTS_SEED=N repeats)

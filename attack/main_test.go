@@ -33,7 +33,7 @@ func inheritKey() {
 	}
 	os.Setenv(inheritedKey, "made")
 	runtime.LockOSThread()
-	if _, err := unix.KeyctlJoinSessionKeyring(""); err == nil {
+	if _, _, errno := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0); errno == 0 {
 		_, _ = unix.AddKey("user", inheritedKey, []byte(secretText), sessionKeyring)
 	}
 }

@@ -47,7 +47,7 @@ func host(t *testing.T, n *nomad, p *programs) targets {
 		"TMP_FILE": fmt.Sprintf("harn-attack-%d", os.Getpid()),
 		"KEY":      fmt.Sprintf("harn-attack-%d", os.Getpid()), "KEY_SESSION": fmt.Sprintf("harn-session-%d", os.Getpid()),
 		"KEY_INHERITED": inheritedKey,
-		"STATE_DIR":     n.stateDir, "RACES": races(2000), "CONTROL": "0",
+		"STATE_DIR":     n.stateDir, "RACES": races(500), "CONTROL": "0",
 	}
 	// High numbers, which no process in a task's PID namespace comes to have.
 	_ = os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte("20000"), 0)
@@ -81,7 +81,6 @@ func systemDir(t *testing.T) string {
 	}
 	check(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=777,size=1m"))
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-	ownFile(t, dir+"/file", "of the system")
 	return dir
 }
 
@@ -335,11 +334,15 @@ func place(t *testing.T, n *nomad, cfg *drivers.TaskConfig, shared targets, dir 
 		check(t, os.Chown(s[name], taskUID, taskUID))
 	}
 	s["SECRET"] = s["OUTSIDE"] + "/secret"
+	s["SYSTEM"] = filepath.Join(shared["SYSTEM"], filepath.Base(dir))
+	check(t, os.Mkdir(s["SYSTEM"], 0o777))
+	check(t, os.Chmod(s["SYSTEM"], 0o777))
+	ownFile(t, s["SYSTEM"]+"/file", "of the system")
 	for _, name := range []string{"secret", "rename-in", "exchange", "write", "truncate", "unlink"} {
 		ownFile(t, s["OUTSIDE"]+"/"+name, secretText)
 	}
 	check(t, os.Symlink("secret", s["OUTSIDE"]+"/link"))
-	for _, name := range []string{"file", "rename", "rename-within", "whiteout", "truncate", "unlink"} {
+	for _, name := range []string{"file", "rename", "uring", "rename-within", "whiteout", "truncate", "unlink"} {
 		ownFile(t, s["READONLY"]+"/"+name, "read-only")
 	}
 	_ = unix.Setxattr(s["READONLY"]+"/file", "user.kept", []byte("x"), 0)
@@ -355,7 +358,9 @@ func place(t *testing.T, n *nomad, cfg *drivers.TaskConfig, shared targets, dir 
 		check(t, os.Mkdir(s["WORKSPACE"], 0o777))
 		check(t, os.Chmod(s["WORKSPACE"], 0o777))
 		check(t, os.Chown(s["WORKSPACE"], taskUID, taskUID))
-		check(t, os.Chmod(filepath.Dir(s["LOGS"]), 0o777))
+		for _, parent := range []string{cfg.AllocDir, filepath.Dir(cfg.AllocDir), filepath.Dir(s["LOGS"])} {
+			check(t, os.Chmod(parent, 0o777))
+		}
 	}
 	s["FIFO"] = filepath.Join(s["LOGS"], ".attack.stdout.fifo")
 	if cfg.StdoutPath == "" { // the control's

@@ -19,16 +19,17 @@ import (
 // listed is an attack as the suite lists it; suite/main.go says what the
 // fields mean.
 type listed struct {
-	Name           string `json:"name"`
-	About          string `json:"about"`
-	Root           bool   `json:"root"`
-	Network        bool   `json:"network"`
-	NetworkABI     int    `json:"network_abi"`
-	FileABI        int    `json:"file_abi"`
-	Design         string `json:"design"`
-	DesignWorktree string `json:"design_worktree"`
-	DesignRoot     string `json:"design_root"`
-	Alone          bool   `json:"alone"`
+	Name            string `json:"name"`
+	About           string `json:"about"`
+	Root            bool   `json:"root"`
+	Network         bool   `json:"network"`
+	NetworkWorktree bool   `json:"network_worktree"`
+	NetworkABI      int    `json:"network_abi"`
+	FileABI         int    `json:"file_abi"`
+	Design          string `json:"design"`
+	DesignWorktree  string `json:"design_worktree"`
+	DesignRoot      string `json:"design_root"`
+	Alone           bool   `json:"alone"`
 
 	program string // its own, if it has one
 }
@@ -50,15 +51,20 @@ type programs struct {
 	attacks []listed
 }
 
-// binVariable names a directory with programs that were built before, for
-// machines without compilers.
-const binVariable = "HARN_ATTACK_BIN"
+// prebuilt is where "make kernels" has put the programs, for machines without
+// a Go compiler; "" if there is one.
+func prebuilt() string {
+	if _, err := exec.LookPath("go"); err == nil {
+		return ""
+	}
+	return "../bin/attack"
+}
 
 // build builds the attacks into dir, as far as there is a compiler: without
 // one for C, those in C are left out.
 func build(t *testing.T, dir string) *programs {
 	t.Helper()
-	if prebuilt := os.Getenv(binVariable); prebuilt != "" {
+	if prebuilt := prebuilt(); prebuilt != "" {
 		check(t, os.CopyFS(dir, os.DirFS(prebuilt)))
 	} else {
 		check(t, os.MkdirAll(dir, 0o755))

@@ -130,11 +130,13 @@ func (c column) judge(a *listed, r result) cell {
 			return cell{escaped, r.Answer, "and its control fails: " + control.Answer}
 		}
 		return cell{notApplicable, r.Answer, "its control fails: " + cmp.Or(control.Detail, control.Answer, "it was not run")}
+	case r.Answer == "preparation":
+		return cell{broken, r.Answer, "it could not prepare itself: " + r.Detail}
 	case r.Answer == succeeded && admits:
 		return cell{admitted, r.Answer, why}
 	case r.Answer == succeeded:
 		return cell{escaped, "", a.About}
-	case a.Network && c.profile.network && !strictlyHardened(c.profile, a):
+	case c.profile.byNetwork(a):
 		return cell{broken, r.Answer, "level network admits it: " + r.Detail}
 	case r.Sibling != "" && r.Sibling != succeeded && control.Sibling == succeeded:
 		return cell{broken, r.Sibling, "its sibling, which the policy admits: " + r.Sibling}
@@ -142,10 +144,9 @@ func (c column) judge(a *listed, r result) cell {
 	return cell{refused, r.Answer, r.Detail}
 }
 
-// strictlyHardened: what os_hardened may refuse although level network admits
-// it in other profiles.
-func strictlyHardened(p *profile, a *listed) bool {
-	return p.hardened && (strings.Contains(a.Name, "uring") || a.Name == "net_alg" || strings.HasPrefix(a.Name, "net_vsock") || a.Name == "net_rare_families")
+// byNetwork: level network admits the attack under this profile.
+func (p *profile) byNetwork(a *listed) bool {
+	return p.network && (a.Network || a.NetworkWorktree && !p.hardened)
 }
 
 // admits tells whether the policy admits an attack, and why.
@@ -156,7 +157,7 @@ func (c column) admits(a *listed) (string, bool) {
 		return "by design: " + a.Design, true
 	case a.DesignRoot != "" && c.profile.user == "root":
 		return "by design for user 0: " + a.DesignRoot, true
-	case a.Network && c.profile.network:
+	case c.profile.byNetwork(a):
 		return "level network", true
 	case c.profile.network && abi < a.NetworkABI:
 		return fmt.Sprintf("level network before Landlock ABI %d", a.NetworkABI), true

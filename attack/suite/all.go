@@ -67,6 +67,9 @@ func selected(name string) bool {
 	return filter == "" || slices.ContainsFunc(strings.Fields(filter), func(part string) bool { return strings.Contains(name, part) })
 }
 
+// preparation is the answer of an attack that did not come to what it is about.
+const preparation = "preparation"
+
 func separately(name string, command ...string) Result {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout())
 	defer cancel()
@@ -98,6 +101,8 @@ func separately(name string, command ...string) Result {
 		r.Answer = "timeout"
 	case errors.As(err, &exited) && exited.Sys().(syscall.WaitStatus).Signaled():
 		r.Answer = unix.SignalName(exited.Sys().(syscall.WaitStatus).Signal())
+	case errors.As(err, &exited) && exited.ExitCode() == exitPreparation && command[0] == "/proc/self/exe":
+		r.Answer, r.Detail = preparation, strings.TrimSpace(stderr.String())
 	case r.Answer != "":
 	case err == nil: // a program in C, or a script
 		r.Answer = ok

@@ -14,7 +14,7 @@ import (
 func init() {
 	attack(Attack{
 		Run: func() error {
-			from, to := append([]byte(readonly()+"/rename"), 0), append([]byte(freshName("uring")), 0)
+			from, to := append([]byte(readonly()+"/uring"), 0), append([]byte(freshName("uring")), 0)
 			_, err := uring(sqe{opcode: 35, fd: unix.AT_FDCWD, addr: uint64(uintptr(unsafe.Pointer(&from[0]))), length: 0xffffff9c, off: uint64(uintptr(unsafe.Pointer(&to[0])))})
 			return err
 		},

@@ -9,7 +9,6 @@ import "golang.org/x/sys/unix"
 
 func init() {
 	attack(Attack{
-		Network: true,
 		Run: func() error {
 			fd, err := unix.Socket(unix.AF_ALG, unix.SOCK_SEQPACKET, 0)
 			if err != nil {

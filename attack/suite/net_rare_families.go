@@ -13,7 +13,6 @@ import (
 
 func init() {
 	attack(Attack{
-		Network: true,
 		Run: func() error {
 			var err error = errNothing
 			for family := unix.AF_UNSPEC; family < 64; family++ {

@@ -13,7 +13,6 @@ import (
 
 func init() {
 	attack(Attack{
-		Network: true,
 		Run: func() error {
 			fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0)
 			if err != nil {

@@ -9,7 +9,6 @@ import "golang.org/x/sys/unix"
 
 func init() {
 	attack(Attack{
-		Network: true,
 		Run: func() error {
 			_, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0)
 			return err

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 func init() {
@@ -20,7 +22,9 @@ func init() {
 			must(err)
 			file := freshName("setuid")
 			must(os.WriteFile(file, data, 0o755))
-			must(os.Chmod(file, 0o4755))
+			if err := unix.Chmod(file, 0o4755); err != nil {
+				return err
+			}
 			if os.Getuid() == 0 { // owned by root already: it must not gain anything by it
 				return gainsFrom(file)
 			}

@@ -6,13 +6,19 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 )
 
 func init() {
 	attack(Attack{
-		Run:     func() error { return gains(at("SETUID"), "euid=0") },
+		Run: func() error {
+			if os.Getuid() == 0 { // nothing to gain
+				return errNothing
+			}
+			return gains(at("SETUID"), "euid=0")
+		},
 		Sibling: func() error { return gains(at("SETUID"), "euid=") },
 	})
 }

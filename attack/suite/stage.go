@@ -32,7 +32,7 @@ func at(name string) string {
 	value, found := os.LookupEnv("ATTACK_" + name)
 	if !found {
 		fmt.Fprintf(os.Stderr, "ATTACK_%s is not set\n", name)
-		os.Exit(2)
+		os.Exit(exitPreparation)
 	}
 	return value
 }
@@ -41,7 +41,7 @@ func atInt(name string) int {
 	n, err := strconv.ParseInt(at(name), 0, 64)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "ATTACK_%s: %v\n", name, err)
-		os.Exit(2)
+		os.Exit(exitPreparation)
 	}
 	return int(n)
 }
@@ -96,11 +96,14 @@ func freshName(name string) string {
 	return path
 }
 
+// exitPreparation is how an attack ends that cannot prepare itself.
+const exitPreparation = 2
+
 // must ends the attack if its own preparation fails: that is no refusal.
 func must(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "preparing the attack:", err)
-		os.Exit(2)
+		os.Exit(exitPreparation)
 	}
 }
 

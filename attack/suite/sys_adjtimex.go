@@ -12,10 +12,11 @@ func init() {
 		Root: true,
 		Run: func() error {
 			var timex unix.Timex
-			_, err := unix.Adjtimex(&timex)
-			must(err)
+			if _, err := unix.Adjtimex(&timex); err != nil {
+				return err
+			}
 			timex.Modes = unix.ADJ_FREQUENCY
-			_, err = unix.Adjtimex(&timex)
+			_, err := unix.Adjtimex(&timex)
 			return err
 		},
 	})

@@ -9,7 +9,7 @@ import "golang.org/x/sys/unix"
 
 func init() {
 	attack(Attack{
-		Root: true,
+		DesignWorktree: "it does what sync(2) does",
 		Run: func() error {
 			const qSync = 0x800001 << 8
 			return do(unix.SYS_QUOTACTL, qSync, 0, 0, 0)

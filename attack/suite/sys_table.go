@@ -5,6 +5,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -14,26 +15,35 @@ import (
 // tableAbout describes the attacks of this file.
 var tableAbout = map[string]string{}
 
-// Every system call that a group denies is also made one by one, with
-// arguments that are no good: the kernel must refuse the call itself (EPERM,
-// or ENOSYS), not its arguments. So a group cannot name a call that the filter
-// lets through. The control shows that the kernel has the call.
+// Every system call that a group denies whatever its arguments is also made
+// one by one, with arguments that are no good: the kernel must refuse the call
+// itself (EPERM, or ENOSYS), not its arguments. So a group cannot name a call
+// that the filter lets through. The control shows that the kernel has the call.
 func init() {
 	arch, err := seccomp.Native()
 	if err != nil {
 		return
 	}
-	for _, group := range seccomp.Groups {
+	network := map[string]bool{}
+	for _, entry := range seccomp.Network.Entries {
+		network[entry.Syscall] = true
+	}
+	for _, group := range []*seccomp.Group{seccomp.Baseline, seccomp.Network, seccomp.Hardened} {
 		for _, entry := range group.Entries {
 			number, known := arch.Number(entry.Syscall)
-			if !known {
+			name := "call_" + entry.Syscall
+			if !known || len(entry.Admit) > 0 || tableAbout[name] != "" {
 				continue
 			}
-			a := Attack{Root: true, Network: group == seccomp.Network, Run: func() error { return badCall(uintptr(number)) }}
-			if group != seccomp.Network && group != seccomp.Baseline {
+			a := Attack{Root: true, Run: func() error { return badCall(uintptr(number)) }}
+			switch {
+			case group == seccomp.Hardened:
 				a.DesignWorktree = "not on Harn's list: os_hardened denies it"
+			case strings.HasPrefix(entry.Syscall, "io_uring"):
+				a.NetworkWorktree = true
+			case network[entry.Syscall]:
+				a.Network = true
 			}
-			name := "call_" + entry.Syscall
 			named(name, a)
 			tableAbout[name] = "Calls " + entry.Syscall + ", which " + entry.Why + "."
 		}
