@@ -33,7 +33,7 @@ func TestAttacks(t *testing.T) {
 	for i := range profiles {
 		t.Run(profiles[i].Name, func(t *testing.T) { underProfile(t, n, p, shared, table, &profiles[i]) })
 	}
-	t.Run("resources", func(t *testing.T) { resources(t, n, p, shared, table) })
+	t.Run("resources", func(t *testing.T) { resources(t, n, p, table) })
 	t.Run("starts", func(t *testing.T) { starts(t, n, table) })
 	table.finish(t)
 }
@@ -48,6 +48,7 @@ func control(t *testing.T, n *nomad, p *programs, shared targets, table *table) 
 		cfg := n.task(taskUser, driver.TaskConfig{Command: "/bin/true"}, false)
 		s := place(t, n, cfg, shared, filepath.Join(n.dir, "control-"+who))
 		s["CONTROL"] = "1"
+		s["RACES"] = "50000" // it ends once a race is won
 		file := filepath.Join(s["SECOND"], "results")
 		cmd := exec.Command(p.dir+"/suite", "all", file)
 		cmd.Env = append(os.Environ(), "ATTACK_ONLY="+who,

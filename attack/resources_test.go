@@ -33,7 +33,7 @@ const (
 )
 
 // resources runs each attack on resources as a task of its own.
-func resources(t *testing.T, n *nomad, p *programs, shared targets, table *table) {
+func resources(t *testing.T, n *nomad, p *programs, table *table) {
 	limits := targets{"PIDS_LIMIT": strconv.Itoa(pidsLimit), "MEMORY_MB": strconv.Itoa(memoryMB), "FILES_LIMIT": strconv.Itoa(filesLimit)}
 	for _, a := range p.attacks {
 		if !a.Alone || !strings.Contains(a.Name, os.Getenv("ATTACK_RUN")) {

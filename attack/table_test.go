@@ -207,26 +207,26 @@ func (t *table) write(tt *testing.T, dir string) {
 }
 
 func (t *table) print(out io.Writer) {
-	fmt.Fprintf(out, "Linux %s, Landlock ABI %d\n\n", t.Kernel, t.ABI)
+	_, _ = fmt.Fprintf(out, "Linux %s, Landlock ABI %d\n\n", t.Kernel, t.ABI)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "attack\t%s\t\n", strings.Join(t.Columns, "\t"))
+	_, _ = fmt.Fprintf(w, "attack\t%s\t\n", strings.Join(t.Columns, "\t"))
 	for _, name := range slices.Sorted(maps.Keys(t.Cells)) {
-		fmt.Fprintf(w, "%s", name)
+		_, _ = fmt.Fprintf(w, "%s", name)
 		for _, column := range t.Columns {
 			text := ""
 			if c, ok := t.Cells[name][column]; ok {
 				text = c.String()
 			}
-			fmt.Fprintf(w, "\t%s", text)
+			_, _ = fmt.Fprintf(w, "\t%s", text)
 		}
-		fmt.Fprintf(w, "\t%s\n", t.Attacks[name])
+		_, _ = fmt.Fprintf(w, "\t%s\n", t.Attacks[name])
 	}
-	w.Flush()
-	fmt.Fprintln(out, "\nadmitted, and why:")
+	_ = w.Flush()
+	_, _ = fmt.Fprintln(out, "\nadmitted, and why:")
 	t.reasons(out, admitted)
-	fmt.Fprintln(out, "\nnot applicable, and why:")
+	_, _ = fmt.Fprintln(out, "\nnot applicable, and why:")
 	t.reasons(out, notApplicable)
-	fmt.Fprintln(out)
+	_, _ = fmt.Fprintln(out)
 }
 
 // reasons prints why attacks have a verdict, each once for all columns that agree.
@@ -239,14 +239,14 @@ func (t *table) reasons(out io.Writer, v verdict) {
 			}
 		}
 		for _, why := range slices.Sorted(maps.Keys(columns)) {
-			fmt.Fprintf(out, "  %s (%s): %s\n", name, strings.Join(columns[why], ", "), why)
+			_, _ = fmt.Fprintf(out, "  %s (%s): %s\n", name, strings.Join(columns[why], ", "), why)
 		}
 	}
 }
 
 // summary prints a line for each column.
 func (t *table) summary(out io.Writer) {
-	fmt.Fprintf(out, "Linux %s, Landlock ABI %d: %d attacks\n", t.Kernel, t.ABI, len(t.Cells))
+	_, _ = fmt.Fprintf(out, "Linux %s, Landlock ABI %d: %d attacks\n", t.Kernel, t.ABI, len(t.Cells))
 	for _, column := range t.Columns {
 		count := map[verdict]int{}
 		for name := range t.Cells {
@@ -254,10 +254,10 @@ func (t *table) summary(out io.Writer) {
 				count[c.Verdict]++
 			}
 		}
-		fmt.Fprintf(out, "  %-18s %3d refused, %3d admitted by the policy, %3d n/a, %d escaped", column+":", count[refused], count[admitted], count[notApplicable], count[escaped])
+		_, _ = fmt.Fprintf(out, "  %-18s %3d refused, %3d admitted by the policy, %3d n/a, %d escaped", column+":", count[refused], count[admitted], count[notApplicable], count[escaped])
 		if wrong := count[broken] + count[missing]; wrong > 0 {
-			fmt.Fprintf(out, ", %d not as the policy says", wrong)
+			_, _ = fmt.Fprintf(out, ", %d not as the policy says", wrong)
 		}
-		fmt.Fprintln(out)
+		_, _ = fmt.Fprintln(out)
 	}
 }

@@ -11,7 +11,7 @@ func init() {
 	attack(Attack{
 		Root: true,
 		Run: func() error {
-			var err error = errNothing
+			err := errNothing
 			for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/memory"} {
 				if err = os.WriteFile(dir+"/cgroup.procs", []byte("0"), 0); err == nil {
 					return nil

@@ -11,7 +11,7 @@ func init() {
 	attack(Attack{
 		Root: true,
 		Run: func() error {
-			var err error = errNothing
+			err := errNothing
 			for _, controller := range []string{"pids", "memory", "freezer"} {
 				if err = open("/sys/fs/cgroup/"+controller+"/release_agent", unix.O_WRONLY); err == nil {
 					return nil

@@ -11,7 +11,7 @@ func init() {
 	attack(Attack{
 		Root: true,
 		Run: func() error {
-			var err error = errNothing
+			err := errNothing
 			for _, disk := range []string{"/dev/vda", "/dev/sda", "/dev/nvme0n1", "/dev/loop0"} {
 				if err = open(disk, unix.O_RDONLY); err == nil {
 					return nil

@@ -31,7 +31,7 @@ func init() {
 					}
 				}
 			}()
-			var err error = errNothing
+			err := errNothing
 			for range atInt("RACES") {
 				if e := readSecret(dir + "/secret"); e == nil {
 					return nil

@@ -11,6 +11,7 @@ func init() {
 	attack(Attack{
 		Run: func() error {
 			const userKeyring = -4
+			possess(userKeyring)
 			_, err := unix.RequestKey("user", at("KEY"), "", userKeyring)
 			return err
 		},

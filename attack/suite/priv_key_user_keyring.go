@@ -11,6 +11,7 @@ func init() {
 	attack(Attack{
 		Run: func() error {
 			const userKeyring = -4
+			possess(userKeyring)
 			id, err := unix.KeyctlSearch(userKeyring, "user", at("KEY"), 0)
 			if err != nil {
 				return err
@@ -21,4 +22,11 @@ func init() {
 		},
 		DesignWorktree: "keyctl: with dynamic workload users no two tasks share a user's keyring",
 	})
+}
+
+// possess links a keyring into the session's: what a process possesses, it may
+// search and read.
+func possess(keyring int) {
+	const sessionKeyring = -3
+	_, _ = unix.KeyctlInt(unix.KEYCTL_LINK, keyring, sessionKeyring, 0, 0)
 }

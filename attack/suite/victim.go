@@ -5,6 +5,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -74,7 +75,7 @@ func victim() error {
 	if err := do(unix.SYS_SEMGET, uintptr(atInt("SEM_KEY")), 1, unix.IPC_CREAT|0o666); err != nil {
 		return fmt.Errorf("semget: %w", err)
 	}
-	if err := makeQueue(at("MQUEUE")); err != nil && err != unix.ENOSYS {
+	if err := makeQueue(at("MQUEUE")); err != nil && !errors.Is(err, unix.ENOSYS) {
 		return fmt.Errorf("mq_open: %w", err)
 	}
 	if err := os.WriteFile("/dev/shm/"+at("POSIX_SHM"), []byte(token), 0o666); err != nil {
