@@ -31,7 +31,7 @@ func inheritKey() {
 	if os.Getenv(inheritedKey) != "" {
 		return
 	}
-	os.Setenv(inheritedKey, "made")
+	_ = os.Setenv(inheritedKey, "made")
 	runtime.LockOSThread()
 	if _, _, errno := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0); errno == 0 {
 		_, _ = unix.AddKey("user", inheritedKey, []byte(secretText), sessionKeyring)

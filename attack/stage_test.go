@@ -126,7 +126,7 @@ func listen(t *testing.T, n *nomad, s targets) {
 	}
 	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	check(t, err)
-	t.Cleanup(func() { udp.Close() })
+	t.Cleanup(func() { _ = udp.Close() })
 	s["UDP"] = udp.LocalAddr().String()
 	go func() {
 		buf := make([]byte, 64)
@@ -182,7 +182,7 @@ func datagrams(t *testing.T, address string) {
 	t.Helper()
 	c, err := net.ListenPacket("unixgram", address)
 	check(t, err)
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	if address[0] == '/' {
 		check(t, os.Chmod(address, 0o777))
 	}

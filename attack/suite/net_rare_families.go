@@ -14,7 +14,7 @@ import (
 func init() {
 	attack(Attack{
 		Run: func() error {
-			var err error = errNothing
+			err := errNothing
 			for family := unix.AF_UNSPEC; family < 64; family++ {
 				switch family {
 				case unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK:

@@ -17,7 +17,7 @@ func init() {
 		Run: func() error {
 			terminals, _ := filepath.Glob("/dev/pts/[0-9]*")
 			consoles, _ := filepath.Glob("/dev/tty[0-9]*")
-			var err error = errNothing
+			err := errNothing
 			for _, terminal := range append(append(terminals, consoles...), "/dev/console") {
 				if err = open(terminal, unix.O_RDWR); err == nil {
 					return nil

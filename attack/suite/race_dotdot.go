@@ -30,7 +30,7 @@ func init() {
 				}
 			}()
 			path := inner + strings.Repeat("/..", 9+strings.Count(deep, "/")) + secret()
-			var err error = errNothing
+			err := errNothing
 			for range atInt("RACES") {
 				if err = readSecret(path); err == nil {
 					return nil

@@ -50,7 +50,7 @@ func whileSwapping(a, b string, op func() error) error {
 			}
 		}
 	}()
-	var err error = errNothing
+	err := errNothing
 	for range atInt("RACES") {
 		switch e := op(); {
 		case e == nil:

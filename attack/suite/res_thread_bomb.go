@@ -30,7 +30,7 @@ func helperlessFork() error {
 	}
 	if pid == 0 {
 		for {
-			unix.RawSyscall(unix.SYS_PPOLL, 0, 0, 0)
+			_, _, _ = unix.RawSyscall(unix.SYS_PPOLL, 0, 0, 0)
 		}
 	}
 	return nil
