@@ -51,20 +51,15 @@ type programs struct {
 	attacks []listed
 }
 
-// prebuilt is where "make kernels" has put the programs, for machines without
-// a Go compiler; "" if there is one.
-func prebuilt() string {
-	if _, err := exec.LookPath("go"); err == nil {
-		return ""
-	}
-	return "../bin/attack"
-}
+// binVariable names a directory with programs that were built before, for
+// machines without compilers.
+const binVariable = "HARN_ATTACK_BIN"
 
 // build builds the attacks into dir, as far as there is a compiler: without
 // one for C, those in C are left out.
 func build(t *testing.T, dir string) *programs {
 	t.Helper()
-	if prebuilt := prebuilt(); prebuilt != "" {
+	if prebuilt := os.Getenv(binVariable); prebuilt != "" {
 		check(t, os.CopyFS(dir, os.DirFS(prebuilt)))
 	} else {
 		check(t, os.MkdirAll(dir, 0o755))

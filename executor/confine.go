@@ -58,7 +58,8 @@ func (l *launch) enter() error {
 		}
 	}
 
-	// A keyring that the task shares with nobody, in place of the agent's.
+	// The session keyring is inherited like a descriptor: the task would possess
+	// the agent's keys.
 	if err := newSessionKeyring(); err != nil {
 		return err
 	}
@@ -79,8 +80,8 @@ func (l *launch) enter() error {
 	}
 	// Other processes of this user must not look into this one: it still holds
 	// what the task is not to see. Exec makes a new image, with its own setting.
-	if err := undumpable(); err != nil {
-		return err
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl(PR_SET_DUMPABLE): %w", err)
 	}
 	// As the user, so that its permissions decide; before Landlock, which does
 	// not mediate chdir(2), but would hide why it fails.
@@ -159,6 +160,17 @@ func (l *launch) execute() error {
 	return err
 }
 
+// newSessionKeyring gives the calling thread an empty session keyring,
+// session-keyring(7).
+func newSessionKeyring() error {
+	_, _, errno := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
+	switch errno {
+	case 0, unix.ENOSYS, unix.EPERM: // no keyrings in this kernel, or not in the agent's container: so there are none to inherit
+		return nil
+	}
+	return fmt.Errorf("making a session keyring: %w", errno)
+}
+
 // becomeUser changes all IDs of the calling thread. Go's own functions would
 // change those of all threads; only this one will execute the program.
 // keepCapabilities lets the permitted set pass, until exec.
@@ -183,19 +195,6 @@ func becomeUser(u User, keepCapabilities bool) error {
 		return fmt.Errorf("setresuid(%d): %w", uid, errno)
 	}
 	return nil
-}
-
-// newSessionKeyring gives the calling thread an empty session keyring,
-// session-keyring(7). It is root's: were it the user's, it would count against
-// the quota that all tasks of this user share. The task possesses it all the same.
-func newSessionKeyring() error {
-	// Not by x/sys, which passes a name: whoever asks for the same one joins.
-	_, _, errno := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
-	switch errno {
-	case 0, unix.ENOSYS, unix.EPERM: // no keyrings in this kernel, or in the agent's container: the task has none either
-		return nil
-	}
-	return fmt.Errorf("making a session keyring: %w", errno)
 }
 
 // closeOnExec marks all descriptors above 2 to be closed by exec.
