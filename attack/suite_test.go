@@ -51,6 +51,7 @@ type programs struct {
 	attacks []listed
 }
 
+<<<<<<< HEAD
 // prebuilt is where "make kernels" has put the programs, for machines without
 // a Go compiler; "" if there is one.
 func prebuilt() string {
@@ -59,12 +60,21 @@ func prebuilt() string {
 	}
 	return "../bin/attack"
 }
+=======
+// binVariable names a directory with programs that were built before, for
+// machines without compilers.
+const binVariable = "HARN_ATTACK_BIN"
+>>>>>>> attack
 
 // build builds the attacks into dir, as far as there is a compiler: without
 // one for C, those in C are left out.
 func build(t *testing.T, dir string) *programs {
 	t.Helper()
+<<<<<<< HEAD
 	if prebuilt := prebuilt(); prebuilt != "" {
+=======
+	if prebuilt := os.Getenv(binVariable); prebuilt != "" {
+>>>>>>> attack
 		check(t, os.CopyFS(dir, os.DirFS(prebuilt)))
 	} else {
 		check(t, os.MkdirAll(dir, 0o755))

@@ -58,7 +58,12 @@ func (l *launch) enter() error {
 		}
 	}
 
+<<<<<<< HEAD
 	// A keyring that the task shares with nobody, in place of the agent's.
+=======
+	// The session keyring is inherited like a descriptor: the task would possess
+	// the agent's keys.
+>>>>>>> attack
 	if err := newSessionKeyring(); err != nil {
 		return err
 	}
@@ -157,6 +162,17 @@ func (l *launch) execute() error {
 		}
 	}
 	return err
+}
+
+// newSessionKeyring gives the calling thread an empty session keyring,
+// session-keyring(7).
+func newSessionKeyring() error {
+	_, _, errno := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
+	switch errno {
+	case 0, unix.ENOSYS, unix.EPERM: // no keyrings in this kernel, or not in the agent's container: so there are none to inherit
+		return nil
+	}
+	return fmt.Errorf("making a session keyring: %w", errno)
 }
 
 // becomeUser changes all IDs of the calling thread. Go's own functions would

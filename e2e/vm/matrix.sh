@@ -29,6 +29,7 @@ matrix=(
 # after each says which and with what exit status.
 if [ "${1:-}" = -guest ]; then
   shift
+  export HARN_ATTACK_BIN=$root/bin/attack HARN_ATTACK_OUT=$root/bin HARN_ATTACK_RACES=100 ATTACK_TIMEOUT=30
   for package; do
     echo "=== PACKAGE $package"
     # Not what compiles: no kernel makes a difference, and it takes long here.
