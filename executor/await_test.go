@@ -163,7 +163,8 @@ func TestFullDisk(t *testing.T) {
 		if !strings.Contains(err.Error(), "state directory") || !errors.Is(err, unix.ENOSPC) && !strings.Contains(err.Error(), "no space left on device") {
 			t.Fatalf("%d pages free: %v", free, err)
 		}
-		if _, err := os.Stat(f.workspace + "/started"); err == nil {
+		// Whether the program came to do anything is a matter of luck.
+		if _, statErr := os.Stat(f.workspace + "/started"); statErr == nil || strings.Contains(err.Error(), "recording started") {
 			t.Errorf("%d pages free: the program has executed, and was killed for want of a record", free)
 		}
 		if entries, _ := os.ReadDir(f.dir); len(entries) != 2 { // the running task's, and fill
