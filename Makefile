@@ -71,7 +71,7 @@ attack: ## Run some 400 attacks under every profile, print attack by profile: HA
 	@cat $(BIN)/attack-$$(uname -r).txt
 
 .PHONY: faults
-faults: build nomad $(BIN)/e2e-device ## Kill plugin, agent and supervisors at random under 50 tasks: 5 minutes (HARN_FAULTS_SEED=N repeats)
+faults: build nomad $(BIN)/e2e-device ## Kill plugin, agent and supervisors at random under 50 tasks: 2 minutes (HARN_FAULTS_SEED=N repeats)
 	cd e2e && HARN_FAULTS=full go test -count=1 -timeout 10m -run '^TestFault' -v .
 
 .PHONY: lint

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -828,5 +829,45 @@ func TestRecoverAfterBoot(t *testing.T) {
 		}
 		wantError(t, "lost", err, lost.ID, "booted")
 		h.wantNothingLeft(&state)
+	}
+}
+
+// What is ours costs the task nothing: of its cgroups only its own processes
+// are members. And its supervisor reaps what loses its parent.
+func TestOnlyTheTaskIsCharged(t *testing.T) {
+	h := newHarness(t, nil)
+	cfg := h.task(sh(`for i in 1 2 3 4 5; do (/bin/true & /bin/true &) ; done; echo ready; exec sleep 1000`))
+	var state TaskState
+	if err := h.start(cfg).GetDriverState(&state); err != nil {
+		t.Fatal(err)
+	}
+	h.log(cfg, "stdout", "ready")
+	if len(state.Cgroup.Paths) == 0 {
+		t.Fatal("the task has no cgroup: this test shows nothing")
+	}
+	for controller, dir := range state.Cgroup.Paths {
+		if controller == "cpuset" { // all tasks share it
+			continue
+		}
+		var procs string
+		for range 500 { // until the orphans are reaped
+			text, err := os.ReadFile(dir + "/cgroup.procs")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if procs = strings.TrimSpace(string(text)); !strings.Contains(procs, "\n") {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		task, _ := h.driver.tasks.get(cfg.ID)
+		if procs != strconv.Itoa(task.task.PID()) {
+			t.Errorf("%s: processes %q, want the task's %d alone, supervisor %d", controller, procs, task.task.PID(), state.Supervisor.PID)
+		}
+	}
+	// In the task's own view: process 1 is the supervisor, and none is a zombie.
+	result, err := h.ExecTask(cfg.ID, []string{"/bin/sh", "-c", "grep -l 'State:.Z' /proc/[0-9]*/status; true"}, 10*time.Second)
+	if err != nil || string(result.Stdout) != "" {
+		t.Errorf("zombies: %+v, %v", result, err)
 	}
 }

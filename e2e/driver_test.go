@@ -371,9 +371,7 @@ func TestBadInput(t *testing.T) {
 					t.Errorf("%q does not say %q", complaints[0], want)
 				}
 			}
-			if j.alloc.TaskStates["t"].Restarts != 0 || j.count("Started") != 0 || j.count("Restarting") != 0 {
-				t.Errorf("it was started:\n%s", j.events())
-			}
+			j.wantNotStarted()
 		})
 	}
 }
