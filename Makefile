@@ -17,7 +17,7 @@ PACKAGES := \
   /bin/cpio:cpio /sbin/depmod:kmod /usr/bin/xz:xz-utils
 
 # The packages whose tests run under other kernels as well.
-KERNEL_PACKAGES := landlock seccomp executor policy driver
+KERNEL_PACKAGES := landlock seccomp executor policy driver attack
 
 ##@ Use
 
@@ -36,7 +36,7 @@ demo: build nomad ## Run example/hello.nomad.hcl on a Nomad agent of its own, an
 ##@ Develop
 
 .PHONY: test
-test: lint unit e2e ## Run everything there is to test
+test: lint unit e2e ## Run everything that can be tested on this kernel; e2e-vm and kernels are the rest
 
 .PHONY: unit
 unit: ## Run the tests of all packages, against the kernel too
@@ -53,13 +53,25 @@ fuzz: ## Feed decoders, policies, filters and records with what nobody expects: 
 	@grep -r --include='*_test.go' '^func Fuzz' . | sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9]*).*|\1 \2|' | \
 	xargs -P 2 -L 1 sh -c 'echo "$$1 of $$0"; go test $$0 -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -parallel 1'
 
+.PHONY: e2e-vm
+e2e-vm: build nomad setup $(BIN)/e2e-device ## Run the same jobs in a VM with kernel 6.12, on unified cgroup v2
+	cd e2e && go test -c -o $(BIN)/vm/e2e.test .
+	cd e2e && vm/vm.sh -k 6.12 -m 6144 -t 1200 -- \
+	  env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI=6 $(BIN)/vm/e2e.test -test.timeout 18m
+
 .PHONY: kernels
 kernels: setup ## Run the tests of the kernel's features in VMs with other kernels: KERNELS="5.10 7.3" for some
+	attack/build.sh $(BIN)/attack
 	for p in $(KERNEL_PACKAGES); do go test -c -o $(BIN)/vm/$$p.test ./$$p || exit 1; done
 	e2e/vm/matrix.sh $(KERNEL_PACKAGES)
 
+.PHONY: attack
+attack: ## Run some 400 attacks under every profile, print attack by profile: HARN_ATTACK_RACES=1000 is how often races are tried
+	HARN_REQUIRE_KERNEL=1 HARN_ATTACK_OUT=$(BIN) HARN_ATTACK_RACES=$${HARN_ATTACK_RACES:-1000} go test -count=1 -timeout 30m ./attack
+	@cat $(BIN)/attack-$$(uname -r).txt
+
 .PHONY: faults
-faults: build nomad $(BIN)/e2e-device ## Kill plugin, agent and supervisors at random under 50 tasks: 5 minutes (HARN_FAULTS_SEED=N repeats)
+faults: build nomad $(BIN)/e2e-device ## Kill plugin, agent and supervisors at random under 50 tasks: 2 minutes (HARN_FAULTS_SEED=N repeats)
 	cd e2e && HARN_FAULTS=full go test -count=1 -timeout 10m -run '^TestFault' -v .
 
 .PHONY: lint

@@ -12,6 +12,8 @@ package main
 import (
 	"context"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/nomad/plugins"
@@ -27,6 +29,10 @@ func main() {
 	if os.Getenv(base.Handshake.MagicCookieKey) != base.Handshake.MagicCookieValue {
 		os.Exit(cli.Main(os.Args[1:]))
 	}
+	// The log is a pipe to the agent. If that is killed, the plugin must live on
+	// until the next agent takes it over: to be killed by SIGPIPE in the midst of
+	// that would lose tasks. Not ignored, which those that it starts would inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	plugins.ServeCtx(func(ctx context.Context, logger hclog.Logger) any {
 		return driver.New(ctx, logger)
 	})

@@ -226,7 +226,13 @@ func (g *cgroup) read() (*cgroupSample, error) {
 	if v2 {
 		m.MappedFile = memory.Stats["file_mapped"]
 		m.RSS, m.Cache, m.KernelUsage = memory.Stats["anon"], memory.Stats["file"], memory.Stats["kernel"]
-		m.Measured = []string{"RSS", "Cache", "Swap", "Mapped File", "Usage", "Max Usage", "Kernel Usage"}
+		m.Measured = []string{"RSS", "Cache", "Swap", "Mapped File", "Usage"}
+		if _, counted := memory.Stats["kernel"]; counted { // since Linux 5.18
+			m.Measured = append(m.Measured, "Kernel Usage")
+		}
+		if m.MaxUsage > 0 { // memory.peak, since Linux 5.19
+			m.Measured = append(m.Measured, "Max Usage")
+		}
 		return s, nil
 	}
 	m.RSS, m.Cache = memory.Stats["rss"], memory.Stats["cache"]

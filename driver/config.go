@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,12 @@ var policySpec = map[string]*hclspec.Spec{
 	"workspace_roots":   hclspec.NewAttr("workspace_roots", "list(string)", false),
 	"read_only_roots":   hclspec.NewAttr("read_only_roots", "list(string)", false),
 	"capabilities":      hclspec.NewBlockAttrs("capabilities", "list(string)", false),
+	"tcp_connect":       hclspec.NewAttr("tcp_connect", "list(number)", false),
+	"tcp_bind":          hclspec.NewAttr("tcp_bind", "list(number)", false),
+	"unix_socket_roots": hclspec.NewAttr("unix_socket_roots", "list(string)", false),
+	"local_ipc":         hclspec.NewAttr("local_ipc", "bool", false),
+	"devices":           hclspec.NewAttr("devices", "list(string)", false),
+	"min_landlock_abi":  hclspec.NewAttr("min_landlock_abi", "number", false),
 }
 
 // configSpec is the schema of the plugin's configuration in the agent's file.
@@ -57,6 +64,7 @@ var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 	),
 	"masked_paths":      hclspec.NewAttr("masked_paths", "list(string)", false),
 	"system_read_roots": hclspec.NewAttr("system_read_roots", "list(string)", false),
+	"devices":           hclspec.NewAttr("devices", "list(string)", false),
 	"sweep_period": hclspec.NewDefault(
 		hclspec.NewAttr("sweep_period", "string", false),
 		hclspec.NewLiteral(`"1m"`),
@@ -95,6 +103,9 @@ type Config struct {
 	// usual places of programs and libraries, and /etc. Those that do not exist
 	// are skipped.
 	SystemReadRoots []string `codec:"system_read_roots"`
+	// Devices are what policies may name as devices: paths, with the wildcards of
+	// path.Match. Absent means none.
+	Devices []string `codec:"devices"`
 	// Ceiling limits what jobs may ask for; absent means no limit, but for the
 	// profile unrestricted.
 	Ceiling *policy.Policy `codec:"ceiling"`
@@ -162,7 +173,18 @@ func (c *Config) validate() error {
 	if err := c.validateDefaultPolicy(); err != nil {
 		problems = append(problems, "default_policy: "+err.Error())
 	}
-	for _, root := range append(c.Ceiling.WorkspaceRoots, c.Ceiling.ReadOnlyRoots...) {
+	for _, pattern := range c.Devices {
+		if _, err := filepath.Match(pattern, "/dev/null"); err != nil || !strings.HasPrefix(pattern, "/dev/") {
+			problems = append(problems, fmt.Sprintf("devices: %q, expected the path of a device in /dev, or a pattern like /dev/dri/*", pattern))
+		}
+	}
+	if c.Ceiling.Devices != nil {
+		problems = append(problems, "ceiling: devices: name what jobs may ask for in the plugin's option devices")
+	}
+	if c.Ceiling.LocalIPC {
+		problems = append(problems, "ceiling: local_ipc limits nothing: leave it out")
+	}
+	for _, root := range slices.Concat(c.Ceiling.WorkspaceRoots, c.Ceiling.ReadOnlyRoots, c.Ceiling.UnixSocketRoots) {
 		if !filepath.IsAbs(root) {
 			problems = append(problems, fmt.Sprintf("ceiling: root %q is relative: a task's own directories are always within the ceiling, others need an absolute path", root))
 		}

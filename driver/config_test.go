@@ -268,6 +268,8 @@ func TestFallbackFromTheEnvironment(t *testing.T) {
 func TestConfigErrors(t *testing.T) {
 	t.Setenv(fallbackVariable, "")
 	for body, want := range map[string]string{
+		`sweep_period = "soon"`:                                   "sweep_period",
+		`sweep_period = "1ms"`:                                    "sweep_period",
 		`state_dir = "state"`:                                     "state_dir",
 		`fallback = "wran"`:                                       `did you mean "warn"`,
 		`ceiling { sandbox_profile = "worktre" }`:                 `did you mean "worktree"`,

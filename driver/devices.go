@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
@@ -50,6 +51,30 @@ func findDevices(configs []*drivers.DeviceConfig) ([]device, error) {
 			return nil, fmt.Errorf("device %q: %w", c.TaskPath, err)
 		}
 		devices = append(devices, d)
+	}
+	return devices, nil
+}
+
+// namedDevices looks up the devices that a policy names. allowed are the
+// operator's patterns.
+func namedDevices(paths, allowed []string) ([]device, error) {
+	var devices []device
+	for i, path := range paths {
+		if !slices.ContainsFunc(allowed, func(pattern string) bool {
+			match, _ := filepath.Match(pattern, path)
+			return match
+		}) {
+			operators := "none"
+			if len(allowed) > 0 {
+				operators = strings.Join(allowed, ", ")
+			}
+			return nil, fmt.Errorf("devices[%d]: %q is not allowed by the operator (plugin option devices: %s)", i, path, operators)
+		}
+		found, err := findDevices([]*drivers.DeviceConfig{{TaskPath: path, HostPath: path, Permissions: "rw"}})
+		if err != nil {
+			return nil, fmt.Errorf("devices[%d]: %w", i, err)
+		}
+		devices = append(devices, found...)
 	}
 	return devices, nil
 }

@@ -46,7 +46,7 @@ func (d *taskDirs) nomads() []string {
 
 // checkRoots refuses roots in the directories of other allocations.
 func (d *taskDirs) checkRoots(roots policy.Roots) error {
-	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly) {
+	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly, roots.Sockets) {
 		if beneath(d.Clients, root) && !beneath(d.Task, root) {
 			return fmt.Errorf("root %s is in the directory of Nomad's allocations: a task gets its own only, name a path in its task directory", root)
 		}
@@ -73,6 +73,9 @@ func findTaskDirs(cfg *drivers.TaskConfig) (*taskDirs, error) {
 		{filepath.Join(task, "alloc"), host.SharedAllocDir},
 	} {
 		if err := sameDir(pair[0], pair[1]); err != nil {
+			if filepath.Base(task) == cfg.AllocID+"-"+cfg.Name {
+				return nil, fmt.Errorf("the task's directories are not mounted on %s: %w: after a boot of the machine, Nomad does not mount those of earlier allocations again, only new allocations can run", task, err)
+			}
 			return nil, fmt.Errorf("NOMAD_TASK_DIR is %q, which is not this task's: %w: does the job's env block set it?", local, err)
 		}
 	}

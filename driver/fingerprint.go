@@ -75,7 +75,7 @@ func describe(config *Config, proof executor.Proof, cgroups int) *drivers.Finger
 	for _, feature := range []struct {
 		name  string
 		since int
-	}{{"fs", 1}, {"net", 4}, {"ioctl_dev", 5}, {"scope", 6}, {"audit", 7}, {"unix", 9}} {
+	}{{"fs", 1}, {"net", 4}, {"ioctl_dev", 5}, {"scope", 6}, {"audit", 7}, {"unix", 9}, {"udp", 10}} {
 		attrs[prefix+"landlock."+feature.name] = structs.NewBoolAttribute(int(proof.ABI) >= feature.since)
 	}
 	for name, value := range describeCeiling(config.Ceiling) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +22,9 @@ import (
 	"github.com/hashicorp/nomad/plugins/base"
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/hashicorp/nomad/plugins/drivers/testutils"
+	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -36,8 +39,13 @@ type harness struct {
 
 func newHarness(t *testing.T, change func(*Config)) *harness {
 	t.Helper()
-	kerneltest.Root(t)
 	kerneltest.Landlock(t, 1)
+	return newHarnessOnAnyKernel(t, change)
+}
+
+func newHarnessOnAnyKernel(t *testing.T, change func(*Config)) *harness {
+	t.Helper()
+	kerneltest.Root(t)
 	kerneltest.Seccomp(t)
 	base, err := os.MkdirTemp("/var/tmp", "harn-driver-")
 	if err != nil {
@@ -639,5 +647,248 @@ func TestEvents(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("no event")
+	}
+}
+
+// A start of which Nomad got no handle, since plugin or agent were killed
+// during it, is found by the next start of the same task, which has another ID.
+func TestStrayIsReplaced(t *testing.T) {
+	for name, crash := range map[string]bool{"plugin killed": true, "agent killed": false} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil)
+			cfg := h.task(sh(`echo first; exec sleep 1000`))
+			h.start(cfg)
+			stray := recordsDir(h.config.StateDir, cfg.AllocID, cfg.Name, cfg.ID)
+			other := h.task(sh(`exec sleep 1000`)) // another task's, which is not to be touched
+			h.start(other)
+			if crash {
+				h.connect()
+			}
+			next := cfg.Copy()
+			next.ID = cfg.AllocID + "/" + cfg.Name + "/" + uuid.Short()
+			config := sh(`exit 9`)
+			if err := next.EncodeConcreteDriverConfig(&config); err != nil {
+				t.Fatal(err)
+			}
+			h.start(next)
+			if got := h.wait(next.ID); got.ExitCode != 9 || got.Err != nil {
+				t.Errorf("%+v", got)
+			}
+			if _, err := os.Stat(stray); err == nil {
+				t.Error("the records of the stray are left")
+			}
+			if _, ok := h.driver.tasks.get(cfg.ID); ok {
+				t.Error("the stray is still known")
+			}
+			if task, err := executor.Attach(other.ID, recordsDir(h.config.StateDir, other.AllocID, other.Name, other.ID)); err != nil {
+				t.Error(err)
+			} else {
+				select {
+				case <-task.Done():
+					t.Error("another allocation's task was killed")
+				default:
+				}
+			}
+			if !crash {
+				return
+			}
+			if err := h.DestroyTask(other.ID, true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// DestroyTask finds tasks that this process does not know.
+func TestDestroyUnrecovered(t *testing.T) {
+	h := newHarness(t, nil)
+	cfg := h.task(sh(`exec sleep 1000`))
+	handle := h.start(cfg)
+	var state TaskState
+	if err := handle.GetDriverState(&state); err != nil {
+		t.Fatal(err)
+	}
+	h.connect()
+	wantError(t, "running", h.DestroyTask(cfg.ID, false), cfg.ID, "is running")
+	if err := h.DestroyTask(cfg.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	h.wantNothingLeft(&state)
+	for _, id := range []string{cfg.ID, "no/such/task", "../../etc"} {
+		if err := h.DestroyTask(id, true); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
+func (h *harness) wantNothingLeft(state *TaskState) {
+	h.t.Helper()
+	if pids, ok := state.Cgroup.pids(); ok && len(pids) > 0 {
+		h.t.Errorf("left running: %v", pids)
+	}
+	for _, path := range state.Cgroup.Made {
+		if _, err := os.Stat(path); err == nil {
+			h.t.Errorf("cgroup %s is left", path)
+		}
+	}
+	if left, _ := filepath.Glob(state.StateDir + "*"); len(left) > 0 {
+		h.t.Errorf("left: %v", left)
+	}
+}
+
+// The sweep removes what Nomad has forgotten, in its second round, and nothing
+// else.
+func TestSweep(t *testing.T) {
+	h := newHarness(t, nil)
+	start := func() (*drivers.TaskConfig, TaskState) {
+		cfg := h.task(sh(`exec sleep 1000`))
+		var state TaskState
+		if err := h.start(cfg).GetDriverState(&state); err != nil {
+			t.Fatal(err)
+		}
+		return cfg, state
+	}
+	_, unrecovered := start() // Nomad has not asked for it yet
+	forgotten, forgottenState := start()
+	unmounted, unmountedState := start()
+	h.connect()
+	known, knownState := start()
+
+	// The clients of these have removed their directories; that of the last has
+	// lost a whole file system.
+	setAllocDir := func(state *TaskState, cfg *drivers.TaskConfig, dir string) {
+		t.Helper()
+		o := newOwner(cfg, *state)
+		o.AllocDir = dir
+		if err := executor.Reserve(state.StateDir, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setAllocDir(&forgottenState, forgotten, filepath.Dir(h.config.StateDir)+"/gone")
+	setAllocDir(&knownState, known, filepath.Dir(h.config.StateDir)+"/gone")
+	setAllocDir(&unmountedState, unmounted, filepath.Dir(h.config.StateDir)+"/none/gone")
+	// What killed plugins leave, and what is not ours.
+	dirs := map[string]bool{"empty": false, "unwritten/owner.new": false, "x-t-1.removed/exit": false, "foreign/supervisor": true}
+	for name := range dirs {
+		path := filepath.Join(h.config.StateDir, name)
+		if filepath.Dir(name) == "." {
+			path += "/"
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if filepath.Dir(name) != "." {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+
+	var s sweep
+	h.driver.sweep(&s)
+	if _, err := os.Stat(forgottenState.StateDir); err != nil {
+		t.Errorf("swept before Nomad had time to recover: %v", err)
+	}
+	h.driver.sweep(&s)
+	h.wantNothingLeft(&forgottenState)
+	for name, kept := range dirs {
+		if _, err := os.Stat(filepath.Join(h.config.StateDir, name)); (err == nil) != kept {
+			t.Errorf("%s: %v, want it kept: %v", name, err, kept)
+		}
+	}
+	for name, state := range map[string]*TaskState{"unrecovered": &unrecovered, "known": &knownState, "not mounted": &unmountedState} {
+		task, err := executor.Attach(name, state.StateDir)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		select {
+		case <-task.Done():
+			t.Errorf("%s: killed", name)
+		default:
+		}
+		if err := task.Remove(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A task of an earlier boot is not recovered, so that Nomad starts it anew,
+// unless it had ended before: then it is known how.
+func TestRecoverAfterBoot(t *testing.T) {
+	h := newHarness(t, nil)
+	lost := h.task(sh(`exec sleep 1000`))
+	ended := h.task(sh(`exit 6`))
+	for _, cfg := range []*drivers.TaskConfig{lost, ended} {
+		handle := recovered(t, h.start(cfg))
+		var state TaskState
+		if err := handle.GetDriverState(&state); err != nil {
+			t.Fatal(err)
+		}
+		if cfg == ended {
+			h.wait(cfg.ID)
+		} else if err := unix.Kill(state.Supervisor.PID, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		h.wait(cfg.ID)
+		file := filepath.Join(state.StateDir, "supervisor")
+		record, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := strings.ReplaceAll(string(record), executor.BootID(), "another boot")
+		if err := os.WriteFile(file, []byte(other), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h.connect()
+		err = h.RecoverTask(handle)
+		if cfg == ended {
+			if err != nil || h.wait(cfg.ID).ExitCode != 6 {
+				t.Errorf("ended before the boot: %v", err)
+			}
+			continue
+		}
+		wantError(t, "lost", err, lost.ID, "booted")
+		h.wantNothingLeft(&state)
+	}
+}
+
+// What is ours costs the task nothing: of its cgroups only its own processes
+// are members. And its supervisor reaps what loses its parent.
+func TestOnlyTheTaskIsCharged(t *testing.T) {
+	h := newHarness(t, nil)
+	cfg := h.task(sh(`for i in 1 2 3 4 5; do (/bin/true & /bin/true &) ; done; echo ready; exec sleep 1000`))
+	var state TaskState
+	if err := h.start(cfg).GetDriverState(&state); err != nil {
+		t.Fatal(err)
+	}
+	h.log(cfg, "stdout", "ready")
+	if len(state.Cgroup.Paths) == 0 {
+		t.Fatal("the task has no cgroup: this test shows nothing")
+	}
+	for controller, dir := range state.Cgroup.Paths {
+		if controller == "cpuset" { // all tasks share it
+			continue
+		}
+		var procs string
+		for range 500 { // until the orphans are reaped
+			text, err := os.ReadFile(dir + "/cgroup.procs")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if procs = strings.TrimSpace(string(text)); !strings.Contains(procs, "\n") {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		task, _ := h.driver.tasks.get(cfg.ID)
+		if procs != strconv.Itoa(task.task.PID()) {
+			t.Errorf("%s: processes %q, want the task's %d alone, supervisor %d", controller, procs, task.task.PID(), state.Supervisor.PID)
+		}
+	}
+	// In the task's own view: process 1 is the supervisor, and none is a zombie.
+	result, err := h.ExecTask(cfg.ID, []string{"/bin/sh", "-c", "grep -l 'State:.Z' /proc/[0-9]*/status; true"}, 10*time.Second)
+	if err != nil || string(result.Stdout) != "" {
+		t.Errorf("zombies: %+v, %v", result, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/opencontainers/cgroups"
+	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -131,12 +132,21 @@ func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, err
 	}
+	named, err := namedDevices(o.effective.Devices, config.Devices)
+	if err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	devices = append(devices, named...)
 	masked := append([]string{config.StateDir}, config.MaskedPaths...)
 	o.surroundings = makeWorld(dirs, config.systemReadRoots(), group, volumes, devices, masked)
 	o.surroundings.modes = o.modes
 	o.surroundings.setDNS(findDNS(cfg))
 	if o.enforced, err = policy.Build(o.effective, o.roots, o.surroundings.policy, node); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	if o.enforced.Profile == policy.OSHardened {
+		// A core dump starts the host's handler of them, with the task's memory.
+		o.limits = append(o.limits, executor.Limit{Resource: unix.RLIMIT_CORE})
 	}
 	if o.capabilities, err = decideCapabilities(task, config.allowCaps, o.enforced.Network); err != nil {
 		return nil, err

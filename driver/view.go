@@ -50,7 +50,7 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 	} else {
 		mounts = append(mounts, w.procMount())
 	}
-	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly) {
+	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly, roots.Sockets) {
 		if v.private && beneath(root, w.dirs.Clients) { // other allocations
 			mounts = append(mounts, placed{Mount: executor.Mount{Type: executor.Tmpfs, Target: w.dirs.Clients, ReadOnly: true}})
 			break
@@ -128,7 +128,7 @@ func symlink(path, target string) placed {
 // rootMounts show the roots of the policy, and the links by which the job may
 // name them.
 func (w *taskWorld) rootMounts(roots policy.Roots) []placed {
-	mounts := slices.Concat(bindAll(roots.Workspace, false), bindAll(roots.ReadOnly, true))
+	mounts := slices.Concat(bindAll(roots.Workspace, false), bindAll(roots.ReadOnly, true), bindAll(roots.Sockets, true))
 	for i := range mounts {
 		mounts[i].own = beneath(w.dirs.Task, mounts[i].Target)
 	}

@@ -80,7 +80,10 @@ func makeWorld(dirs *taskDirs, system []string, group *cgroup, volumes []volume,
 	for _, path := range standardDevices {
 		w.devices = append(w.devices, device{host: path, Device: policy.Device{Path: path, Read: true, Write: true}})
 	}
-	w.devices = append(w.devices, devices...)
+	// A device that is named has its rights, not those that every task has on it.
+	for _, d := range devices {
+		w.devices = append(slices.DeleteFunc(w.devices, func(other device) bool { return other.Path == d.Path }), d)
+	}
 	w.policy = policy.World{
 		System:    realPaths(system),
 		Scratch:   []string{privateTmp, privateShm},

@@ -570,6 +570,10 @@ func TestBadOptions(t *testing.T) {
 	t.Parallel()
 	a := complete()
 	option := func(text string) string { return "config {\n command = \"/bin/true\"\n" + text + "\n}" }
+	mounted := func(destination string) string {
+		return option("") + fmt.Sprintf("\nvolume_mount {\n volume = \"data\"\n destination = %q\n}", destination)
+	}
+	withVolume := strings.NewReplacer("task \"t\" {", "volume \"data\" {\n type = \"host\"\n source = \"data\"\n}\ntask \"t\" {")
 	for name, tc := range map[string]struct {
 		task string
 		want []string
@@ -587,19 +591,28 @@ func TestBadOptions(t *testing.T) {
 		"pid-mode":        {option(`pid_mode = "task"`), []string{"pid_mode", `"task"`, `"private"`}},
 		"user-denied":     {"user = \"mail\"\n" + option(""), []string{"user", `"mail"`, "denied_users"}},
 		"user-range":      {"user = \"bin\"\n" + option(""), []string{"user", `"bin"`, "denied_users"}},
+		"ipc-mode":        {option(`ipc_mode = "group"`), []string{"ipc_mode", `"group"`, `"private"`}},
+		"work-dir":        {option(`work_dir = "../x"`), []string{"work_dir", `"../x"`, "leaves the task directory"}},
+		"work-dir-out":    {option(`work_dir = "/var/lib"`), []string{"work_dir", `"/var/lib"`, "outside of every root"}},
+		"oom-score-high":  {option("oom_score_adj = 1001"), []string{"oom_score_adj", "1001", "0 to 1000"}},
+		"nice-negative":   {option("nice = -1"), []string{"nice", "-1", "0 to 19"}},
+		"volume-root":     {mounted("/"), []string{"volume_mount", `"/"`, "hide the whole file system"}},
+		"volume-system":   {mounted("/usr"), []string{"volume_mount", `"/usr"`, "hide /usr"}},
+		"volume-etc":      {mounted("/srv/../etc/"), []string{"volume_mount", "hide /etc"}},
+		"volume-proc":     {mounted("/proc/sys"), []string{"volume_mount", `"/proc/sys"`, "/proc is the task's own"}},
+		"volume-dev":      {mounted("/dev"), []string{"volume_mount", `"/dev"`, "/dev is the task's own"}},
+		"volume-task":     {mounted("local/.."), []string{"volume_mount", `"local/.."`, "hide"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := a.run(t, batch("bad-option-"+name, tc.task))
+			j := a.run(t, withVolume.Replace(batch("bad-option-"+name, tc.task)))
 			got := j.event("Driver Failure")
 			for _, want := range tc.want {
 				if !strings.Contains(got, want) {
 					t.Errorf("%q does not say %q\n%s", got, want, j.events())
 				}
 			}
-			if j.count("Started") != 0 {
-				t.Errorf("it was started:\n%s", j.events())
-			}
+			j.wantNotStarted()
 		})
 	}
 	j := shared.client.run(t, batch("host-pid-denied", option(`pid_mode = "host"`)))

@@ -36,6 +36,7 @@ func TestNodeAttributes(t *testing.T) {
 		"driver.harn.landlock.scope":            strconv.FormatBool(abi >= 6),
 		"driver.harn.landlock.audit":            strconv.FormatBool(abi >= 7),
 		"driver.harn.landlock.unix":             strconv.FormatBool(abi >= 9),
+		"driver.harn.landlock.udp":              strconv.FormatBool(abi >= 10),
 		"driver.harn.seccomp":                   "true",
 		"driver.harn.cgroups":                   node.Attributes["os.cgroups.version"],
 		"driver.harn.profiles":                  "worktree,os_hardened",
@@ -313,11 +314,9 @@ func TestScriptCheckAndStats(t *testing.T) {
 		var err error
 		usage, err = a.Allocations().Stats(j.alloc, nil)
 		return err == nil && usage.ResourceUsage != nil && usage.ResourceUsage.CpuStats.Percent > 1 &&
-			usage.ResourceUsage.MemoryStats.RSS > 15<<20
+			usage.ResourceUsage.MemoryStats.RSS > 15<<20 &&
+			len(usage.Tasks["t"].Pids) == 1 // an older sample has head and tr as well
 	})
-	if pids := usage.Tasks["t"].Pids; len(pids) != 1 {
-		t.Errorf("processes: %v", pids)
-	}
 	if usage.ResourceUsage.CpuStats.TotalTicks <= 0 {
 		t.Errorf("cpu: %+v", usage.ResourceUsage.CpuStats)
 	}
@@ -372,9 +371,7 @@ func TestBadInput(t *testing.T) {
 					t.Errorf("%q does not say %q", complaints[0], want)
 				}
 			}
-			if j.alloc.TaskStates["t"].Restarts != 0 || j.count("Started") != 0 || j.count("Restarting") != 0 {
-				t.Errorf("it was started:\n%s", j.events())
-			}
+			j.wantNotStarted()
 		})
 	}
 }

@@ -49,6 +49,7 @@ func TestExamples(t *testing.T) {
 		"analyser": {"lines of text: 3\n", "it cannot be changed\n"},
 		"writer":   {"wrote ", "nothing else can be written\n"},
 		"network":  {"the server says: hello from the server\n"},
+		"egress":   {"port 443: ECONNREFUSED\nport 22: EACCES\nUDP: EPERM\nlistening: EPERM\n"},
 		"hardened": {"profile os_hardened\n"},
 		"harn":     {"hello from harn\n"},
 	}

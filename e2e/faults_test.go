@@ -26,11 +26,11 @@ import (
 )
 
 // faultPlan is how much the fault test does.
-type faultPlan struct{ tasks, pluginKills, agentRestarts, supervisorKills int }
+type faultPlan struct{ tasks, pluginKills, stormKills, agentRestarts, supervisorKills int }
 
 var (
-	shortFaults = faultPlan{tasks: 10, pluginKills: 6, agentRestarts: 2, supervisorKills: 4}
-	fullFaults  = faultPlan{tasks: 50, pluginKills: 100, agentRestarts: 20, supervisorKills: 20}
+	shortFaults = faultPlan{tasks: 10, pluginKills: 6, stormKills: 4, agentRestarts: 2, supervisorKills: 4}
+	fullFaults  = faultPlan{tasks: 50, pluginKills: 100, stormKills: 30, agentRestarts: 20, supervisorKills: 20}
 )
 
 // Environment variables of the fault test, set by "make faults".
@@ -159,7 +159,9 @@ func (f *faults) launch(name string, count, restarts int) []*member {
 	if _, _, err := f.a.Jobs().Register(parsed, nil); err != nil {
 		f.t.Fatal(err)
 	}
+	f.lock.Lock()
 	f.jobs = append(f.jobs, name)
+	f.lock.Unlock()
 	var members []*member
 	eventually(f.t, name+": not all of its allocations are placed", func() bool {
 		list, _, err := f.a.Jobs().Allocations(name, true, nil)
@@ -184,7 +186,12 @@ func (f *faults) launch(name string, count, restarts int) []*member {
 // untilStarted waits until all tasks wait at their doors, and Nomad knows.
 func (f *faults) untilStarted(members []*member) {
 	for _, m := range members {
-		eventually(f.t, m.id+" has not started", func() bool { return m.lines("starts") > 0 })
+		eventually(f.t, m.id+" has not started", func() bool {
+			if alloc := m.alloc(); alloc != nil && alloc.TaskStates["t"] != nil && alloc.TaskStates["t"].State == "dead" {
+				f.t.Fatalf("%s has ended before it has started\n%s", m.id, describeEvents(alloc))
+			}
+			return m.lines("starts") > 0
+		})
 		eventually(f.t, m.id+" is not running", func() bool {
 			alloc := m.alloc()
 			return alloc != nil && alloc.TaskStates["t"] != nil && alloc.TaskStates["t"].State == "running"
@@ -424,18 +431,57 @@ func (f *faults) phasePlugin(plan faultPlan) {
 	}
 }
 
+// phaseStorm kills plugins while they recover tasks. Nomad then starts a task
+// again, and forgets about the one before: but there is never more than one.
+func (f *faults) phaseStorm(plan faultPlan) {
+	fleet := f.launch("fleet-storm", plan.tasks, 100)
+	f.untilStarted(fleet)
+	for range plan.stormKills {
+		for _, pid := range running(f.a.dir + "/plugins/nomad-driver-harn") {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			f.pluginKills.Add(1)
+		}
+		time.Sleep(time.Duration(f.random(300)) * time.Millisecond)
+	}
+	f.a.plugin(f.t)
+	f.stopJob("fleet-storm", fleet)
+	for _, m := range fleet {
+		var alloc *api.Allocation
+		eventually(f.t, m.id+" is not dead", func() bool {
+			alloc = m.alloc()
+			return alloc != nil && alloc.TaskStates["t"].State == "dead"
+		})
+		known := 0
+		for _, e := range alloc.TaskStates["t"].Events {
+			if e.Type == "Started" || e.Type == "Driver Failure" {
+				known++
+			}
+		}
+		f.starts.Add(int64(known))
+		if starts := m.lines("starts"); starts > known || m.lines("overlaps") > 0 {
+			f.t.Errorf("%s: it has started %d times, %d copies at the same time, Nomad knows of %d starts\n%s",
+				m.id, starts, m.lines("overlaps"), known, describeEvents(alloc))
+		}
+	}
+}
+
 func (f *faults) phaseAgent(plan faultPlan) {
 	fleet := f.launch("fleet-agent", plan.tasks, 0)
 	f.untilStarted(fleet)
 	left := fleet
 	for i := range plan.agentRestarts {
-		f.a.stop(f.t, []syscall.Signal{syscall.SIGKILL, syscall.SIGINT}[i%2])
+		plugins := running(f.a.dir + "/plugins/nomad-driver-harn")
+		sig := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT}[i%2]
+		f.a.stop(f.t, sig)
 		f.agentKills.Add(1)
 		if len(left) > plan.tasks/2 {
 			left[0].release()
 			left = left[1:]
 		}
 		f.a.start(f.t)
+		if after := running(f.a.dir + "/plugins/nomad-driver-harn"); sig == syscall.SIGKILL && !slices.Equal(plugins, after) {
+			f.t.Errorf("plugin %v did not outlive its agent until the next one took it over, there is %v", plugins, after)
+		}
 		if i%5 == 0 { // tasks start and end as ever
 			name := fmt.Sprintf("between-%d", i)
 			members := f.launch(name, 2, 0)
@@ -578,11 +624,22 @@ func TestFaults(t *testing.T) {
   memory_total_mb       = 100000
 `})
 	defer f.print()
+	t.Cleanup(func() {
+		for _, name := range f.jobs {
+			_, _, _ = f.a.Jobs().Deregister(name, true, nil)
+		}
+		if t.Failed() && os.Getenv(faultsVariable) == "full" {
+			log, _ := os.ReadFile(f.a.log())
+			name := filepath.Join(os.TempDir(), fmt.Sprintf("harn-faults-%d.log", seed))
+			_ = os.WriteFile(name, log, 0o600)
+			t.Logf("the agent's log is %s", name)
+		}
+	})
 	before := namespaces()
 	for _, phase := range []struct {
 		name string
 		run  func(faultPlan)
-	}{{"plugin", f.phasePlugin}, {"agent", f.phaseAgent}, {"supervisors", f.phaseSupervisors}} {
+	}{{"plugin", f.phasePlugin}, {"storm", f.phaseStorm}, {"agent", f.phaseAgent}, {"supervisors", f.phaseSupervisors}} {
 		began := time.Now()
 		phase.run(plan)
 		fmt.Printf("faults: phase %s took %v\n", phase.name, time.Since(began).Round(time.Second))

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -174,6 +175,23 @@ func (j *job) count(kind string) (n int) {
 		}
 	}
 	return n
+}
+
+// wantNotStarted checks that a refused task was neither started nor tried
+// again, and that nothing was left of it.
+func (j *job) wantNotStarted() {
+	j.t.Helper()
+	if j.alloc.TaskStates[j.task()].Restarts != 0 || j.count("Started") != 0 || j.count("Restarting") != 0 {
+		j.t.Errorf("it was started:\n%s", j.events())
+	}
+	if pids := supervisors(j); len(pids) > 0 {
+		j.t.Errorf("supervisors are left: %v", pids)
+	}
+	for _, pattern := range []string{j.a.dir + "/state/" + j.alloc.ID[:8] + "-*", "/sys/fs/cgroup/pids/nomad/" + j.alloc.ID + ".*", "/sys/fs/cgroup/cpuacct/nomad/" + j.alloc.ID + ".*"} {
+		if left, _ := filepath.Glob(pattern); len(left) > 0 {
+			j.t.Errorf("left behind: %v", left)
+		}
+	}
 }
 
 // exited is the text of the event with which a task ended, like "Exit Code: 0".

@@ -4,7 +4,6 @@
 package e2e
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,8 +12,8 @@ import (
 )
 
 type process struct {
-	pid, parent int
-	args        []string
+	pid  int
+	args []string
 }
 
 // processes are all processes of this PID namespace: the agents and what they
@@ -28,14 +27,8 @@ func processes() []process {
 		if err != nil || len(cmdline) == 0 {
 			continue
 		}
-		stat, err := os.ReadFile(dir + "/stat")
-		if err != nil {
-			continue
-		}
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		parent, _ := strconv.Atoi(fields[1])
 		args := strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
-		all = append(all, process{pid, parent, args})
+		all = append(all, process{pid, args})
 	}
 	return all
 }

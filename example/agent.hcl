@@ -31,6 +31,9 @@ plugin "nomad-driver-harn" {
     # Processes and threads of a task, and the most that a job may ask for.
     pids_limit = 4096
 
+    # What policies may name as devices: paths, with wildcards.
+    devices = ["/dev/kvm"]
+
     # Hidden from every task, even where a root shows them.
     masked_paths = ["/etc/machine-id"]
 

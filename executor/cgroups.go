@@ -20,9 +20,9 @@ import (
 type cgroups struct {
 	// unified is a directory of cgroups v2: a process is born in it.
 	unified *os.File
-	// procs are the cgroup.procs files of cgroups v1: a launcher joins them
-	// itself, before it does anything else.
-	procs []*os.File
+	// tasks are the tasks files of cgroups v1: a launcher joins them itself,
+	// before it does anything else.
+	tasks []*os.File
 	// events count what the kernel has killed for want of memory.
 	events *os.File
 	killed uint64 // when they were opened
@@ -79,11 +79,11 @@ func (c *cgroups) open(dir string) error {
 		c.unified = f
 		return err
 	}
-	f, err := os.OpenFile(path.Join(dir, "cgroup.procs"), os.O_WRONLY, 0)
+	f, err := os.OpenFile(path.Join(dir, "tasks"), os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	c.procs = append(c.procs, f)
+	c.tasks = append(c.tasks, f)
 	return nil
 }
 
@@ -100,17 +100,19 @@ func (c *cgroups) closeDoors() {
 	if c.unified != nil {
 		c.unified.Close()
 	}
-	for _, f := range c.procs {
+	for _, f := range c.tasks {
 		f.Close()
 	}
-	c.unified, c.procs = nil, nil
+	c.unified, c.tasks = nil, nil
 }
 
 // joinCgroups moves a launcher into the cgroups whose files it was given,
-// cgroups(7).
+// cgroups(7): the calling thread alone, which is the one that executes the
+// program. To move a whole process by cgroup.procs, the kernel locks out all
+// forks and exits of the machine, and waits 5 to 13 ms until it has.
 func joinCgroups(n int) error {
 	for i := range n {
-		f := os.NewFile(uintptr(cgroupsFD+i), "cgroup.procs")
+		f := os.NewFile(uintptr(cgroupsFD+i), "tasks")
 		if _, err := f.WriteString("0"); err != nil {
 			return fmt.Errorf("joining cgroup %d of %d: %w", i+1, n, err)
 		}
@@ -139,16 +141,24 @@ func killCgroup(dir string) error {
 		}
 		// All at once, since Linux 5.14; else while they cannot fork.
 		if os.WriteFile(path.Join(dir, "cgroup.kill"), []byte("1"), 0) != nil {
-			freezer := path.Join(dir, "freezer.state")
-			_ = os.WriteFile(freezer, []byte("FROZEN"), 0)
+			freezer, frozen, thawed := path.Join(dir, "freezer.state"), "FROZEN", "THAWED"
+			if v2 := path.Join(dir, "cgroup.freeze"); exists(v2) {
+				freezer, frozen, thawed = v2, "1", "0"
+			}
+			_ = os.WriteFile(freezer, []byte(frozen), 0)
 			for pid := range strings.FieldsSeq(string(pids)) {
 				if n, err := strconv.Atoi(pid); err == nil && n > 0 {
 					_ = unix.Kill(n, unix.SIGKILL)
 				}
 			}
-			_ = os.WriteFile(freezer, []byte("THAWED"), 0)
+			_ = os.WriteFile(freezer, []byte(thawed), 0)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	return fmt.Errorf("the processes in %s cannot be killed: do they wait for a disk or a network that does not answer?", dir)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

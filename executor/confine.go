@@ -58,6 +58,12 @@ func (l *launch) enter() error {
 		}
 	}
 
+	// The session keyring is inherited like a descriptor: the task would possess
+	// the agent's keys.
+	if err := newSessionKeyring(); err != nil {
+		return err
+	}
+
 	// The bounding set needs CAP_SETPCAP, so it is reduced before the user
 	// changes. A task of root could otherwise regain capabilities by exec.
 	keep := capabilitySet(l.Capabilities)
@@ -103,7 +109,7 @@ func (l *launch) enter() error {
 	// Landlock before seccomp, whose filter could deny it. The ruleset was
 	// opened by the supervisor: a path is not looked up again here.
 	if l.Landlock {
-		if err := landlock.Enter(rulesetFD); err != nil {
+		if err := landlock.Enter(rulesetFD, 0); err != nil {
 			return err
 		}
 		// Success is not taken from a return code: what no rule admits must fail.
@@ -152,6 +158,17 @@ func (l *launch) execute() error {
 		}
 	}
 	return err
+}
+
+// newSessionKeyring gives the calling thread an empty session keyring,
+// session-keyring(7).
+func newSessionKeyring() error {
+	_, _, errno := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
+	switch errno {
+	case 0, unix.ENOSYS, unix.EPERM: // no keyrings in this kernel, or not in the agent's container: so there are none to inherit
+		return nil
+	}
+	return fmt.Errorf("making a session keyring: %w", errno)
 }
 
 // becomeUser changes all IDs of the calling thread. Go's own functions would

@@ -51,5 +51,6 @@ func init() {
 }
 
 // environment is that of supervisors and launchers. It has nothing of the
-// plugin's: one processor is enough for them, and saves memory.
-var environment = []string{"GOMAXPROCS=1"}
+// plugin's: one processor is enough for them, and saves memory; then Go's runtime
+// need not look for a limit of processors, and keep the files that say so open.
+var environment = []string{"GOMAXPROCS=1", "GODEBUG=containermaxprocs=0"}

@@ -65,7 +65,7 @@ func launchProcess(p Process, c Confinement, std stdio, o launchOptions) (*child
 	l := launch{
 		Process:      p,
 		User:         c.User,
-		Cgroups:      len(o.cgroups.procs),
+		Cgroups:      len(o.cgroups.tasks),
 		OOMScoreAdj:  c.OOMScoreAdj,
 		Nice:         c.Nice,
 		Limits:       c.Limits,
@@ -111,7 +111,7 @@ func launchProcess(p Process, c Confinement, std stdio, o launchOptions) (*child
 	}
 	defer statusR.Close()
 	files := []uintptr{std[0].Fd(), std[1].Fd(), std[2].Fd(), launchR.Fd(), statusW.Fd(), ruleset.Fd()}
-	for _, f := range o.cgroups.procs {
+	for _, f := range o.cgroups.tasks {
 		files = append(files, f.Fd())
 	}
 	started := &child{}

@@ -191,7 +191,8 @@ func (v *view) mount(m *Mount, source int) error {
 		return unix.Mount("tmpfs", fdPath(target), "tmpfs", m.flags()&^unix.MS_RDONLY, mode)
 	case Proc:
 		// hidepid=2: processes of other users, the supervisor is one, are not shown.
-		return unix.Mount("proc", fdPath(target), "proc", m.flags()|unix.MS_NODEV|unix.MS_NOEXEC, "hidepid=2")
+		// gid is a group that sees them all the same: nobody's, it is root's otherwise.
+		return unix.Mount("proc", fdPath(target), "proc", m.flags()|unix.MS_NODEV|unix.MS_NOEXEC, "hidepid=2,gid=4294967294")
 	case Devpts:
 		const tty = 5 // the group of terminals, by convention
 		return unix.Mount("devpts", fdPath(target), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, fmt.Sprintf("newinstance,ptmxmode=0666,mode=0620,gid=%d", tty))
@@ -312,7 +313,7 @@ func (v *view) device(m *Mount) error {
 	if err != nil {
 		return fmt.Errorf("mknod(2): %w", err)
 	}
-	return unix.Fchmodat(dir, name, mode, 0) // whatever the umask
+	return nil
 }
 
 func (v *view) bindDevice(m *Mount, source int) error {
@@ -411,10 +412,11 @@ func (v *view) openParent(m *Mount) (dir int, name string, err error) {
 func openPath(name string) (int, error) { return openAt(unix.AT_FDCWD, name) }
 
 func openAt(dir int, name string) (int, error) {
-	fd, err := unix.Openat2(dir, name, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_NO_SYMLINKS,
-	})
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
+	if dir != unix.AT_FDCWD {
+		how.Resolve |= unix.RESOLVE_BENEATH // no ".." either
+	}
+	fd, err := unix.Openat2(dir, name, &how)
 	if errors.Is(err, unix.ELOOP) {
 		return fd, fmt.Errorf("%s: a symbolic link is on this path, expected the real path: it was changed since it was looked up", name)
 	}

@@ -92,10 +92,10 @@ func proveLandlock() (landlock.ABI, error) {
 		return 0, err
 	}
 	defer set.Close()
-	if err := landlock.Enter(set.Fd()); err != nil {
+	if err := landlock.Enter(set.Fd(), 0); err != nil {
 		return 0, err
 	}
-	return abi, landlock.Denied("/")
+	return abi, landlock.AllDenied(rights)
 }
 
 func proveSeccomp() error {

@@ -81,6 +81,9 @@ func beginSession(in io.Reader) (*child, error) {
 	if err := json.NewDecoder(in).Decode(&plan); err != nil {
 		return nil, fmt.Errorf("reading the session's plan: %w", err)
 	}
+	if err := undumpable(); err != nil {
+		return nil, err
+	}
 	// The task's /proc does not show this process: it stays outside of the
 	// task's PID namespace, only what it starts is in it.
 	proc, err := os.Open("/proc")
@@ -106,7 +109,13 @@ func beginSession(in io.Reader) (*child, error) {
 	for _, f := range std {
 		f.Close()
 	}
-	return command, err
+	if err != nil {
+		return nil, err
+	}
+	if err := renounce(false); err != nil {
+		return nil, command.abandon(fmt.Errorf("dropping the session's privileges: %w", err))
+	}
+	return command, nil
 }
 
 // joinNamespaces enters those of another process, setns(2) with a pidfd.

@@ -133,6 +133,11 @@ func (w *World) namespaces() uintptr {
 
 // spawn starts this binary under one of its other names.
 func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, error) {
+	// What was open when the agent was started, it may have left open to all of
+	// its children.
+	if err := closeOnExec(); err != nil {
+		return nil, err
+	}
 	pidfd := -1
 	pid, err := syscall.ForkExec(self, []string{name, id}, &syscall.ProcAttr{
 		Dir:   "/",

@@ -91,6 +91,9 @@ type supervised struct {
 func begin() (*supervised, error) {
 	// Losing a supervisor is losing a task, whoever used the memory.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0)
+	if err := undumpable(); err != nil {
+		return nil, err
+	}
 
 	plan, err := readPlan()
 	if err != nil {
@@ -102,6 +105,9 @@ func begin() (*supervised, error) {
 	}
 	defer state.Close()
 	unix.Close(stateFD)
+	// Nodes and files are made with the mode that is asked for: a chmod(2) by
+	// name could be led elsewhere.
+	unix.Umask(0)
 	s := &supervised{}
 	if s.exit, err = prepareRecord(state, exitRecord); err != nil {
 		return nil, err
@@ -147,12 +153,28 @@ func begin() (*supervised, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(s.first.pidfd)
+	if err := s.settle(host, record, plan.World.HostPID); err != nil {
+		return nil, s.first.abandon(err)
+	}
+	unix.Close(s.first.pidfd)
+	return s, nil
+}
+
+// settle records what was started, and gives up what is not needed any more.
+func (s *supervised) settle(host int, record *preparedRecord, hostPID bool) (err error) {
 	s.started.At = time.Now()
 	if s.started.Process, err = seenFrom(host, s.first.pidfd); err != nil {
-		return nil, err
+		return err
 	}
-	return s, record.write(s.started)
+	if err := record.write(s.started); err != nil {
+		return err
+	}
+	// Last, since all else needs more; before anybody is told that the task
+	// runs: if it fails, the task ends.
+	if err := renounce(hostPID); err != nil {
+		return fmt.Errorf("dropping the supervisor's privileges: %w", err)
+	}
+	return nil
 }
 
 func readPlan() (*Plan, error) {
@@ -184,6 +206,8 @@ func joinNetwork(n Network) error {
 
 // taskStdio is /dev/null and the log FIFOs. They become the task user's, so
 // that it can open /dev/stdout; by descriptor, since a name could be a link.
+// It can open them to write only: who reads a FIFO takes lines away from the
+// log, also from that of another task of the allocation with the same user.
 func taskStdio(u User) (stdio, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -199,6 +223,9 @@ func taskStdio(u User) (stdio, error) {
 			continue
 		}
 		if err := f.Chown(int(u.UID), int(u.GID)); err != nil {
+			return stdio{}, fmt.Errorf("log FIFO: %w", err)
+		}
+		if err := f.Chmod(0o200); err != nil {
 			return stdio{}, fmt.Errorf("log FIFO: %w", err)
 		}
 	}

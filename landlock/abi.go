@@ -14,11 +14,13 @@ import (
 // no Landlock.
 type ABI int
 
-// Rights are all access rights and scopes that a kernel can handle.
+// Rights are all access rights and scopes that a kernel can handle, and the
+// flags that [Enter] can give it.
 type Rights struct {
 	FS    AccessFS
 	Net   AccessNet
 	Scope Scope
+	Flags Flags
 }
 
 // abis has one row for each ABI: what it added to the one before. To support
@@ -32,9 +34,13 @@ var abis = []Rights{
 	4: {Net: BindTCP | ConnectTCP},
 	5: {FS: IoctlDev},
 	6: {Scope: ScopeAbstractUnixSocket | ScopeSignal},
-	7: {}, // flags for auditing
-	8: {}, // a flag for all threads of a process
+	7: {Flags: LogSameExecOff | LogNewExecOn | LogSubdomainsOff},
+	8: {Flags: AllThreads},
 	9: {FS: ResolveUnix},
+	// ABI 10 also has rules and rights whose denials are not logged ("quiet").
+	// They restrict nothing, and this package has no use for them.
+	10: {Net: BindUDP | ConnectSendUDP},
+	11: {Flags: NoNewPrivs},
 }
 
 // NewestABI is the newest ABI that this package knows. A kernel with a newer
@@ -49,6 +55,7 @@ func (a ABI) Rights() Rights {
 		all.FS |= added.FS
 		all.Net |= added.Net
 		all.Scope |= added.Scope
+		all.Flags |= added.Flags
 	}
 	return all
 }

@@ -54,9 +54,13 @@ type AccessNet uint64
 const (
 	BindTCP    AccessNet = unix.LANDLOCK_ACCESS_NET_BIND_TCP
 	ConnectTCP AccessNet = unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
+	// BindUDP is also asked for where the kernel gives a socket an ephemeral
+	// port by itself, for its first datagram or its connect(2): as port 0.
+	BindUDP        AccessNet = unix.LANDLOCK_ACCESS_NET_BIND_UDP
+	ConnectSendUDP AccessNet = unix.LANDLOCK_ACCESS_NET_CONNECT_SEND_UDP
 )
 
-var accessNetNames = []string{"bind_tcp", "connect_tcp"}
+var accessNetNames = []string{"bind_tcp", "connect_tcp", "bind_udp", "connect_send_udp"}
 
 // Scope is a set of resources that a domain shares with nobody outside of it,
 // the LANDLOCK_SCOPE_* bits of linux/landlock.h.

@@ -17,7 +17,7 @@
 //	}
 //	fd, err := rules.Open()    // before the fork: opens every path
 //	...
-//	err = landlock.Enter(fd)   // in the child, on the thread that will exec
+//	err = landlock.Enter(fd, 0) // in the child, on the thread that will exec
 //	err = landlock.Denied("/") // the kernel must now refuse what no rule admits
 //
 // What changes from one ABI to the next (see [ABI.Rights]):
@@ -30,9 +30,11 @@
 //   - 4 (6.7): [BindTCP] and [ConnectTCP], by port.
 //   - 5 (6.10): [IoctlDev], ioctl(2) on device files.
 //   - 6 (6.12): [ScopeAbstractUnixSocket] and [ScopeSignal].
-//   - 7 (6.15): flags of landlock_restrict_self(2) that select what is audited.
-//   - 8 (7.0): a flag that applies a ruleset to all threads of a process.
+//   - 7 (6.15): [LogNewExecOn] and other flags of [Enter] that select what is audited.
+//   - 8 (7.0): [AllThreads], which applies a ruleset to all threads of a process.
 //   - 9 (7.1): [ResolveUnix], connecting to a UNIX socket by its path.
+//   - 10 (7.2): [BindUDP] and [ConnectSendUDP], by port.
+//   - 11 (7.3): [NoNewPrivs], which sets no_new_privs only if entering succeeds.
 //
 // Sources: landlock(7), landlock_create_ruleset(2), landlock_add_rule(2),
 // landlock_restrict_self(2), Documentation/userspace-api/landlock.rst.

@@ -10,18 +10,47 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Flags select how [Enter] restricts, the LANDLOCK_RESTRICT_SELF_* bits of
+// linux/landlock.h. A kernel refuses those that its ABI lacks with EINVAL, see
+// [ABI.Rights].
+type Flags uint32
+
+// The flags, in the kernel's order.
+const (
+	// LogSameExecOff keeps denials out of the audit log until the next exec.
+	LogSameExecOff Flags = unix.LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF
+	// LogNewExecOn has the audit log also tell of denials after the next exec.
+	LogNewExecOn Flags = unix.LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON
+	// LogSubdomainsOff keeps denials by rulesets that are entered later, from
+	// within this one, out of the audit log.
+	LogSubdomainsOff Flags = unix.LANDLOCK_RESTRICT_SELF_LOG_SUBDOMAINS_OFF
+	// AllThreads restricts every thread of the process, not the calling one only.
+	AllThreads Flags = unix.LANDLOCK_RESTRICT_SELF_TSYNC
+	// NoNewPrivs has the kernel set no_new_privs together with the restriction,
+	// and not at all if that fails.
+	NoNewPrivs Flags = 1 << 4 // LANDLOCK_RESTRICT_SELF_NO_NEW_PRIVS
+)
+
+var flagNames = []string{"log_same_exec_off", "log_new_exec_on", "log_subdomains_off", "tsync", "no_new_privs"}
+
+// String prints the set: {log_new_exec_on,tsync}.
+func (f Flags) String() string { return setString(uint64(f), flagNames) }
+
 // Enter puts the calling thread, and all that it starts from now on, under the
 // ruleset that [Ruleset.Open] made. It sets no_new_privs first, without which
-// the kernel lets only a privileged thread enter. Neither can be undone.
+// the kernel lets only a privileged thread enter, unless flags leave that to
+// the kernel. Neither can be undone.
 //
-// Other threads of the process stay as they are: lock the goroutine to its
-// thread (runtime.LockOSThread) and exec from it.
-func Enter(ruleset uintptr) error {
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("landlock: prctl(PR_SET_NO_NEW_PRIVS): %w", err)
+// Without [AllThreads], other threads of the process stay as they are: lock the
+// goroutine to its thread (runtime.LockOSThread) and exec from it.
+func Enter(ruleset uintptr, flags Flags) error {
+	if flags&NoNewPrivs == 0 {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("landlock: prctl(PR_SET_NO_NEW_PRIVS): %w", err)
+		}
 	}
-	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0, 0); errno != 0 {
-		return fmt.Errorf("landlock: landlock_restrict_self(2): %w", errno)
+	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset, uintptr(flags), 0); errno != 0 {
+		return fmt.Errorf("landlock: landlock_restrict_self(2) with flags %v: %w", flags, errno)
 	}
 	return nil
 }
@@ -32,12 +61,49 @@ func Enter(ruleset uintptr) error {
 // return codes alone were wrong before.
 func Denied(dir string) error {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return denied("opening "+dir, err, unix.EACCES)
+}
+
+// AllDenied returns nil if the calling thread is denied one operation of each
+// kind that a ruleset without rules, handling these rights, denies: opening a
+// directory, TCP and UDP, a signal to the parent process.
+func AllDenied(handled Rights) error {
+	err := Denied("/")
+	if err == nil && handled.Net&ConnectTCP != 0 {
+		err = connectDenied("TCP", unix.SOCK_STREAM)
+	}
+	if err == nil && handled.Net&ConnectSendUDP != 0 {
+		err = connectDenied("UDP", unix.SOCK_DGRAM)
+	}
+	if err == nil && handled.Scope&ScopeSignal != 0 {
+		err = denied("signaling the parent process", unix.Kill(unix.Getppid(), 0), unix.EPERM)
+	}
+	return err
+}
+
+// connectDenied connects to a port of the loopback interface. Whether anybody
+// listens there, or the interface is up, does not matter: Landlock is asked
+// before.
+func connectDenied(protocol string, kind int) error {
+	const discard = 9
+	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("landlock: making a %s socket: %w", protocol, err)
+	}
+	defer unix.Close(fd)
+	err = unix.Connect(fd, &unix.SockaddrInet4{Port: discard, Addr: [4]byte{127, 0, 0, 1}})
+	return denied(fmt.Sprintf("connecting to %s port %d", protocol, discard), err, unix.EACCES)
+}
+
+func denied(what string, err error, want unix.Errno) error {
 	switch {
 	case err == nil:
-		unix.Close(fd)
-		return fmt.Errorf("landlock: %s can still be opened: the kernel does not enforce the ruleset", dir)
-	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("landlock: %s still works: the kernel does not enforce the ruleset", what)
+	case errors.Is(err, want):
 		return nil
 	}
-	return fmt.Errorf("landlock: opening %s: %w, expected EACCES", dir, err)
+	return fmt.Errorf("landlock: %s: %w, expected %s", what, err, unix.ErrnoName(want))
 }

@@ -132,6 +132,10 @@ func (p *picker) policy() *Policy {
 			made.Capabilities["process"] = ops
 		}
 	}
+	made.TCPConnect = pickOne(p, nil, []int{}, []int{443}, []int{80, 443}, []int{22})
+	made.TCPBind = pickOne(p, nil, []int{}, []int{0}, []int{8080})
+	made.UnixSocketRoots = pickSome(p, "/run/db", "/run", "local")
+	made.MinLandlockABI = p.pick(12)
 	return made
 }
 
@@ -182,6 +186,13 @@ func widerThan(p, limit *Policy) string {
 		return "workspace access"
 	case within("workspace_roots", p.WorkspaceRoots, limit.WorkspaceRoots) != nil:
 		return "workspace_roots"
+	case within("unix_socket_roots", p.UnixSocketRoots, limit.UnixSocketRoots) != nil:
+		return "unix_socket_roots"
+	case p.MinLandlockABI < limit.MinLandlockABI:
+		return "min_landlock_abi"
+	case p.NetworkAllowed() && limit.PortsLimited() && (!p.PortsLimited() ||
+		portsWithin(p.portFields()[0], limit.TCPConnect) != nil || portsWithin(p.portFields()[1], limit.TCPBind) != nil):
+		return "ports"
 	case within("read_only_roots", p.ReadOnlyRoots, limit.readable()) != nil:
 		return "read_only_roots"
 	}

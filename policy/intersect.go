@@ -29,6 +29,7 @@ func Intersect(ceiling, request *Policy) (*Policy, error) {
 	}
 	problems := []error{
 		intersectCapabilities(ceiling, result),
+		intersectExtensions(ceiling, result),
 		within("workspace_roots", request.WorkspaceRoots, ceiling.WorkspaceRoots),
 		within("read_only_roots", request.ReadOnlyRoots, ceiling.readable()),
 	}

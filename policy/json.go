@@ -47,6 +47,12 @@ func DecodeJSON(data []byte) (p *Policy, notes []string, err error) {
 		"read_only_roots":         &p.ReadOnlyRoots,
 		"capabilities":            &p.Capabilities,
 		"capabilities_restricted": &denyAll,
+		"tcp_connect":             &p.TCPConnect,
+		"tcp_bind":                &p.TCPBind,
+		"unix_socket_roots":       &p.UnixSocketRoots,
+		"local_ipc":               &p.LocalIPC,
+		"devices":                 &p.Devices,
+		"min_landlock_abi":        &p.MinLandlockABI,
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		raw := fields[name]

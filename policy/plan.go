@@ -69,6 +69,9 @@ type Plan struct {
 // demands what the node does not have.
 func Build(p *Policy, roots Roots, world World, node Node) (*Plan, error) {
 	plan := &Plan{Profile: p.Profile(), ABI: node.ABI, Network: p.NetworkAllowed()}
+	if err := p.enforceable(node); err != nil {
+		return nil, err
+	}
 	if plan.Profile == Unrestricted {
 		plan.Warning = "unrestricted: no Landlock and no seccomp"
 		return plan, nil
@@ -84,11 +87,7 @@ func Build(p *Policy, roots Roots, world World, node Node) (*Plan, error) {
 	if plan.Profile == OSHardened {
 		plan.Deny = append(plan.Deny, seccomp.Hardened)
 	}
-	if plan.Network {
-		plan.Deny = append(plan.Deny, seccomp.Families)
-	} else {
-		plan.Deny = append(plan.Deny, seccomp.Network)
-	}
+	plan.Deny = append(plan.Deny, p.socketGroups()...)
 	plan.Notes = notes(p, node)
 	return plan, nil
 }
@@ -143,8 +142,9 @@ func ruleset(p *Policy, roots Roots, world World, node Node) *landlock.Ruleset {
 		// domains are strangers to each other.
 		set.Scoped &^= landlock.ScopeSignal
 	}
-	if !p.NetworkAllowed() {
+	if !p.NetworkAllowed() || p.PortsLimited() {
 		set.HandledNet = handled.Net
+		set.Ports = p.portRules()
 	}
 
 	var rules []landlock.PathRule
@@ -160,6 +160,7 @@ func ruleset(p *Policy, roots Roots, world World, node Node) *landlock.Ruleset {
 	add(world.System, readSet, true)
 	add(roots.ReadOnly, readSet, false)
 	add(roots.Workspace, workspace, false)
+	add(roots.Sockets, landlock.ResolveUnix, false)
 	add(world.Scratch, scratchSet, false)
 	add(world.Kernel, kernelSet, true)
 	add(world.Listed, landlock.ReadDir, true)
@@ -251,6 +252,9 @@ func notes(p *Policy, node Node) []string {
 			out = append(out, m.what)
 		}
 	}
+	if p.PortsLimited() {
+		out = append(out, "names are looked up by TCP alone: tcp_connect = [53] and the resolver's option use-vc")
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.Capabilities)) {
 		if name != Workspace {
 			out = append(out, "capability "+name+" is not enforced by the kernel")
@@ -282,6 +286,9 @@ func (plan *Plan) String() string {
 			}
 			line("  %s %v%s", rule.Path, rule.Access, optional)
 		}
+		for _, rule := range set.Ports {
+			line("  port %d %v", rule.Port, rule.Access)
+		}
 	}
 	if plan.Deny == nil {
 		line("seccomp: none")
@@ -307,9 +314,12 @@ func (plan *Plan) Summary() string {
 	if plan.Deny != nil {
 		parts = append(parts, fmt.Sprintf("system calls denied (%s)", plan.Groups()))
 	}
-	if plan.Network {
+	switch {
+	case plan.Network && plan.Landlock != nil && plan.Landlock.HandledNet != 0:
+		parts = append(parts, fmt.Sprintf("network limited to %d TCP ports", len(plan.Landlock.Ports)))
+	case plan.Network:
 		parts = append(parts, "network allowed")
-	} else {
+	default:
 		parts = append(parts, "network denied")
 	}
 	return strings.Join(parts, ", ")

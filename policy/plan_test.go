@@ -58,7 +58,7 @@ func lexical(p *Policy) Roots {
 		}
 		return out
 	}
-	roots := Roots{Workspace: join(p.WorkspaceRoots), ReadOnly: join(p.ReadOnlyRoots)}
+	roots := Roots{Workspace: join(p.WorkspaceRoots), ReadOnly: join(p.ReadOnlyRoots), Sockets: join(p.UnixSocketRoots)}
 	if len(p.WorkspaceRoots) == 0 {
 		roots.Workspace = []string{taskDir}
 	}
@@ -99,6 +99,13 @@ var goldenPolicies = []struct {
 	{name: "roots", Policy: Policy{WorkspaceRoots: []string{"local", "/srv/work"}, ReadOnlyRoots: []string{"/srv/models"}}},
 	{name: "roots-nested", Policy: Policy{WorkspaceRoots: []string{"local", "local/sub", "local"}, ReadOnlyRoots: []string{"local/sub/ro", "/usr/share"}}},
 	{name: "roots-read-only-above", Policy: Policy{WorkspaceRoots: []string{"/srv/work/a"}, ReadOnlyRoots: []string{"/srv/work"}}},
+	{name: "ports", Policy: Policy{SideEffectLevel: "network", Extensions: Extensions{TCPConnect: []int{443, 80, 443}, TCPBind: []int{8080, 443}}}},
+	{name: "ports-connect", Policy: extended(Extensions{TCPConnect: []int{443}})},
+	{name: "ports-none", Policy: extended(Extensions{TCPConnect: []int{}})},
+	{name: "unix-sockets", Policy: Policy{SideEffectLevel: "none", Extensions: Extensions{UnixSocketRoots: []string{"/run/db", "local/sockets"}}}},
+	{name: "unix-sockets-network", Policy: extended(Extensions{UnixSocketRoots: []string{"/run/db"}})},
+	{name: "local-ipc", Policy: Policy{SideEffectLevel: "process_exec", Extensions: Extensions{LocalIPC: true}}},
+	{name: "min-abi", Policy: extended(Extensions{MinLandlockABI: 6})},
 	{name: "agent", Policy: Policy{
 		SandboxProfile: "os_hardened", SideEffectLevel: "process_exec",
 		WorkspaceRoots: []string{"local"}, ReadOnlyRoots: []string{"/srv/models"},

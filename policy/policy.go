@@ -9,7 +9,7 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
-// Policy is Harn's CapabilityPolicy, with Harn's field names. Every field can
+// Policy is Harn's CapabilityPolicy, with Harn's field names, and [Extensions]. Every field can
 // be absent: "" or nil. Absent is not the same as empty.
 type Policy struct {
 	// SandboxProfile is the name of a [Profile]; absent means worktree.
@@ -27,6 +27,8 @@ type Policy struct {
 	// means no limit. Of those present, only "workspace" is something that a
 	// kernel can enforce.
 	Capabilities map[string][]string `codec:"capabilities" json:"capabilities,omitzero"`
+
+	Extensions
 }
 
 // Workspace is the capability that the kernel enforces.
@@ -129,6 +131,7 @@ func (p *Policy) Clone() *Policy {
 	c := *p
 	c.WorkspaceRoots = slices.Clone(p.WorkspaceRoots)
 	c.ReadOnlyRoots = slices.Clone(p.ReadOnlyRoots)
+	c.Extensions = p.clone()
 	if p.Capabilities != nil {
 		c.Capabilities = make(map[string][]string, len(p.Capabilities))
 		for name, ops := range p.Capabilities {

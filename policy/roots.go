@@ -19,6 +19,7 @@ import (
 type Roots struct {
 	Workspace []string
 	ReadOnly  []string
+	Sockets   []string // to connect to UNIX sockets in
 	// Links are the symbolic links that were on the way, so that the paths as
 	// the job writes them can be made to work.
 	Links []Link
@@ -44,7 +45,7 @@ var scratch = []string{"/tmp"}
 // stay there: what a task writes must not decide what its next start may read.
 func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 	var problems []error
-	resolved := make([][]string, 0, 2)
+	resolved := make([][]string, 0, 3)
 	var links []Link
 	for _, field := range p.rootFields() {
 		var paths []string
@@ -62,7 +63,7 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 	if err := joinLine(problems); err != nil {
 		return Roots{}, err
 	}
-	roots := Roots{Workspace: resolved[0], ReadOnly: resolved[1], Links: links}
+	roots := Roots{Workspace: resolved[0], ReadOnly: resolved[1], Sockets: resolved[2], Links: links}
 	for _, path := range roots.ReadOnly {
 		if slices.Contains(roots.Workspace, path) {
 			return Roots{}, fmt.Errorf("%s is both in workspace_roots and in read_only_roots: it can be only one", path)
@@ -78,7 +79,7 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 // a path that lies in the ceiling can lead out of it by a symbolic link.
 func CheckCeiling(ceiling *Policy, roots Roots, own []string) error {
 	resolved := ceiling.Clone()
-	for _, list := range [][]string{resolved.WorkspaceRoots, resolved.ReadOnlyRoots} {
+	for _, list := range [][]string{resolved.WorkspaceRoots, resolved.ReadOnlyRoots, resolved.UnixSocketRoots} {
 		for i, root := range list {
 			if path, err := RealPath(root); err == nil {
 				list[i] = path
@@ -91,6 +92,7 @@ func CheckCeiling(ceiling *Policy, roots Roots, own []string) error {
 	return joinLine([]error{
 		within("workspace_roots", foreign(roots.Workspace), resolved.WorkspaceRoots),
 		within("read_only_roots", foreign(roots.ReadOnly), resolved.readable()),
+		within("unix_socket_roots", foreign(roots.Sockets), resolved.UnixSocketRoots),
 	})
 }
 

@@ -44,6 +44,7 @@ func (p *Policy) Validate() error {
 			problem("capabilities", fmt.Errorf("unknown capability %q, did you mean %q?", name, near))
 		}
 	}
+	problems = append(problems, p.validateExtensions()...)
 	if len(problems) > 0 {
 		return errors.New(strings.Join(problems, "; "))
 	}
@@ -56,7 +57,7 @@ type rootField struct {
 }
 
 func (p *Policy) rootFields() []rootField {
-	return []rootField{{"workspace_roots", p.WorkspaceRoots}, {"read_only_roots", p.ReadOnlyRoots}}
+	return []rootField{{"workspace_roots", p.WorkspaceRoots}, {"read_only_roots", p.ReadOnlyRoots}, {"unix_socket_roots", p.UnixSocketRoots}}
 }
 
 func validateRoot(root string) error {

@@ -437,7 +437,7 @@ func TestGroups(t *testing.T) {
 			if e.Why == "" {
 				t.Errorf("%s: %s has no reason", g.Name, e.Syscall)
 			}
-			if line := g.String(); !strings.Contains(line, e.Rule.String()) {
+			if line := g.String(); !strings.Contains(line, e.String()) {
 				t.Errorf("%s: no %v in %q", g.Name, e.Rule, line)
 			}
 		}

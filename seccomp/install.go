@@ -26,15 +26,24 @@ func Supported() error {
 // the filter. It cannot be undone. The thread must have no_new_privs set (or
 // CAP_SYS_ADMIN): without, the kernel answers EACCES. Other threads of the
 // process stay as they are.
-func Install(p Program) error {
+func Install(p Program) error { return install(p, 0) }
+
+// InstallAll puts all threads of the process under the filter, and sets
+// no_new_privs, which the calling thread must have, for them.
+func InstallAll(p Program) error { return install(p, unix.SECCOMP_FILTER_FLAG_TSYNC) }
+
+func install(p Program, flags uintptr) error {
 	if len(p) == 0 {
 		return fmt.Errorf("seccomp: an empty program, expected the result of Compile")
 	}
 	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog)))
+	thread, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
 	runtime.KeepAlive(p)
 	switch errno {
 	case 0:
+		if thread != 0 {
+			return fmt.Errorf("seccomp: installing a filter: thread %d has another one of its own", thread)
+		}
 		return nil
 	case unix.EACCES:
 		return fmt.Errorf("seccomp: installing a filter: %w: set no_new_privs first", errno)

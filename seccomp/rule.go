@@ -104,7 +104,7 @@ func (r *Rule) validate() error {
 	// MAX_ERRNO of linux/err.h: the kernel answers with it instead of a higher one.
 	const most = 4095
 	if r.Errno > most {
-		return fmt.Errorf("seccomp: %s: error number %d, expected at most %d", r.Syscall, r.Errno, most)
+		return fmt.Errorf("seccomp: %s: error number %d, expected at most %d", r.Syscall, int(r.Errno), most)
 	}
 	for _, args := range r.Admit {
 		if len(args) == 0 {
@@ -231,7 +231,7 @@ func (g *Group) Names() []string {
 func (g *Group) String() string {
 	var rules []string
 	for _, e := range g.Entries {
-		rules = append(rules, e.Rule.String())
+		rules = append(rules, e.String())
 	}
 	if g.Unknown != 0 {
 		rules = append(rules, "unknown="+unix.ErrnoName(g.Unknown))

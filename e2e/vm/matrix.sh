@@ -29,9 +29,11 @@ matrix=(
 # after each says which and with what exit status.
 if [ "${1:-}" = -guest ]; then
   shift
+  export HARN_ATTACK_BIN=$root/bin/attack HARN_ATTACK_OUT=$root/bin HARN_ATTACK_RACES=100 ATTACK_TIMEOUT=30
   for package; do
     echo "=== PACKAGE $package"
-    cd "$root/$package" && "$logs/$package.test" -test.v -test.timeout 10m -test.count 1
+    # Not what compiles: no kernel makes a difference, and it takes long here.
+    cd "$root/$package" && "$logs/$package.test" -test.v -test.timeout 10m -test.skip '^TestTablesAreCurrent$'
     echo "=== STATUS $?"
   done
   exit 0
@@ -55,32 +57,53 @@ count() {
     END {print passed + 0, failed + (ended ? 0 : 1), skipped + 0}' "$1"
 }
 
-bad=0 table=()
+# run boots one kernel for all packages; its row of the table goes to a file.
+run() { # NAME SERIES ABI ARGUMENTS PACKAGE...
+  local name=$1 series=$2 abi=$3 append=$4 began=$SECONDS log=$logs/$1.log failures='' status
+  shift 4
+  "$here/vm.sh" -k "$series" -a "$append" -t 900 -- env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI="$abi" \
+    "$here/matrix.sh" -guest "$@" > "$log" 2>&1
+  status=$?
+  {
+    printf '%-14s %3s %4ss' "$name" "$abi" $((SECONDS - began))
+    for package; do
+      read -r passed failed skipped < <(count "$log" "$package")
+      printf ' %16s' "$passed / $failed / $skipped"
+      [ "$failed" = 0 ] || failures+=" $package"
+    done
+    printf '\n'
+  } > "$logs/$name.row"
+  if [ -z "$failures" ] && [ $status = 0 ]; then
+    echo "kernel $name: passed"
+    touch "$logs/$name.passed"
+    return
+  fi
+  {
+    echo "kernel $name: failed:${failures:- the VM, with $status}; all of its output is in $log, of which the end:"
+    grep -v '^=== \(RUN\|PAUSE\|CONT\|NAME\)\|^ *--- \(PASS\|SKIP\)\|\[DEBUG\]\|\[TRACE\]' "$log" | tail -n 60
+  } >&2
+}
+
+# Two at once: a VM does not keep a core busy all the time.
+bad=0 selected=() jobs=${JOBS:-2}
 for line in "${matrix[@]}"; do
   read -r name series abi append <<< "$line"
   case " ${KERNELS:-$name} " in *" $name "*) ;; *) continue ;; esac
-  began=$SECONDS log=$logs/$name.log
-  "$here/vm.sh" -k "$series" -a "$append" -t 900 -- env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI="$abi" \
-    "$here/matrix.sh" -guest "$@" > "$log" 2>&1 || bad=1
-  row=$(printf '%-14s %3s %4ss' "$name" "$abi" $((SECONDS - began)))
-  failures=
-  for package; do
-    read -r passed failed skipped < <(count "$log" "$package")
-    row+=$(printf ' %16s' "$passed / $failed / $skipped")
-    [ "$failed" = 0 ] || failures+=" $package"
-  done
-  table+=("$row")
-  echo "kernel $name:${failures:- passed}"
-  if [ -n "$failures" ]; then
-    bad=1
-    grep -v '^=== \(RUN\|PAUSE\|CONT\|NAME\)\|^ *--- \(PASS\|SKIP\)\|\[DEBUG\]\|\[TRACE\]' "$log" | tail -n "${HARN_VM_LINES:-60}"
-  fi
+  selected+=("$name")
+  while [ "$(jobs -pr | wc -l)" -ge "$jobs" ]; do wait -n; done
+  rm -f "$logs/$name.passed"
+  run "$name" "$series" "$abi" "$append" "$@" &
 done
-[ ${#table[@]} -gt 0 ] || { echo "matrix.sh: KERNELS=\"$KERNELS\" names none of the matrix" >&2; exit 2; }
+[ ${#selected[@]} -gt 0 ] || { echo "matrix.sh: KERNELS=\"$KERNELS\" names none of the matrix" >&2; exit 2; }
+wait
+
 echo
 echo "passed / failed / skipped tests; the kernel has at least that Landlock ABI"
 printf '%-14s %3s %5s' kernel ABI time
 printf ' %16s' "$@"
 printf '\n'
-printf '%s\n' "${table[@]}"
+for name in "${selected[@]}"; do
+  cat "$logs/$name.row"
+  [ -e "$logs/$name.passed" ] || bad=1
+done
 exit $bad

@@ -66,7 +66,7 @@ cleanup() {
   rm -rf "$dir"
 }
 trap cleanup EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 log=${log:-$dir/kernel.log}
 
 # The initial file system: busybox, the modules that mount the shares, and two

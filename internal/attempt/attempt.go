@@ -88,6 +88,7 @@ var operations = map[string]operation{
 	"symlink":  {1, func(a []string) error { return unix.Symlink("target", a[0]) }},
 	"mkfifo":   {1, func(a []string) error { return unix.Mkfifo(a[0], 0o666) }},
 	"mknod":    {1, func(a []string) error { return unix.Mknod(a[0], unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))) }},
+	"mkblock":  {1, func(a []string) error { return unix.Mknod(a[0], unix.S_IFBLK|0o666, int(unix.Mkdev(7, 0))) }},
 	"rename":   {2, func(a []string) error { return unix.Rename(a[0], a[1]) }},
 	"link":     {2, func(a []string) error { return unix.Link(a[0], a[1]) }},
 	"chmod":    {1, func(a []string) error { return unix.Chmod(a[0], 0o755) }},
@@ -95,15 +96,11 @@ var operations = map[string]operation{
 	"exec":     {1, func(a []string) error { return exec.Command(a[0]).Run() }},
 	"ioctl":    {1, ioctl},
 
-	"socket": {1, newSocket}, // tcp, udp, unix, raw, netlink, packet
-	"socketpair": {0, func([]string) error {
-		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-		if err == nil {
-			unix.Close(fds[0])
-			unix.Close(fds[1])
-		}
-		return err
-	}},
+	"socket":     {1, newSocket}, // see kinds
+	"socketpair": {0, func([]string) error { return socketpair(unix.SOCK_STREAM) }},
+	// A pair of datagram sockets can send to any other one by its address.
+	"socketpair-dgram": {0, func([]string) error { return socketpair(unix.SOCK_DGRAM) }},
+	"sendmsg":          {0, func([]string) error { return throughPair() }},
 	"connect": {2, func(a []string) error { // tcp 127.0.0.1:80, unix /path, unix @abstract
 		c, err := net.Dial(a[0], a[1])
 		if err == nil {
@@ -120,12 +117,36 @@ var operations = map[string]operation{
 		}
 		return err
 	}},
+	"bind": {2, func(a []string) error { // udp 127.0.0.1:53, unixgram /path
+		c, err := net.ListenPacket(a[0], a[1])
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}},
+	"sendto":    {1, func(a []string) error { return sendTo(a[0], unix.SOCK_DGRAM, 0) }},                  // UDP, not connected
+	"fast-open": {1, func(a []string) error { return sendTo(a[0], unix.SOCK_STREAM, unix.MSG_FASTOPEN) }}, // TCP without connect(2)
+	"autobind":  {0, func([]string) error { return listenUnbound() }},                                     // TCP without bind(2)
 	"signal": {1, func(a []string) error { // is the process there, and may it be signaled?
 		var pid int
 		if _, err := fmt.Sscan(a[0], &pid); err != nil {
 			return err
 		}
 		return unix.Kill(pid, 0)
+	}},
+	"no_new_privs": {0, func([]string) error { // is it set?
+		set, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+		if err == nil && set != 1 {
+			err = unix.ENODATA
+		}
+		return err
+	}},
+	"seize": {1, func(a []string) error { // ptrace a process, without stopping it
+		pid, err := strconv.Atoi(a[0])
+		if err != nil {
+			return err
+		}
+		return unix.PtraceSeize(pid)
 	}},
 	"syscall": {1, rawSyscall},
 	"call":    {2, call}, // clone 0x10000000,0: a system call with these arguments, then zeros
@@ -161,15 +182,72 @@ func ioctl(a []string) error {
 	return err
 }
 
-func newSocket(a []string) error {
-	kinds := map[string][3]int{
-		"tcp":     {unix.AF_INET, unix.SOCK_STREAM, 0},
-		"udp":     {unix.AF_INET, unix.SOCK_DGRAM, 0},
-		"unix":    {unix.AF_UNIX, unix.SOCK_STREAM, 0},
-		"raw":     {unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP},
-		"netlink": {unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE},
-		"packet":  {unix.AF_PACKET, unix.SOCK_RAW, 0},
+func socketpair(kind int) error {
+	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
 	}
+	return err
+}
+
+// throughPair sends a message through a pair of sockets.
+func throughPair() error {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fds[0])
+	defer unix.Close(fds[1])
+	if err := unix.Sendmsg(fds[0], []byte("x"), nil, nil, 0); err != nil {
+		return err
+	}
+	_, _, _, _, err = unix.Recvmsg(fds[1], make([]byte, 1), nil, 0)
+	return err
+}
+
+// sendTo sends from a new IPv4 socket to an address that it is not connected to.
+func sendTo(address string, kind, flags int) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Sendto(fd, []byte("x"), flags, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
+}
+
+func listenUnbound() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Listen(fd, 1)
+}
+
+var kinds = map[string][3]int{
+	"tcp":       {unix.AF_INET, unix.SOCK_STREAM, 0},
+	"tcp6":      {unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_TCP},
+	"mptcp":     {unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP},
+	"sctp":      {unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP},
+	"udp":       {unix.AF_INET, unix.SOCK_DGRAM, 0},
+	"udp6":      {unix.AF_INET6, unix.SOCK_DGRAM, unix.IPPROTO_UDP},
+	"ping":      {unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_ICMP},
+	"unix":      {unix.AF_UNIX, unix.SOCK_STREAM, 0},
+	"unixgram":  {unix.AF_UNIX, unix.SOCK_DGRAM, 0},
+	"raw":       {unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP},
+	"netlink":   {unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE},
+	"packet":    {unix.AF_PACKET, unix.SOCK_RAW, 0},
+	"vsock":     {unix.AF_VSOCK, unix.SOCK_STREAM, 0},
+	"alg":       {unix.AF_ALG, unix.SOCK_SEQPACKET, 0},
+	"bluetooth": {unix.AF_BLUETOOTH, unix.SOCK_RAW, 0},
+}
+
+func newSocket(a []string) error {
 	kind, ok := kinds[a[0]]
 	if !ok {
 		return fmt.Errorf("unknown kind of socket %q", a[0])

@@ -101,8 +101,12 @@ func Seccomp(t testing.TB) {
 // Confinement is what a child enters before it tries its operations.
 type Confinement struct {
 	Ruleset *landlock.Ruleset `json:"ruleset,omitempty"`
-	Filter  *seccomp.Filter   `json:"filter,omitempty"`
-	UID     int               `json:"uid,omitempty"` // 0: stay root
+	Flags   landlock.Flags    `json:"flags,omitempty"`
+	// OtherThread: the operations are tried on another thread than the one that
+	// enters the ruleset, one that was there before.
+	OtherThread bool            `json:"other_thread,omitempty"`
+	Filter      *seccomp.Filter `json:"filter,omitempty"`
+	UID         int             `json:"uid,omitempty"` // the group's ID, too; 0: stay root
 }
 
 type childRequest struct {
@@ -160,16 +164,37 @@ func serve(data []byte) ([]string, error) {
 		return nil, err
 	}
 	if request.UID != 0 {
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETUID, uintptr(request.UID), 0, 0); errno != 0 {
-			return nil, errno
+		for _, call := range []uintptr{unix.SYS_SETGID, unix.SYS_SETUID} {
+			if _, _, errno := unix.RawSyscall(call, uintptr(request.UID), 0, 0); errno != 0 {
+				return nil, errno
+			}
 		}
+	}
+	answers := make([]string, len(request.Ops))
+	try := func() {
+		for i, op := range request.Ops {
+			answers[i] = op.Do()
+		}
+	}
+	if request.OtherThread {
+		ready, start, done := make(chan bool), make(chan bool), make(chan bool)
+		there := try
+		go func() {
+			runtime.LockOSThread()
+			close(ready) // it has its thread
+			<-start
+			there()
+			close(done)
+		}()
+		<-ready
+		try = func() { close(start); <-done }
 	}
 	if request.Ruleset != nil {
 		set, err := request.Ruleset.Open()
 		if err != nil {
 			return nil, err
 		}
-		if err := landlock.Enter(set.Fd()); err != nil {
+		if err := landlock.Enter(set.Fd(), request.Flags); err != nil {
 			return nil, err
 		}
 	}
@@ -189,9 +214,6 @@ func serve(data []byte) ([]string, error) {
 			return nil, err
 		}
 	}
-	answers := make([]string, len(request.Ops))
-	for i, op := range request.Ops {
-		answers[i] = op.Do()
-	}
+	try()
 	return answers, nil
 }

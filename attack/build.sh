@@ -1,0 +1,15 @@
+#!/bin/sh
+# Copyright (c) The nomad-driver-harn authors
+# SPDX-License-Identifier: MPL-2.0
+
+# Builds the attacks into a directory, all static: build.sh DIRECTORY
+set -e
+cd "$(dirname "$0")"
+mkdir -p "$1"
+CGO_ENABLED=0 go build -trimpath -o "$1/suite" ./suite
+if [ "$(go env GOARCH)" = amd64 ] && command -v gcc > /dev/null; then
+  for source in c/*.c; do
+    gcc -static -O1 -Wall -Wextra -Werror -o "$1/$(basename "$source" .c)" "$source"
+  done
+fi
+install -m 755 scripts/*.sh "$1/"

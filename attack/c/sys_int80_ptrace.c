@@ -1,0 +1,11 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Attaches to a process of the host by the i386 call ptrace.
+
+#include "entries.h"
+
+int main(void) {
+	long r = int80(26, 0x4206, atoi(target("ATTACK_HOST_PID")), 0, 0, 0);
+	return r >= 0 ? 0 : refused(r);
+}

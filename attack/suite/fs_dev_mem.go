@@ -1,0 +1,16 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Opens the machine's memory.
+
+package main
+
+import "golang.org/x/sys/unix"
+
+func init() {
+	attack(Attack{
+		Root:    true,
+		Run:     func() error { return open("/dev/mem", unix.O_RDONLY) },
+		Sibling: func() error { return open("/dev/zero", unix.O_RDONLY) },
+	})
+}

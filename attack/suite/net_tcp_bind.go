@@ -1,0 +1,24 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Offers a service at a TCP port of the host.
+
+package main
+
+import "golang.org/x/sys/unix"
+
+func init() {
+	attack(Attack{
+		Network: true,
+		Run: func() error {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return err
+			}
+			if err := unix.Bind(fd, &unix.SockaddrInet4{}); err != nil {
+				return err
+			}
+			return unix.Listen(fd, 1)
+		},
+	})
+}

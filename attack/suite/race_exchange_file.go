@@ -1,0 +1,63 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Swaps a file for a link to the outside by renameat2 while another thread opens it for writing.
+
+package main
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+func init() {
+	attack(Attack{
+		Run: func() error {
+			file, link := fresh("race-file"), freshName("race-link")
+			must(os.Symlink(outside()+"/write", link))
+			return whileSwapping(file, link, func() error {
+				f, err := os.OpenFile(file, os.O_WRONLY, 0)
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd())))
+				if err == nil && !strings.HasPrefix(name, outside()) {
+					return errNothing
+				}
+				return err
+			})
+		},
+	})
+}
+
+// whileSwapping tries an operation again and again, while another thread
+// exchanges two names.
+func whileSwapping(a, b string, op func() error) error {
+	stop := make(chan bool)
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+			}
+		}
+	}()
+	err := errNothing
+	for range atInt("RACES") {
+		switch e := op(); {
+		case e == nil:
+			return nil
+		case !errors.Is(e, errNothing):
+			err = e
+		}
+	}
+	return err
+}

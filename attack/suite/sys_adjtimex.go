@@ -1,0 +1,23 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Changes how fast the machine's clock runs: to what it is.
+
+package main
+
+import "golang.org/x/sys/unix"
+
+func init() {
+	attack(Attack{
+		Root: true,
+		Run: func() error {
+			var timex unix.Timex
+			if _, err := unix.Adjtimex(&timex); err != nil {
+				return err
+			}
+			timex.Modes = unix.ADJ_FREQUENCY
+			_, err := unix.Adjtimex(&timex)
+			return err
+		},
+	})
+}

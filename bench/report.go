@@ -1,0 +1,279 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// report is what a run has found. It is written as JSON, too.
+type report struct {
+	Date     time.Time
+	Kernel   string
+	CPU      string
+	Cores    int
+	MemoryMB int
+	// LoadBefore and LoadAfter are /proc/loadavg: a machine that does other
+	// things as well gives other numbers.
+	LoadBefore, LoadAfter string
+	Go                    string
+	Short                 bool `json:",omitempty"`
+	Measures              []*measure
+	Targets               []target
+	Failures              []string `json:",omitempty"`
+}
+
+// measure is one number of one subject: a driver, or a way to confine.
+type measure struct {
+	Part, Name, Unit string
+	Subject          string
+	// Tasks is how many tasks there were, where that is what changes.
+	Tasks  int `json:",omitempty"`
+	Count  int // of the samples
+	Median float64
+	P95    float64
+}
+
+// target is a goal, and what was reached.
+type target struct {
+	Name  string
+	Value float64
+	Limit float64
+	Met   bool
+}
+
+func newReport() *report {
+	r := &report{Date: time.Now().UTC().Truncate(time.Second), Cores: runtime.NumCPU(), Go: runtime.Version(), LoadBefore: load()}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		r.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		r.MemoryMB = int(info.Totalram * uint64(info.Unit) >> 20)
+	}
+	r.CPU = field("/proc/cpuinfo", "model name")
+	return r
+}
+
+func load() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	return strings.TrimSpace(string(text))
+}
+
+// field is the first value of a "name: value" file of /proc.
+func field(file, name string) string {
+	text, _ := os.ReadFile(file)
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// add records samples, in the unit.
+func (r *report) add(part, name, unit, subject string, samples ...float64) {
+	r.addAt(part, name, unit, subject, 0, samples...)
+}
+
+// addAt records samples that were taken with a number of tasks.
+func (r *report) addAt(part, name, unit, subject string, tasks int, samples ...float64) {
+	if len(samples) == 0 {
+		return
+	}
+	sorted := slices.Sorted(slices.Values(samples))
+	m := &measure{
+		Part: part, Name: name, Unit: unit, Subject: subject, Tasks: tasks,
+		Count: len(sorted), Median: quantile(sorted, 0.5), P95: quantile(sorted, 0.95),
+	}
+	r.Measures = append(r.Measures, m)
+	fmt.Fprintf(os.Stderr, "  %-48s %-14s %s\n", m.title(), subject, m)
+}
+
+// quantile interpolates between the nearest samples, which are sorted.
+func quantile(sorted []float64, q float64) float64 {
+	at := q * float64(len(sorted)-1)
+	low := int(at)
+	high := min(low+1, len(sorted)-1)
+	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
+}
+
+func (m *measure) title() string {
+	if m.Tasks > 0 {
+		return fmt.Sprintf("%s, %d tasks", m.Name, m.Tasks)
+	}
+	return m.Name
+}
+
+func (m *measure) String() string {
+	s := number(m.Median)
+	if m.Count > 2 {
+		s += " / " + number(m.P95)
+	}
+	return s + " " + m.Unit
+}
+
+// number has three digits that mean something.
+func number(v float64) string {
+	switch a := math.Abs(v); {
+	case a == 0:
+		return "0"
+	case a < 0.995:
+		return fmt.Sprintf("%.2g", v)
+	case a < 9.95:
+		return fmt.Sprintf("%.2f", v)
+	case a < 99.5:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+// median finds a measure's median, NaN if it was not measured.
+func (r *report) median(name, subject string, tasks int) float64 {
+	for _, m := range r.Measures {
+		if m.Name == name && m.Subject == subject && m.Tasks == tasks {
+			return m.Median
+		}
+	}
+	return math.NaN()
+}
+
+// finish compares what was measured with the targets.
+func (r *report) finish() {
+	r.LoadAfter = load()
+	for _, t := range targets {
+		value := t.value(r)
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			continue // that part was not run
+		}
+		met := value <= t.limit
+		if t.atLeast {
+			met = value >= t.limit
+		}
+		r.Targets = append(r.Targets, target{t.name, value, t.limit, met})
+	}
+}
+
+// save writes results.json and the plots.
+func (r *report) save(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "results.json"), append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	for _, p := range plots {
+		var svg bytes.Buffer
+		if err := p.render(r, &svg); err != nil {
+			return fmt.Errorf("plot %s: %w", p.file, err)
+		}
+		if svg.Len() > 0 {
+			if err := os.WriteFile(filepath.Join(dir, p.file), svg.Bytes(), 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// print writes a table for each part, and the targets.
+func (r *report) print(w io.Writer, markdown bool) {
+	fmt.Fprintf(w, "%s, Linux %s, %d x %s, %d MB, load before %s\n", r.Date.Format("2 January 2006"), r.Kernel, r.Cores, r.CPU, r.MemoryMB, r.LoadBefore)
+	fmt.Fprintln(w, "median / 95th percentile (ratio of the medians to the first column)")
+	for _, p := range parts {
+		if rows := r.rows(p.name); rows != nil {
+			fmt.Fprintf(w, "\n%s: %s\n\n", p.name, p.about)
+			table(w, rows, markdown)
+		}
+	}
+	rows := [][]string{{"target", "limit", "measured", ""}}
+	for _, t := range r.Targets {
+		verdict := "met"
+		if !t.Met {
+			verdict = "NOT MET"
+		}
+		rows = append(rows, []string{t.Name, number(t.Limit), number(t.Value), verdict})
+	}
+	if len(rows) > 1 {
+		fmt.Fprintln(w)
+		table(w, rows, markdown)
+	}
+	for _, failure := range r.Failures {
+		fmt.Fprintf(w, "\nFAILED: %s\n", failure)
+	}
+}
+
+// rows is the table of a part, with its head; nil if there is none.
+func (r *report) rows(part string) [][]string {
+	var subjects, titles []string
+	cells := map[[2]string]*measure{}
+	for _, m := range r.Measures {
+		if m.Part != part {
+			continue
+		}
+		if !slices.Contains(subjects, m.Subject) {
+			subjects = append(subjects, m.Subject)
+		}
+		if !slices.Contains(titles, m.title()) {
+			titles = append(titles, m.title())
+		}
+		cells[[2]string{m.title(), m.Subject}] = m
+	}
+	if titles == nil {
+		return nil
+	}
+	rows := [][]string{append([]string{""}, subjects...)}
+	for _, title := range titles {
+		row := []string{title}
+		base := cells[[2]string{title, subjects[0]}]
+		for _, subject := range subjects {
+			m := cells[[2]string{title, subject}]
+			switch {
+			case m == nil:
+				row = append(row, "")
+			case base == nil || m == base || base.Median == 0:
+				row = append(row, m.String())
+			default:
+				row = append(row, fmt.Sprintf("%s (%s)", m, number(m.Median/base.Median)))
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func table(w io.Writer, rows [][]string, markdown bool) {
+	if markdown {
+		for i, row := range rows {
+			fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
+			if i == 0 {
+				fmt.Fprintf(w, "|%s\n", strings.Repeat("---|", len(row)))
+			}
+		}
+		return
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	_ = t.Flush()
+}

@@ -1,0 +1,65 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import "math"
+
+// targets are what the project wants to reach, as numbers of one run.
+var targets = []struct {
+	name    string
+	limit   float64
+	atLeast bool // the limit is the least, not the most
+	value   func(*report) float64
+}{
+	{"start through an agent, of raw_exec's", 0.55, false, ratio(agentStart, harn, rawExec)},
+	{"StartTask through gRPC, of raw_exec's", 0.25, false, ratio(grpcStart, harn, rawExec)},
+	{"StartTask through gRPC, ms", 10, false, value(grpcStart, harn)},
+	{"allocations a second, of the fastest other driver's", 1, true, func(r *report) float64 {
+		return r.median(allocationRate, harn, 0) / max(r.median(allocationRate, rawExec, 0), r.median(allocationRate, execDrv, 0))
+	}},
+	{"private memory per task, of raw_exec's executor", 0.1, false, ratio(privateMemory, harn, rawExec)},
+	{"private memory per task, kB", 1536, false, value(privateMemory, harn)},
+	{"idle CPU per 100 tasks, percent of a core", 0.1, false, value(idleCPUQuiet, harn)},
+	{"the same with stats every second", 0.1, false, value(idleCPU, harn)},
+	{"getpid under worktree, of unconfined", 1.08, false, ratio("getpid", worktree, unconfined)},
+	{"getpid under os_hardened, of unconfined", 1.08, false, ratio("getpid", osHardened, unconfined)},
+	{"read under worktree, of unconfined", 1.08, false, ratio("read of 4 KiB", worktree, unconfined)},
+	{"openat+close under worktree, of the same rules by a C program", 1.05, false, ratio(shallowOpen, worktree, bareLaunch)},
+	{"the same, 20 directories deep", 1.05, false, ratio(deepOpen, worktree, bareLaunch)},
+	{"openat+close with 50 more roots, of without", 1.05, false, func(r *report) float64 {
+		return r.median(rootsOpen, worktree, 0) / r.median(shallowOpen, worktree, 0)
+	}},
+	{"go build under worktree, of unconfined", 1.05, false, ratio(build, worktree, unconfined)},
+	{"go build under os_hardened, of unconfined", 1.05, false, ratio(build, osHardened, unconfined)},
+	{"start latency with most tasks, of that with fewest", 1.5, false, func(r *report) float64 {
+		few, many := r.ends(scaleStart, harn)
+		return many / few
+	}},
+	{"recovery of most tasks, s", 2, false, func(r *report) float64 {
+		_, many := r.ends(scaleRecover, harn)
+		return many
+	}},
+}
+
+func ratio(name, of, to string) func(*report) float64 {
+	return func(r *report) float64 { return r.median(name, of, 0) / r.median(name, to, 0) }
+}
+
+func value(name, of string) func(*report) float64 {
+	return func(r *report) float64 { return r.median(name, of, 0) }
+}
+
+// ends are the medians of a measure with fewest and most tasks.
+func (r *report) ends(name, subject string) (few, many float64) {
+	few, many = math.NaN(), math.NaN()
+	for _, m := range r.Measures {
+		if m.Name == name && m.Subject == subject {
+			if math.IsNaN(few) {
+				few = m.Median
+			}
+			many = m.Median
+		}
+	}
+	return few, many
+}

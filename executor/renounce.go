@@ -1,0 +1,95 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
+)
+
+// undumpable keeps other processes from looking into this one by /proc or
+// ptrace(2), and the kernel from writing its memory to a core dump: it holds a
+// task's environment, and more capabilities than any task.
+func undumpable() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl(PR_SET_DUMPABLE): %w", err)
+	}
+	return nil
+}
+
+// renounce gives up what this process does not need once its program executes:
+// it waits, sends signals, and reads and writes what it has open. It goes for
+// all threads, and cannot be undone.
+//
+// The capability bounding set is left as it is: no program can be executed any
+// more, and under no_new_privs none would gain from it.
+func renounce(searchProc bool) error {
+	keep := []int{unix.CAP_KILL}
+	if searchProc {
+		keep = append(keep, unix.CAP_SYS_PTRACE) // what hidepid asks for
+	}
+	if err := setThreadsCapabilities(capabilitySet(keep)); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl(PR_SET_NO_NEW_PRIVS): %w", err)
+	}
+	arch, err := seccomp.Native()
+	if err != nil {
+		return err
+	}
+	program, err := seccomp.Compile(arch, restFilter(searchProc))
+	if err != nil {
+		return err
+	}
+	return seccomp.InstallAll(program)
+}
+
+// setThreadsCapabilities makes the set the effective and permitted one of every
+// thread, and empties the others.
+func setThreadsCapabilities(set uint64) error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	data := [2]unix.CapUserData{
+		{Effective: uint32(set), Permitted: uint32(set)},
+		{Effective: uint32(set >> 32), Permitted: uint32(set >> 32)},
+	}
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0)
+	if errors.Is(errno, unix.ENOTSUP) {
+		// A build with cgo, as those of tests are, where threads may not be Go's.
+		return unix.Capset(&header, &data[0])
+	}
+	if errno != 0 {
+		return fmt.Errorf("reducing the capabilities to %#x: %w", set, errno)
+	}
+	return nil
+}
+
+// restFilter denies what a process that has renounced does not do: it opens and
+// changes no files, executes nothing, and has no network.
+func restFilter(searchProc bool) *seccomp.Filter {
+	filter := seccomp.Combine(seccomp.Baseline, seccomp.Network)
+	for _, name := range []string{
+		"execve", "execveat", "setns", "unshare", "chroot", "pivot_root", "fsopen", "move_mount", "open_tree",
+		"open", "openat2", "creat", "truncate", "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat",
+		"unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "mknod", "mknodat",
+		"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat", "setxattr", "lsetxattr", "fsetxattr",
+		"setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid", "capset",
+		"keyctl", "add_key", "request_key", "pidfd_getfd",
+	} {
+		filter.Rules = append(filter.Rules, seccomp.Rule{Syscall: name})
+	}
+	opening := seccomp.Rule{Syscall: "openat"}
+	if searchProc {
+		const flags, change = 2, unix.O_ACCMODE | unix.O_CREAT | unix.O_TRUNC
+		opening.Admit = []seccomp.Args{{{Index: flags, Mask: change, Values: []uint32{unix.O_RDONLY}}}}
+	}
+	filter.Rules = append(filter.Rules, opening)
+	return filter
+}

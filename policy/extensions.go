@@ -1,0 +1,195 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
+)
+
+// What this driver's policies have beyond Harn's: ports, UNIX sockets, local
+// communication, devices, and a demand on the kernel. A policy that the node
+// cannot enforce so is refused: there is no fallback for what a job asks for
+// by name.
+
+// Extensions are the fields of a policy that Harn's does not have. All can be
+// absent.
+type Extensions struct {
+	// TCPConnect and TCPBind are the TCP ports that a task may connect to, and
+	// listen on. If either is present, the network is TCP on these ports and
+	// nothing else; if only one is, there is nothing of the other. Port 0 in
+	// TCPBind stands for ports that the kernel chooses.
+	TCPConnect []int `codec:"tcp_connect" json:"tcp_connect,omitzero"`
+	TCPBind    []int `codec:"tcp_bind" json:"tcp_bind,omitzero"`
+	// UnixSocketRoots are files and directories in which a task may connect to
+	// UNIX sockets, also without network. Its workspace is always one.
+	UnixSocketRoots []string `codec:"unix_socket_roots" json:"unix_socket_roots,omitzero"`
+	// LocalIPC leaves a task without network pairs of sockets, and sending and
+	// receiving on sockets that it was given.
+	LocalIPC bool `codec:"local_ipc" json:"local_ipc,omitzero"`
+	// Devices are device nodes to read, write and control.
+	Devices []string `codec:"devices" json:"devices,omitzero"`
+	// MinLandlockABI refuses the task on nodes with an older Landlock.
+	MinLandlockABI int `codec:"min_landlock_abi" json:"min_landlock_abi,omitzero"`
+}
+
+// The ABIs that the extensions need.
+const (
+	portsABI       landlock.ABI = 4
+	unixSocketsABI landlock.ABI = 9
+)
+
+func (e *Extensions) clone() Extensions {
+	c := *e
+	c.TCPConnect = slices.Clone(e.TCPConnect)
+	c.TCPBind = slices.Clone(e.TCPBind)
+	c.UnixSocketRoots = slices.Clone(e.UnixSocketRoots)
+	c.Devices = slices.Clone(e.Devices)
+	return c
+}
+
+// PortsLimited reports whether the network is limited to TCP ports.
+func (p *Policy) PortsLimited() bool { return p.TCPConnect != nil || p.TCPBind != nil }
+
+func (p *Policy) validateExtensions() []string {
+	var problems []string
+	for _, field := range p.portFields() {
+		for i, port := range field.ports {
+			if port < field.least || port > math.MaxUint16 {
+				problems = append(problems, fmt.Sprintf("%s[%d]: %d is no port, expected %d to %d", field.name, i, port, field.least, math.MaxUint16))
+			}
+		}
+		if field.ports != nil && !p.NetworkAllowed() {
+			problems = append(problems, fmt.Sprintf("%s: the side_effect_level %q has no network: raise it to %q, or leave the ports out", field.name, p.SideEffectLevel, LevelNetwork))
+		}
+	}
+	for i, device := range p.Devices {
+		if filepath.Clean(device) != device || !strings.HasPrefix(device, "/dev/") {
+			problems = append(problems, fmt.Sprintf("devices[%d]: %q, expected the path of a device in /dev", i, device))
+		}
+	}
+	if p.MinLandlockABI < 0 {
+		problems = append(problems, fmt.Sprintf("min_landlock_abi: %d, expected 0 or more", p.MinLandlockABI))
+	}
+	return problems
+}
+
+type portField struct {
+	name  string
+	ports []int
+	least int
+}
+
+func (p *Policy) portFields() []portField {
+	return []portField{{"tcp_connect", p.TCPConnect, 1}, {"tcp_bind", p.TCPBind, 0}}
+}
+
+// intersectExtensions narrows result, a copy of the request, to the ceiling.
+func intersectExtensions(ceiling, result *Policy) error {
+	result.MinLandlockABI = max(result.MinLandlockABI, ceiling.MinLandlockABI)
+	problems := []error{within("unix_socket_roots", result.UnixSocketRoots, ceiling.UnixSocketRoots)}
+	if ceiling.PortsLimited() && result.NetworkAllowed() {
+		if !result.PortsLimited() {
+			result.TCPConnect, result.TCPBind = notNil(ceiling.TCPConnect), notNil(ceiling.TCPBind)
+		}
+		limits := ceiling.portFields()
+		for i, field := range result.portFields() {
+			problems = append(problems, portsWithin(field, limits[i].ports))
+		}
+	}
+	return joinLine(problems)
+}
+
+func notNil(ports []int) []int { return append([]int{}, ports...) }
+
+func portsWithin(field portField, ceiling []int) error {
+	var beyond []int
+	for _, port := range field.ports {
+		if !slices.Contains(ceiling, port) {
+			beyond = append(beyond, port)
+		}
+	}
+	if len(beyond) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %v exceed the operator's ceiling (%v)", field.name, beyond, ceiling)
+}
+
+// enforceable checks that a node has what the extensions need.
+func (p *Policy) enforceable(node Node) error {
+	demand := func(field string, least landlock.ABI) error {
+		absent := ""
+		if node.Absent != nil {
+			absent = fmt.Sprintf(" (%v)", node.Absent)
+		}
+		return fmt.Errorf("%s needs Landlock ABI %d, this node has %d%s: constrain the job to nodes with ${attr.driver.harn.landlock.abi} >= %d",
+			field, least, node.ABI, absent, least)
+	}
+	var problems []error
+	if least := landlock.ABI(p.MinLandlockABI); node.ABI < least {
+		problems = append(problems, demand(fmt.Sprintf("min_landlock_abi = %d", p.MinLandlockABI), least))
+	}
+	for _, f := range []struct {
+		name    string
+		present bool
+		least   landlock.ABI
+	}{
+		{"tcp_connect", p.TCPConnect != nil, portsABI},
+		{"tcp_bind", p.TCPBind != nil, portsABI},
+		{"unix_socket_roots", p.UnixSocketRoots != nil, unixSocketsABI},
+	} {
+		switch {
+		case !f.present:
+		case p.Profile() == Unrestricted:
+			problems = append(problems, errors.New(f.name+` limits nothing under sandbox_profile "unrestricted": leave one of them out`))
+		case node.ABI < f.least:
+			problems = append(problems, demand(f.name, f.least))
+		}
+	}
+	return joinLine(problems)
+}
+
+// socketGroups are the system calls to deny for what the policy says of
+// networks and sockets.
+func (p *Policy) socketGroups() []*seccomp.Group {
+	switch {
+	case p.NetworkAllowed() && p.PortsLimited():
+		groups := []*seccomp.Group{seccomp.TCPOnly}
+		if len(p.TCPBind) == 0 {
+			groups = append(groups, seccomp.NoListen)
+		}
+		return groups
+	case p.NetworkAllowed():
+		return []*seccomp.Group{seccomp.Families}
+	case p.UnixSocketRoots != nil:
+		return []*seccomp.Group{seccomp.UnixOnly}
+	case p.LocalIPC:
+		return []*seccomp.Group{seccomp.LocalIPC}
+	}
+	return []*seccomp.Group{seccomp.Network}
+}
+
+// portRules are the rules for the ports that the policy lists.
+func (p *Policy) portRules() []landlock.PortRule {
+	rights := map[int]landlock.AccessNet{}
+	for _, port := range p.TCPConnect {
+		rights[port] |= landlock.ConnectTCP
+	}
+	for _, port := range p.TCPBind {
+		rights[port] |= landlock.BindTCP
+	}
+	var rules []landlock.PortRule
+	for port, access := range rights {
+		rules = append(rules, landlock.PortRule{Port: uint16(port), Access: access})
+	}
+	slices.SortFunc(rules, func(a, b landlock.PortRule) int { return int(a.Port) - int(b.Port) })
+	return rules
+}
