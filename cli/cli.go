@@ -42,6 +42,8 @@ type streams struct {
 func commands(s *streams) map[string]*command {
 	all := map[string]*command{}
 	for _, c := range []*command{
+		newExplain(s),
+		newProbe(s),
 		newVersion(s),
 	} {
 		all[c.name] = c
