@@ -4,9 +4,9 @@
 // Command nomad-driver-harn is a Nomad task driver plugin that confines tasks
 // by Landlock and seccomp, under a Harn capability policy.
 //
-// The same binary is each task's supervisor and launcher: package executor
-// sees to that in its init, before main, and before the packages of the plugin
-// initialize.
+// The same binary is the command line that explains policies and hosts, and
+// each task's supervisor and launcher: package executor sees to the latter in
+// its init, before main, and before the packages of the plugin initialize.
 package main
 
 import (
@@ -17,11 +17,18 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/nomad/plugins"
+	"github.com/hashicorp/nomad/plugins/base"
 
+	"github.com/burin-labs/nomad-driver-harn/cli"
 	"github.com/burin-labs/nomad-driver-harn/driver"
 )
 
 func main() {
+	// Whoever starts a plugin says so by this cookie, whatever else is in the
+	// plugin block's args.
+	if os.Getenv(base.Handshake.MagicCookieKey) != base.Handshake.MagicCookieValue {
+		os.Exit(cli.Main(os.Args[1:]))
+	}
 	// The log is a pipe to the agent. If that is killed, the plugin must live on
 	// until the next agent takes it over: to be killed by SIGPIPE in the midst of
 	// that would lose tasks. Not ignored, which those that it starts would inherit.

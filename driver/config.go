@@ -62,13 +62,15 @@ var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 		hclspec.NewAttr("pids_limit", "number", false),
 		hclspec.NewLiteral("4096"),
 	),
-	"masked_paths": hclspec.NewAttr("masked_paths", "list(string)", false),
-	"devices":      hclspec.NewAttr("devices", "list(string)", false),
+	"masked_paths":      hclspec.NewAttr("masked_paths", "list(string)", false),
+	"system_read_roots": hclspec.NewAttr("system_read_roots", "list(string)", false),
+	"devices":           hclspec.NewAttr("devices", "list(string)", false),
 	"sweep_period": hclspec.NewDefault(
 		hclspec.NewAttr("sweep_period", "string", false),
 		hclspec.NewLiteral(`"1m"`),
 	),
-	"ceiling": hclspec.NewBlock("ceiling", false, hclspec.NewObject(policySpec)),
+	"ceiling":        hclspec.NewBlock("ceiling", false, hclspec.NewObject(policySpec)),
+	"default_policy": hclspec.NewBlock("default_policy", false, hclspec.NewObject(policySpec)),
 })
 
 // Config is the plugin's configuration.
@@ -97,12 +99,19 @@ type Config struct {
 	// SweepPeriod is the time between looks for what is left of tasks that Nomad
 	// has forgotten, like "1m".
 	SweepPeriod string `codec:"sweep_period"`
+	// SystemReadRoots are what every task may read and execute; absent means the
+	// usual places of programs and libraries, and /etc. Those that do not exist
+	// are skipped.
+	SystemReadRoots []string `codec:"system_read_roots"`
 	// Devices are what policies may name as devices: paths, with the wildcards of
 	// path.Match. Absent means none.
 	Devices []string `codec:"devices"`
 	// Ceiling limits what jobs may ask for; absent means no limit, but for the
 	// profile unrestricted.
 	Ceiling *policy.Policy `codec:"ceiling"`
+	// DefaultPolicy is that of tasks whose job brings none; absent means an
+	// empty one.
+	DefaultPolicy *policy.Policy `codec:"default_policy"`
 
 	fallback    policy.Fallback
 	allowCaps   []int
@@ -159,10 +168,10 @@ func (c *Config) validate() error {
 			problems = append(problems, fmt.Sprintf("sweep_period: %q is not a duration of at least %v, expected one like \"1m\"", c.SweepPeriod, leastSweepPeriod))
 		}
 	}
-	for _, path := range c.MaskedPaths {
-		if !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/" {
-			problems = append(problems, fmt.Sprintf("masked_paths: %q is not an absolute path without \".\" and \"..\"", path))
-		}
+	problems = append(problems, wrongPaths("masked_paths", c.MaskedPaths)...)
+	problems = append(problems, wrongPaths("system_read_roots", c.SystemReadRoots)...)
+	if err := c.validateDefaultPolicy(); err != nil {
+		problems = append(problems, "default_policy: "+err.Error())
 	}
 	for _, pattern := range c.Devices {
 		if _, err := filepath.Match(pattern, "/dev/null"); err != nil || !strings.HasPrefix(pattern, "/dev/") {
@@ -184,6 +193,37 @@ func (c *Config) validate() error {
 		return errors.New(strings.Join(problems, "; "))
 	}
 	return nil
+}
+
+// wrongPaths names what is no path of a file or directory, in its plain form.
+func wrongPaths(field string, paths []string) (problems []string) {
+	for i, path := range paths {
+		if !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/" {
+			problems = append(problems, fmt.Sprintf("%s[%d]: %q, expected an absolute path without \".\" and \"..\", other than /", field, i, path))
+		}
+	}
+	return problems
+}
+
+// validateDefaultPolicy checks that the ceiling admits what jobs get that ask
+// for nothing: else they would all be refused.
+func (c *Config) validateDefaultPolicy() error {
+	if c.DefaultPolicy == nil {
+		return nil
+	}
+	if err := c.DefaultPolicy.Validate(); err != nil {
+		return err
+	}
+	_, err := policy.Intersect(c.Ceiling, c.DefaultPolicy)
+	return err
+}
+
+// systemReadRoots are the operator's, or the default ones.
+func (c *Config) systemReadRoots() []string {
+	if c.SystemReadRoots == nil {
+		return defaultSystemReadRoots
+	}
+	return c.SystemReadRoots
 }
 
 // taskConfigSpec is the schema of a task's config block in a job.
@@ -231,7 +271,8 @@ type TaskConfig struct {
 	Nice int64 `codec:"nice"`
 	// Ulimit are limits of setrlimit(2), "SOFT:HARD" by name.
 	Ulimit map[string]string `codec:"ulimit"`
-	// Policy absent is the same as an empty block.
+	// Policy absent means the operator's default_policy, or else the same as an
+	// empty block.
 	Policy *policy.Policy `codec:"capability_policy"`
 }
 

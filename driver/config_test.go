@@ -201,6 +201,57 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// A task without a policy gets the operator's, one with any has its own.
+func TestDefaultPolicy(t *testing.T) {
+	t.Setenv(fallbackVariable, "")
+	config, err := parseConfig(t, `default_policy { side_effect_level = "none" }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, want := range map[string]string{
+		``:                      "none",
+		`capability_policy { }`: "",
+		"capability_policy {\nside_effect_level = \"read_only\"\n}": "read_only",
+	} {
+		value, err := parse(t, taskConfigSpec, "command = \"/bin/true\"\n"+body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var cfg drivers.TaskConfig
+		if err := cfg.EncodeDriverConfig(value); err != nil {
+			t.Fatal(err)
+		}
+		if task, err := decodeTask(config, &cfg); err != nil || task.Policy.SideEffectLevel != want {
+			t.Errorf("%q: %+v, %v, want the level %q", body, task.Policy, err, want)
+		}
+	}
+}
+
+func TestCeilingIsAdvertised(t *testing.T) {
+	for _, tc := range []struct {
+		ceiling policy.Policy
+		want    map[string]string
+	}{
+		{policy.Policy{}, map[string]string{
+			"profile": "worktree", "side_effect_level": noLimit, "workspace_roots": noLimit, "read_only_roots": noLimit, "capabilities": noLimit,
+		}},
+		{
+			policy.Policy{
+				SandboxProfile: "os_hardened", SideEffectLevel: "network", WorkspaceRoots: []string{}, ReadOnlyRoots: []string{"/srv/a", "/srv/b"},
+				Capabilities: map[string][]string{"workspace": {"list", "read_text"}, "process": {"exec"}},
+			},
+			map[string]string{
+				"profile": "os_hardened", "side_effect_level": "network", "workspace_roots": nothing, "read_only_roots": "/srv/a,/srv/b",
+				"capabilities": "process.exec,workspace.list,workspace.read_text",
+			},
+		},
+	} {
+		if got := describeCeiling(&tc.ceiling); !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%+v: got %v, want %v", tc.ceiling, got, tc.want)
+		}
+	}
+}
+
 func TestFallbackFromTheEnvironment(t *testing.T) {
 	t.Setenv(fallbackVariable, "off")
 	for body, want := range map[string]policy.Fallback{"": policy.Off, `fallback = "enforce"`: policy.Enforce} {
@@ -226,6 +277,11 @@ func TestConfigErrors(t *testing.T) {
 		`ceiling { read_only_roots = ["/"] }`:                     "whole file system",
 		"ceiling {\ncapabilities {\nworkspace = [\"raed\"]\n}\n}": "unknown workspace operation",
 		`unknown = 1`:                                             `named "unknown"`,
+		`system_read_roots = ["usr"]`:                             `system_read_roots[0]: "usr"`,
+		`system_read_roots = ["/usr", "/"]`:                       `system_read_roots[1]: "/"`,
+		`masked_paths = ["/srv/../etc"]`:                          `masked_paths[0]: "/srv/../etc"`,
+		`default_policy { side_effect_level = "networ" }`:         `default_policy: side_effect_level`,
+		"ceiling {\nread_only_roots = [\"/srv\"]\n}\ndefault_policy {\nread_only_roots = [\"/opt\"]\n}": "default_policy: read_only_roots: /opt exceed the operator's ceiling (/srv)",
 	} {
 		if _, err := parseConfig(t, body); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error with %q", body, err, want)

@@ -18,6 +18,7 @@ import (
 // isolation mode unveil. All are real paths.
 type taskDirs struct {
 	Task string // holds local, tmp, and the mounts alloc and secrets
+	Tmp  string // what the task sees as /tmp; "" for tmp in Task
 	// Clients is the client's alloc_dir, with the directories of all
 	// allocations: the host's paths of these ones lie in it, too.
 	Clients string
@@ -25,6 +26,13 @@ type taskDirs struct {
 
 // own are the directories that a task may use without asking for them.
 func (d *taskDirs) own() []string { return []string{d.Task} }
+
+func (d *taskDirs) tmp() string {
+	if d.Tmp != "" {
+		return d.Tmp
+	}
+	return filepath.Join(d.Task, "tmp")
+}
 
 // nomads are directories of the agent itself, as far as they can be told from
 // the client's alloc_dir.

@@ -5,6 +5,8 @@ package driver
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,15 +78,50 @@ func describe(config *Config, proof executor.Proof, cgroups int) *drivers.Finger
 	}{{"fs", 1}, {"net", 4}, {"ioctl_dev", 5}, {"scope", 6}, {"audit", 7}, {"unix", 9}, {"udp", 10}} {
 		attrs[prefix+"landlock."+feature.name] = structs.NewBoolAttribute(int(proof.ABI) >= feature.since)
 	}
-	level := "none set"
-	if l, limited := config.Ceiling.Level(); limited {
-		level = l.String()
+	for name, value := range describeCeiling(config.Ceiling) {
+		attrs[prefix+"ceiling."+name] = structs.NewStringAttribute(value)
 	}
-	attrs[prefix+"ceiling.profile"] = structs.NewStringAttribute(config.Ceiling.Profile().String())
-	attrs[prefix+"ceiling.side_effect_level"] = structs.NewStringAttribute(level)
 
 	health, description := judge(config, proof)
 	return &drivers.Fingerprint{Attributes: attrs, Health: health, HealthDescription: description}
+}
+
+// What a ceiling's attributes say where it puts no limit, and where it admits
+// nothing.
+const (
+	noLimit = "none set"
+	nothing = "nothing"
+)
+
+// describeCeiling turns a ceiling into attributes. Those with more than one
+// value are lists as Nomad's constraint operator set_contains takes them.
+func describeCeiling(ceiling *policy.Policy) map[string]string {
+	attrs := map[string]string{"profile": ceiling.Profile().String(), "side_effect_level": noLimit, "capabilities": noLimit}
+	if level, limited := ceiling.Level(); limited {
+		attrs["side_effect_level"] = level.String()
+	}
+	list := func(values []string) string {
+		if len(values) == 0 {
+			return nothing
+		}
+		return strings.Join(values, ",")
+	}
+	for name, roots := range map[string][]string{"workspace_roots": ceiling.WorkspaceRoots, "read_only_roots": ceiling.ReadOnlyRoots} {
+		attrs[name] = noLimit
+		if roots != nil {
+			attrs[name] = list(roots)
+		}
+	}
+	if ceiling.Capabilities != nil {
+		var operations []string
+		for _, capability := range slices.Sorted(maps.Keys(ceiling.Capabilities)) {
+			for _, operation := range ceiling.Capabilities[capability] {
+				operations = append(operations, capability+"."+operation)
+			}
+		}
+		attrs["capabilities"] = list(operations)
+	}
+	return attrs
 }
 
 // judge says whether the node can run tasks, and if not, what to do.

@@ -234,6 +234,27 @@ func TestInspectRunningTask(t *testing.T) {
 	}
 }
 
+// What every task may read is for the operator to say.
+func TestSystemReadRoots(t *testing.T) {
+	for name, tc := range map[string]struct {
+		roots []string
+		want  string
+	}{
+		"default":  {nil, "etc is there\n"},
+		"narrowed": {[]string{"/usr", "/lib", "/lib64", "/bin"}, "no etc\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, func(c *Config) { c.SystemReadRoots = tc.roots })
+			cfg := h.task(sh(`if [ -e /etc/passwd ]; then echo etc is there; else echo no etc; fi`))
+			h.start(cfg)
+			if got := h.wait(cfg.ID); got.ExitCode != 0 {
+				t.Errorf("%+v", got)
+			}
+			h.log(cfg, "stdout", tc.want)
+		})
+	}
+}
+
 // A task may remove its tmp directory, and start again.
 func TestTmpIsMadeAgain(t *testing.T) {
 	h := newHarness(t, nil)

@@ -28,11 +28,8 @@ type prepared struct {
 // prepare turns Nomad's task into a plan. It changes nothing: what is wrong
 // with the task is found here.
 func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfig) (*prepared, error) {
-	var task TaskConfig
-	if err := cfg.DecodeDriverConfig(&task); err != nil {
-		return nil, fmt.Errorf("config: %w", err)
-	}
-	if err := task.validate(); err != nil {
+	task, err := decodeTask(config, cfg)
+	if err != nil {
 		return nil, err
 	}
 	dirs, err := findTaskDirs(cfg)
@@ -43,90 +40,27 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, err
 	}
-
-	modes, err := decideModes(&task, config)
-	if err != nil {
-		return nil, err
-	}
-	node.SharedPID = modes.hostPID
-	limits, err := parseLimits(task.Ulimit)
-	if err != nil {
-		return nil, err
-	}
 	group, err := findCgroup(cfg)
 	if err != nil {
 		return nil, err
 	}
-	resources, err := makeResources(cfg, &task, config, cores)
+	o, err := foresee(config, node, cores, cfg, task, dirs, &group, policy.Resolve)
 	if err != nil {
 		return nil, err
 	}
-	effective, roots, err := decide(config.Ceiling, task.Policy, dirs)
-	if err != nil {
-		return nil, fmt.Errorf("capability_policy: %w", err)
-	}
-	volumes, err := findVolumes(cfg.Mounts, dirs)
-	if err != nil {
-		return nil, err
-	}
-	devices, err := findDevices(cfg.Devices)
-	if err != nil {
-		return nil, err
-	}
-	named, err := namedDevices(effective.Devices, config.Devices)
-	if err != nil {
-		return nil, fmt.Errorf("capability_policy: %w", err)
-	}
-	devices = append(devices, named...)
-	world := makeWorld(dirs, &group, volumes, devices, append([]string{config.StateDir}, config.MaskedPaths...))
-	world.modes = modes
-	world.setDNS(findDNS(cfg))
-	enforced, err := policy.Build(effective, roots, world.policy, node)
-	if err != nil {
-		return nil, fmt.Errorf("capability_policy: %w", err)
-	}
-	if enforced.Profile == policy.OSHardened {
-		// A core dump starts the host's handler of them, with the task's memory.
-		limits = append(limits, executor.Limit{Resource: unix.RLIMIT_CORE})
-	}
-	capabilities, err := decideCapabilities(&task, config.allowCaps, enforced.Network)
-	if err != nil {
-		return nil, err
-	}
-	view, err := makeView(world, roots, effective.WorkspaceAccess(), enforced)
-	if err != nil {
-		return nil, fmt.Errorf("capability_policy: %w", err)
-	}
-	workDir, err := view.findWorkDir(task.WorkDir, dirs.Task, roots)
+	workDir, err := o.view.findWorkDir(task.WorkDir, dirs.Task, o.roots)
 	if err != nil {
 		return nil, err
 	}
 	env := taskEnvironment(cfg.Env, user.Name, workDir)
-	program, err := view.findCommand(task.Command, dirs.Task, env["PATH"])
+	program, err := o.view.findCommand(task.Command, dirs.Task, env["PATH"])
 	if err != nil {
 		return nil, err
 	}
-
-	p := &prepared{policy: enforced, resources: resources}
+	p := &prepared{policy: o.enforced, resources: o.resources}
 	p.plan = &executor.Plan{
-		World: executor.World{
-			Network:     network(cfg, enforced.Network),
-			HostPID:     modes.hostPID,
-			HostIPC:     modes.hostIPC,
-			PrivateRoot: view.private,
-			Mounts:      view.list(),
-		},
-		Confinement: executor.Confinement{
-			User:         user.User,
-			Ruleset:      enforced.Landlock,
-			Filter:       enforced.Filter(),
-			Cgroups:      group.dirs(),
-			OwnCgroup:    group.own(),
-			OOMScoreAdj:  int(task.OOMScoreAdj),
-			Nice:         int(task.Nice),
-			Limits:       limits,
-			Capabilities: capabilities,
-		},
+		World:       o.world(cfg),
+		Confinement: o.confinement(task, user, &group),
 		Process: executor.Process{
 			Path: program,
 			Args: append([]string{program}, task.Args...),
@@ -140,9 +74,111 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 		WorkDir:    workDir,
 		UserName:   user.Name,
 		Cgroup:     group,
-		Attributes: attributes(enforced, user),
+		Attributes: attributes(o.enforced, user),
 	}
 	return p, nil
+}
+
+// decodeTask decodes the config block of a task. One without a policy has the
+// operator's default.
+func decodeTask(config *Config, cfg *drivers.TaskConfig) (*TaskConfig, error) {
+	var task TaskConfig
+	if err := cfg.DecodeDriverConfig(&task); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	if task.Policy == nil && config.DefaultPolicy != nil {
+		task.Policy = config.DefaultPolicy.Clone()
+	}
+	return &task, task.validate()
+}
+
+// outlook is what a task may do, whatever its program is.
+type outlook struct {
+	modes        modes
+	limits       []executor.Limit
+	resources    *cgroups.Resources
+	effective    *policy.Policy // what the ceiling leaves of the request
+	roots        policy.Roots
+	surroundings *taskWorld
+	enforced     *policy.Plan
+	capabilities []int
+	view         *view
+}
+
+// resolver looks the roots of a policy up, as [policy.Resolve] does.
+type resolver func(p *policy.Policy, taskDir string, own []string) (policy.Roots, error)
+
+// foresee decides what a task may do.
+func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfig, task *TaskConfig, dirs *taskDirs, group *cgroup, resolve resolver) (o *outlook, err error) {
+	o = &outlook{}
+	if o.modes, err = decideModes(task, config); err != nil {
+		return nil, err
+	}
+	node.SharedPID = o.modes.hostPID
+	if o.limits, err = parseLimits(task.Ulimit); err != nil {
+		return nil, err
+	}
+	if o.resources, err = makeResources(cfg, task, config, cores); err != nil {
+		return nil, err
+	}
+	if o.effective, o.roots, err = decide(config.Ceiling, task.Policy, dirs, resolve); err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	volumes, err := findVolumes(cfg.Mounts, dirs, config.systemReadRoots())
+	if err != nil {
+		return nil, err
+	}
+	devices, err := findDevices(cfg.Devices)
+	if err != nil {
+		return nil, err
+	}
+	named, err := namedDevices(o.effective.Devices, config.Devices)
+	if err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	devices = append(devices, named...)
+	masked := append([]string{config.StateDir}, config.MaskedPaths...)
+	o.surroundings = makeWorld(dirs, config.systemReadRoots(), group, volumes, devices, masked)
+	o.surroundings.modes = o.modes
+	o.surroundings.setDNS(findDNS(cfg))
+	if o.enforced, err = policy.Build(o.effective, o.roots, o.surroundings.policy, node); err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	if o.enforced.Profile == policy.OSHardened {
+		// A core dump starts the host's handler of them, with the task's memory.
+		o.limits = append(o.limits, executor.Limit{Resource: unix.RLIMIT_CORE})
+	}
+	if o.capabilities, err = decideCapabilities(task, config.allowCaps, o.enforced.Network); err != nil {
+		return nil, err
+	}
+	if o.view, err = makeView(o.surroundings, o.roots, o.effective.WorkspaceAccess(), o.enforced); err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	return o, nil
+}
+
+func (o *outlook) world(cfg *drivers.TaskConfig) executor.World {
+	return executor.World{
+		Network:     network(cfg, o.enforced.Network),
+		HostPID:     o.modes.hostPID,
+		HostIPC:     o.modes.hostIPC,
+		PrivateRoot: o.view.private,
+		Mounts:      o.view.list(),
+	}
+}
+
+func (o *outlook) confinement(task *TaskConfig, user identity, group *cgroup) executor.Confinement {
+	return executor.Confinement{
+		User:         user.User,
+		Ruleset:      o.enforced.Landlock,
+		Filter:       o.enforced.Filter(),
+		Cgroups:      group.dirs(),
+		OwnCgroup:    group.own(),
+		OOMScoreAdj:  int(task.OOMScoreAdj),
+		Nice:         int(task.Nice),
+		Limits:       o.limits,
+		Capabilities: o.capabilities,
+	}
 }
 
 // modes are the namespaces that a task shares with the host.
@@ -161,12 +197,12 @@ func decideModes(task *TaskConfig, config *Config) (modes, error) {
 
 // decide applies the operator's ceiling to the job's request, and looks the
 // roots up.
-func decide(ceiling, request *policy.Policy, dirs *taskDirs) (*policy.Policy, policy.Roots, error) {
+func decide(ceiling, request *policy.Policy, dirs *taskDirs, resolve resolver) (*policy.Policy, policy.Roots, error) {
 	effective, err := policy.Intersect(ceiling, request)
 	if err != nil {
 		return nil, policy.Roots{}, err
 	}
-	roots, err := policy.Resolve(effective, dirs.Task, dirs.own())
+	roots, err := resolve(effective, dirs.Task, dirs.own())
 	if err != nil {
 		return nil, policy.Roots{}, err
 	}

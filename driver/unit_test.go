@@ -586,7 +586,7 @@ func TestFindVolumes(t *testing.T) {
 	dirs := &taskDirs{Task: "/data/mounts/a-t", Clients: "/data/alloc"}
 	source := t.TempDir()
 	find := func(task, host, propagation string) ([]volume, error) {
-		return findVolumes([]*drivers.MountConfig{{TaskPath: task, HostPath: host, PropagationMode: propagation, Readonly: true}}, dirs)
+		return findVolumes([]*drivers.MountConfig{{TaskPath: task, HostPath: host, PropagationMode: propagation, Readonly: true}}, dirs, defaultSystemReadRoots)
 	}
 	for task, want := range map[string]string{
 		"/srv/data": "/srv/data", "/srv/../opt/x/": "/opt/x", "data": "/data/mounts/a-t/data", "/etc/app": "/etc/app", "/data/mounts/a-t/local": "/data/mounts/a-t/local",
@@ -612,7 +612,7 @@ func TestFindVolumes(t *testing.T) {
 		_, err := find("/srv", source, mode)
 		wantError(t, mode, err, "/srv", mode, "host-to-task")
 	}
-	_, err = findVolumes([]*drivers.MountConfig{{TaskPath: "/a", HostPath: source}, {TaskPath: "/a/", HostPath: source}}, dirs)
+	_, err = findVolumes([]*drivers.MountConfig{{TaskPath: "/a", HostPath: source}, {TaskPath: "/a/", HostPath: source}}, dirs, defaultSystemReadRoots)
 	wantError(t, "twice", err, "two volumes")
 }
 

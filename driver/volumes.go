@@ -32,14 +32,14 @@ const (
 )
 
 // findVolumes checks a task's mounts and looks their sources up.
-func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs) ([]volume, error) {
+func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs, system []string) ([]volume, error) {
 	var volumes []volume
 	for _, m := range mounts {
 		v := volume{task: filepath.Clean(m.TaskPath), readOnly: m.Readonly}
 		if !filepath.IsAbs(v.task) {
 			v.task = filepath.Join(dirs.Task, v.task)
 		}
-		if err := checkDestination(v.task, dirs); err != nil {
+		if err := checkDestination(v.task, dirs, system); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %q: %w", m.TaskPath, err)
 		}
 		if slices.ContainsFunc(volumes, func(other volume) bool { return other.task == v.task }) {
@@ -66,7 +66,7 @@ func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs) ([]volume, error
 }
 
 // checkDestination refuses destinations that would hide what a task needs.
-func checkDestination(path string, dirs *taskDirs) error {
+func checkDestination(path string, dirs *taskDirs, system []string) error {
 	if strings.ContainsRune(path, 0) {
 		return fmt.Errorf("it holds a NUL byte")
 	}
@@ -78,7 +78,7 @@ func checkDestination(path string, dirs *taskDirs) error {
 			return fmt.Errorf("%s is the task's own version of the kernel's: choose another place", special)
 		}
 	}
-	for _, needed := range slices.Concat(systemReadRoots, realPaths(systemReadRoots), []string{dirs.Task, dirs.Clients}) {
+	for _, needed := range slices.Concat(system, realPaths(system), []string{dirs.Task, dirs.Clients}) {
 		if beneath(path, needed) {
 			return fmt.Errorf("it would hide %s, which every task needs: choose another place", needed)
 		}

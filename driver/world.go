@@ -15,8 +15,9 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
-// systemReadRoots are what every task may read and execute, as in Harn.
-var systemReadRoots = []string{"/bin", "/lib", "/lib64", "/usr", "/etc", "/nix/store", "/System"}
+// defaultSystemReadRoots are what every task may read and execute unless the
+// operator says otherwise, as in Harn.
+var defaultSystemReadRoots = []string{"/bin", "/lib", "/lib64", "/usr", "/etc", "/nix/store", "/System"}
 
 // standardDevices are the devices that every task may use.
 var standardDevices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
@@ -69,7 +70,7 @@ type taskWorld struct {
 }
 
 // makeWorld looks up what there is of it on this host.
-func makeWorld(dirs *taskDirs, group *cgroup, volumes []volume, devices []device, masked []string) *taskWorld {
+func makeWorld(dirs *taskDirs, system []string, group *cgroup, volumes []volume, devices []device, masked []string) *taskWorld {
 	w := &taskWorld{
 		dirs:    dirs,
 		cgroups: group.dirs(),
@@ -84,7 +85,7 @@ func makeWorld(dirs *taskDirs, group *cgroup, volumes []volume, devices []device
 		w.devices = append(slices.DeleteFunc(w.devices, func(other device) bool { return other.Path == d.Path }), d)
 	}
 	w.policy = policy.World{
-		System:    realPaths(systemReadRoots),
+		System:    realPaths(system),
 		Scratch:   []string{privateTmp, privateShm},
 		Kernel:    slices.Concat(kernelRoots, w.cgroups),
 		Listed:    []string{"/dev"},
@@ -188,7 +189,7 @@ func topLevel() []placed {
 func (w *taskWorld) ownMounts() []placed {
 	logs := filepath.Join(w.dirs.Task, "alloc", "logs")
 	return []placed{
-		{own: true, Mount: executor.Mount{Type: executor.Bind, Source: filepath.Join(w.dirs.Task, "tmp"), Target: privateTmp}},
+		{own: true, Mount: executor.Mount{Type: executor.Bind, Source: w.dirs.tmp(), Target: privateTmp}},
 		// Nomad's logmon, which is root, rotates files here by name: nobody else
 		// may rename or replace them.
 		{guard: true, Mount: executor.Mount{Type: executor.Bind, Source: logs, Target: logs, ReadOnly: true, Optional: true}},

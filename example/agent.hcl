@@ -37,6 +37,14 @@ plugin "nomad-driver-harn" {
     # Hidden from every task, even where a root shows them.
     masked_paths = ["/etc/machine-id"]
 
+    # What every task may read and execute.
+    system_read_roots = ["/bin", "/lib", "/lib64", "/usr", "/etc", "/nix/store", "/System"]
+
+    # The policy of tasks whose job has none.
+    default_policy {
+      sandbox_profile = "worktree"
+    }
+
     # What jobs may ask for at most: the same fields as a capability_policy.
     ceiling {
       sandbox_profile = "worktree"

@@ -1,0 +1,156 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
+)
+
+func call(args ...string) (status int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	status = run(args, &streams{stdout: &out, stderr: &errs})
+	return status, out.String(), errs.String()
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, tc := range []struct {
+		args           []string
+		status         int
+		stdout, stderr string
+	}{
+		{[]string{}, 127, "", "explain"},
+		{[]string{"-h"}, 0, "explain", ""},
+		{[]string{"explian"}, 127, "", `unknown command "explian", expected one of explain, probe, version`},
+		{[]string{"version"}, 0, Name + " v", ""},
+		{[]string{"explain", "-h"}, 0, "EXIT STATUS", ""},
+		{[]string{"explain"}, 2, "", "give either -job FILE or -policy FILE"},
+		{[]string{"explain", "-x"}, 2, "", "flag provided but not defined: -x"},
+		{[]string{"explain", "-policy", "/nowhere"}, 1, "", "/nowhere: no such file"},
+		{[]string{"probe", "x"}, 3, "", `unexpected argument "x"`},
+	} {
+		status, stdout, stderr := call(tc.args...)
+		if status != tc.status || !strings.Contains(stdout, tc.stdout) || !strings.Contains(stderr, tc.stderr) {
+			t.Errorf("%q: %d\nstdout: %s\nstderr: %s", tc.args, status, stdout, stderr)
+		}
+	}
+}
+
+// What is shown of a policy is what it admits, and nothing that it does not.
+func TestExplain(t *testing.T) {
+	kerneltest.Landlock(t, 1)
+	dir := t.TempDir()
+	for name, tc := range map[string]struct {
+		policy   string
+		args     []string
+		has, not []string
+	}{
+		"default": {`{}`, nil, []string{"worktree, Landlock ABI 7", "rwx  /TASK", "Network\n  allowed", "families:"}, []string{"hardened:", "Missing"}},
+		"hardened": {
+			`{"sandbox_profile": "os_hardened", "side_effect_level": "none"}`, nil,
+			[]string{"os_hardened", "Network\n  denied", "hardened:", "network:"},
+			[]string{"families:"},
+		},
+		"read": {`{"workspace_roots": ["local"], "capabilities": {"workspace": ["read_text"]}}`, nil, []string{"r-x  /TASK/local"}, []string{"rwx  /TASK"}},
+		"root": {
+			`{"read_only_roots": ["` + dir + `", "/nowhere"]}`, nil,
+			[]string{"Missing here, so that the task would be refused: /nowhere"},
+			[]string{"r-x  /nowhere"},
+		},
+		"ports": {`{"tcp_connect": [443]}`, nil, []string{"TCP only, to ports: 443 {connect_tcp}"}, []string{"Network\n  allowed"}},
+		"old":   {`{}`, []string{"-abi", "2"}, []string{"Landlock ABI 2", "Note: before ABI 3"}, []string{"truncate"}},
+	} {
+		args := append([]string{"explain", "-abi", "7", "-policy", write(t, "p.json", tc.policy)}, tc.args...)
+		status, stdout, stderr := call(args...)
+		if status != 0 || stderr != "" {
+			t.Errorf("%s: %d %s", name, status, stderr)
+		}
+		for _, text := range tc.has {
+			if !strings.Contains(stdout, text) {
+				t.Errorf("%s: no %q in\n%s", name, text, stdout)
+			}
+		}
+		for _, text := range tc.not {
+			if strings.Contains(stdout, text) {
+				t.Errorf("%s: %q in\n%s", name, text, stdout)
+			}
+		}
+	}
+	for policy, want := range map[string]string{
+		`{"sandbox_profile": "worktre"}`: `did you mean "worktree"`,
+		`{"tcp_connect": [0]}`:           "tcp_connect[0]",
+		`{`:                              "not a JSON object",
+	} {
+		if status, _, stderr := call("explain", "-policy", write(t, "p.json", policy)); status != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: %d %s", policy, status, stderr)
+		}
+	}
+	if status, _, stderr := call("explain", "-abi", "3", "-policy", write(t, "p.json", `{"tcp_connect": [443]}`)); status != 1 || !strings.Contains(stderr, "needs Landlock ABI 4, this node has 3") {
+		t.Errorf("ports at ABI 3: %d %s", status, stderr)
+	}
+}
+
+// The examples are explained as they stand.
+func TestExplainExamples(t *testing.T) {
+	kerneltest.Landlock(t, 1)
+	jobs, err := filepath.Glob("../example/*.nomad.hcl")
+	if err != nil || len(jobs) == 0 {
+		t.Fatal(jobs, err)
+	}
+	for _, job := range jobs {
+		args := []string{"explain", "-json", "-abi", "7", "-job", job}
+		if strings.Contains(job, "network") { // its group has two
+			if status, _, stderr := call(args...); status != 1 || !strings.Contains(stderr, "choose one by -task") {
+				t.Errorf("%s: %d %s", job, status, stderr)
+			}
+			args = append(args, "-task", "client")
+		}
+		status, stdout, stderr := call(args...)
+		var e explanation
+		if err := json.Unmarshal([]byte(stdout), &e); status != 0 || err != nil || e.Profile == "" || len(e.Files) == 0 || len(e.Syscalls) == 0 {
+			t.Errorf("%s: %d %v\n%s%s", job, status, err, stdout, stderr)
+		}
+	}
+}
+
+func TestProbe(t *testing.T) {
+	kerneltest.Root(t)
+	abi := kerneltest.Landlock(t, 1)
+	status, stdout, stderr := call("probe", "-json")
+	var findings []finding
+	if err := json.Unmarshal([]byte(stdout), &findings); err != nil || stderr != "" || status == unusable {
+		t.Fatalf("%d %v\n%s%s", status, err, stdout, stderr)
+	}
+	for _, f := range findings {
+		if f.Name == "Landlock: TCP ports" && f.OK != (abi >= 4) {
+			t.Errorf("%+v at ABI %d", f, abi)
+		}
+	}
+	// What is missing is said, and counts.
+	for want, proof := range map[int]executor.Proof{
+		unusable: {Landlock: "disabled"},
+		degraded: {ABI: 1},
+		usable:   {ABI: 11},
+	} {
+		if got := judge(find(proof)); got != want {
+			t.Errorf("%+v: %d, want %d", proof, got, want)
+		}
+	}
+}

@@ -1,0 +1,138 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/fatih/color"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+)
+
+// finding is what a host offers of one thing, and what to change if it does not.
+type finding struct {
+	Name  string `json:"name"`
+	OK    bool   `json:"ok"`
+	Value string `json:"value"`
+	Hint  string `json:"hint,omitempty"`
+	must  bool   // tasks cannot run without it
+}
+
+// Exit statuses of probe.
+const (
+	usable   = 0
+	degraded = 1
+	unusable = 2
+	misuse   = 3
+)
+
+func newProbe(s *streams) *command {
+	c := &command{
+		streams:  s,
+		name:     "probe",
+		synopsis: "Show what this host can enforce",
+		description: "Shows what this host offers to confine tasks with. Landlock and seccomp are proved by a process that enters them " +
+			"and must then be denied; the rest is looked up. What is missing comes with what to change.",
+		examples: []example{{"In a script that prepares nodes:", "probe -json"}},
+		statuses: []status{
+			{"0", "Everything is there."},
+			{"1", "Tasks can run, but this kernel cannot enforce all that newer ones can."},
+			{"2", "Tasks cannot run under the default configuration."},
+			{"3", "The command line is wrong."},
+		},
+		misuse: misuse,
+		flags:  flag.NewFlagSet("probe", flag.ContinueOnError),
+	}
+	asJSON := c.flags.Bool("json", false, "Print a JSON array.")
+	c.run = func(args []string) (int, error) {
+		if len(args) > 0 {
+			return 0, usage("unexpected argument %q", args[0])
+		}
+		proof, err := executor.Probe()
+		if err != nil {
+			return unusable, err
+		}
+		findings := find(proof)
+		if *asJSON {
+			err = c.printJSON(findings)
+		} else {
+			printFindings(c, findings)
+		}
+		return judge(findings), err
+	}
+	return c
+}
+
+func judge(findings []finding) int {
+	status := usable
+	for _, f := range findings {
+		switch {
+		case f.OK:
+		case f.must:
+			return unusable
+		default:
+			status = degraded
+		}
+	}
+	return status
+}
+
+func printFindings(c *command, findings []finding) {
+	good, bad := color.New(color.FgGreen), color.New(color.FgRed)
+	for _, f := range findings {
+		mark := good.Sprint("yes")
+		if !f.OK {
+			mark = bad.Sprint("no ")
+		}
+		fmt.Fprintf(c.stdout, "%s  %-34s %s\n", mark, f.Name, f.Value)
+		if f.Hint != "" {
+			fmt.Fprintf(c.stdout, "     %s\n", f.Hint)
+		}
+	}
+}
+
+// find looks at everything. proof is what a confined process has seen.
+func find(proof executor.Proof) []finding {
+	var all []finding
+	add := func(name string, must, ok bool, value, hint string) {
+		f := finding{Name: name, OK: ok, Value: value, must: must}
+		if !ok {
+			f.Hint = hint
+		}
+		all = append(all, f)
+	}
+	add("root", true, os.Geteuid() == 0, fmt.Sprintf("user %d", os.Geteuid()), "run the Nomad client, and this command, as root")
+	add("Landlock", true, proof.ABI > 0, fmt.Sprintf("ABI %d", proof.ABI), proof.Landlock)
+	for _, feature := range []struct {
+		name, linux string
+		since       int
+	}{
+		{"Landlock: renames between directories", "5.19", 2},
+		{"Landlock: truncation", "6.2", 3},
+		{"Landlock: TCP ports", "6.7", 4},
+		{"Landlock: ioctl on devices", "6.10", 5},
+		{"Landlock: signals, abstract sockets", "6.12", 6},
+		{"Landlock: audit", "6.15", 7},
+		{"Landlock: UNIX sockets by path", "7.1", 9},
+		{"Landlock: UDP ports", "7.2", 10},
+	} {
+		add(feature.name, false, int(proof.ABI) >= feature.since, fmt.Sprintf("since ABI %d", feature.since), "needs Linux "+feature.linux)
+	}
+	add("seccomp filters", true, proof.Seccomp == "", "", proof.Seccomp)
+	version, value := 1, "v1"
+	if controllers, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		version, value = 2, "v2: "+strings.TrimSpace(string(controllers))
+	}
+	_, err := os.Stat("/sys/fs/cgroup/memory")
+	add("cgroups", true, version == 2 || err == nil, value, "mount cgroup2 on /sys/fs/cgroup, as systemd does")
+	for _, ns := range []string{"pid", "mnt", "ipc", "net"} {
+		_, err := os.Stat("/proc/self/ns/" + ns)
+		add("namespace: "+ns, true, err == nil, "", "the kernel is built without it: CONFIG_NAMESPACES and its options")
+	}
+	return all
+}
