@@ -10,7 +10,6 @@ import (
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/opencontainers/cgroups"
-	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -85,11 +84,10 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
-	if enforced.Profile == policy.OSHardened {
-		// A core dump starts the host's handler of them, with the task's memory.
-		limits = append(limits, executor.Limit{Resource: unix.RLIMIT_CORE})
+	if limits, err = limitCore(limits, enforced.Profile); err != nil {
+		return nil, err
 	}
-	capabilities, err := decideCapabilities(&task, config.allowCaps, enforced.Network)
+	capabilities, err := profileCapabilities(&task, config.allowCaps, enforced)
 	if err != nil {
 		return nil, err
 	}
