@@ -4,9 +4,12 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 // A supervisor is one process a task: it must not pay for the packages of the
@@ -25,6 +28,24 @@ func TestOtherRolesStartBeforeThePluginInitializes(t *testing.T) {
 	for line := range strings.Lines(string(trace)) {
 		if strings.HasPrefix(line, "init github.com/hashicorp/") || strings.HasPrefix(line, "init google.golang.org/protobuf/reflect") {
 			t.Errorf("initialized before: %s", line)
+		}
+	}
+}
+
+// The README lists the calls of the group hardened: all of them.
+func TestReadmeListsTheHardenedCalls(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "### What `os_hardened` adds")
+	table, _, found := strings.Cut(section, "\nIt has no capabilities")
+	if !found {
+		t.Fatal("the README has no table of what os_hardened adds")
+	}
+	for _, name := range seccomp.Hardened.Names() {
+		if !strings.Contains(table, "`"+name+"`") {
+			t.Errorf("no %s in the README's table", name)
 		}
 	}
 }

@@ -4,9 +4,12 @@
 package driver
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 // capabilityNames are the capabilities of capabilities(7); the index is the
@@ -54,6 +57,17 @@ func parseCapabilities(names []string) ([]int, error) {
 	}
 	slices.Sort(set)
 	return slices.Compact(set), nil
+}
+
+// profileCapabilities is decideCapabilities, but that os_hardened has none.
+func profileCapabilities(task *TaskConfig, allowed []int, plan *policy.Plan) ([]int, error) {
+	if plan.Profile != policy.OSHardened {
+		return decideCapabilities(task, allowed, plan.Network)
+	}
+	if len(task.CapAdd) > 0 {
+		return nil, errors.New(`cap_add: there are no capabilities under sandbox_profile "os_hardened": leave it out, or use the profile "worktree"`)
+	}
+	return decideCapabilities(task, nil, plan.Network)
 }
 
 // decideCapabilities returns those that a task gets: none, but those that it

@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 // resourceLimits are the limits of setrlimit(2), by the names of limits.conf(5).
@@ -82,4 +84,29 @@ func parseLimit(s string) (uint64, error) {
 		return 0, fmt.Errorf("%q is not a number, expected SOFT:HARD, one number for both, or unlimited", s)
 	}
 	return n, nil
+}
+
+// noCore is a core dump of at most 1 byte: there is none. With 0, the kernel
+// would still have the program that /proc/sys/kernel/core_pattern may name read
+// the task's memory, as root on the host, core(5).
+const noCore = 1
+
+// limitCore lets a confined task have core dumps only if it asks for them, and
+// none under os_hardened.
+func limitCore(limits []executor.Limit, profile policy.Profile) ([]executor.Limit, error) {
+	if profile == policy.Unrestricted {
+		return limits, nil
+	}
+	none := executor.Limit{Resource: unix.RLIMIT_CORE, Soft: noCore, Hard: noCore}
+	i := slices.IndexFunc(limits, func(l executor.Limit) bool { return l.Resource == unix.RLIMIT_CORE })
+	switch {
+	case i < 0:
+		return append(limits, none), nil
+	case profile != policy.OSHardened:
+		return limits, nil
+	case limits[i].Hard > noCore:
+		return nil, errors.New(`ulimit: core: there are no core dumps under sandbox_profile "os_hardened": leave it out, or set it to 0`)
+	}
+	limits[i] = none
+	return limits, nil
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/opencontainers/cgroups"
-	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -144,11 +143,10 @@ func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if o.enforced, err = policy.Build(o.effective, o.roots, o.surroundings.policy, node); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
-	if o.enforced.Profile == policy.OSHardened {
-		// A core dump starts the host's handler of them, with the task's memory.
-		o.limits = append(o.limits, executor.Limit{Resource: unix.RLIMIT_CORE})
+	if o.limits, err = limitCore(o.limits, o.enforced.Profile); err != nil {
+		return nil, err
 	}
-	if o.capabilities, err = decideCapabilities(task, config.allowCaps, o.enforced.Network); err != nil {
+	if o.capabilities, err = profileCapabilities(task, config.allowCaps, o.enforced); err != nil {
 		return nil, err
 	}
 	if o.view, err = makeView(o.surroundings, o.roots, o.effective.WorkspaceAccess(), o.enforced); err != nil {

@@ -226,6 +226,49 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
+func TestCapabilitiesOfOSHardened(t *testing.T) {
+	allowed := []int{netBindService, 0}
+	for profile, want := range map[policy.Profile][]int{policy.OSHardened: {}, policy.Worktree: {netBindService}} {
+		plan := &policy.Plan{Profile: profile, Network: true}
+		got, err := profileCapabilities(&TaskConfig{}, allowed, plan)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v: %v, %v, want %v", profile, got, err, want)
+		}
+		_, err = profileCapabilities(&TaskConfig{CapAdd: []string{"chown"}}, allowed, plan)
+		if profile == policy.OSHardened {
+			wantError(t, "cap_add", err, "cap_add", "os_hardened", "worktree")
+		} else if err != nil {
+			t.Errorf("%v: %v", profile, err)
+		}
+	}
+}
+
+func TestCoreDumps(t *testing.T) {
+	core := func(soft, hard uint64) executor.Limit {
+		return executor.Limit{Resource: unix.RLIMIT_CORE, Soft: soft, Hard: hard}
+	}
+	files := executor.Limit{Resource: unix.RLIMIT_NOFILE, Soft: 1, Hard: 2}
+	for _, tc := range []struct {
+		profile policy.Profile
+		limits  []executor.Limit
+		want    []executor.Limit // nil: refused
+	}{
+		{policy.Worktree, []executor.Limit{files}, []executor.Limit{files, core(1, 1)}},
+		{policy.Worktree, []executor.Limit{core(5, 9)}, []executor.Limit{core(5, 9)}},
+		{policy.OSHardened, []executor.Limit{files}, []executor.Limit{files, core(1, 1)}},
+		{policy.OSHardened, []executor.Limit{core(0, 0), files}, []executor.Limit{core(1, 1), files}},
+		{policy.OSHardened, []executor.Limit{core(0, 9)}, nil},
+		{policy.Unrestricted, []executor.Limit{files}, []executor.Limit{files}},
+	} {
+		got, err := limitCore(slices.Clone(tc.limits), tc.profile)
+		if tc.want == nil {
+			wantError(t, "core", err, "ulimit: core", "os_hardened", "set it to 0")
+		} else if err != nil || !slices.Equal(got, tc.want) {
+			t.Errorf("%v with %v: %v, %v, want %v", tc.profile, tc.limits, got, err, tc.want)
+		}
+	}
+}
+
 func TestLimits(t *testing.T) {
 	got, err := parseLimits(map[string]string{"nofile": "100:200", "core": "0", "nproc": "7"})
 	want := []executor.Limit{

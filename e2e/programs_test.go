@@ -4,10 +4,14 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,7 +19,7 @@ import (
 )
 
 // Programs that people run, under the default policy and, where it makes a
-// difference, without network.
+// difference, without network. All of it runs under os_hardened as well.
 func TestRealPrograms(t *testing.T) {
 	t.Parallel()
 	a := shared.client
@@ -97,23 +101,79 @@ EOF`, "", []string{"subprocess\ntempfile True\n[1, 2]\nthread\nsqlite\n127.0.0.1
 			noNetwork,
 			[]string{"PermissionError: [Errno 1] Operation not permitted"},
 		},
+		{
+			"gcc", "gcc", `
+			printf '#include <pthread.h>\n#include <stdio.h>\nvoid *f(void *x) { return puts("thread"), x; }\nint main(void) { pthread_t t; return pthread_create(&t, 0, f, 0) || pthread_join(t, 0); }' > local/x.c &&
+			gcc -O2 -pthread -o local/x local/x.c && local/x`,
+			"",
+			[]string{"thread\n"},
+		},
+		{
+			"go", "../local/go/bin/go", `
+			export PATH=$PATH:/usr/local/go/bin HOME=/tmp GOCACHE=/tmp/cache GOFLAGS=-p=1 CGO_ENABLED=0 GOTOOLCHAIN=local && mkdir local/x && cd local/x &&
+			printf 'package main\nimport "os"\nfunc main() { c := make(chan string); go func() { c <- "built" }(); os.Stdout.WriteString(<-c) }' > main.go &&
+			go mod init x 2> /dev/null && go build && ./x`,
+			"",
+			[]string{"built"},
+		},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			// Not one of a user's own, which tasks cannot read.
-			if _, err := exec.LookPath("/usr/bin/" + tc.program); err != nil {
-				kerneltest.Missing(t, "/usr/bin/%s is not installed: make setup", tc.program)
+		for _, profile := range []string{"worktree", "os_hardened"} {
+			t.Run(tc.name+"/"+profile, func(t *testing.T) {
+				t.Parallel()
+				// Not one of a user's own, which tasks cannot read.
+				if _, err := exec.LookPath("/usr/bin/" + tc.program); err != nil {
+					kerneltest.Missing(t, "/usr/bin/%s is not installed: make setup", tc.program)
+				}
+				policy := tc.policy
+				if profile == "os_hardened" {
+					policy = "capability_policy {\n sandbox_profile = \"os_hardened\"\n" + strings.TrimPrefix(cmp.Or(tc.policy, "}"), "capability_policy {\n")
+				}
+				task := strings.Replace(script(tc.script, policy), "/bin/bash", "/usr/bin/bash", 1)
+				hcl := strings.Replace(batch("program-"+tc.name+"-"+strings.ReplaceAll(profile, "_", "-"), task), "memory = 128", "memory = 1024", 1)
+				j := a.run(t, hcl)
+				if got := j.exited(); !strings.HasPrefix(got, "Exit Code: 0") {
+					t.Errorf("%q\nstderr: %s\n%s", got, j.logs("stderr"), j.events())
+				}
+				j.wantLogs("stdout", tc.want...)
+				if tc.name == "bash" {
+					j.wantLogs("stderr", "to stderr\n")
+				}
+			})
+		}
+	}
+}
+
+// What a real job has of os_hardened, and its supervisor of its privileges.
+func TestOSHardened(t *testing.T) {
+	t.Parallel()
+	const policy = "capability_policy {\n sandbox_profile = \"os_hardened\"\n}"
+	const look = `
+		grep -e CapBnd -e NoNewPrivs -e Seccomp: /proc/self/status; ulimit -c
+		unshare --user true 2>&1 | grep -o 'Operation not permitted' || echo 'a user namespace'
+		setarch -R true 2>&1 | grep -o 'Operation not permitted' || echo 'no randomization'
+		echo ready; sleep 60`
+	for name, want := range map[string]string{
+		policy: "Operation not permitted\nOperation not permitted\n",
+		"":     "a user namespace\nno randomization\n",
+	} {
+		j := shared.client.submit(t, batch("os-hardened-"+strconv.Itoa(len(name)), script(look, name))).untilRunning().untilLogged("ready")
+		j.wantLogs("stdout", "CapBnd:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n0\n"+want)
+		for _, pid := range supervisors(j) {
+			threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+			if err != nil || len(threads) == 0 {
+				t.Fatalf("supervisor %d has no threads: %v", pid, err)
 			}
-			task := strings.Replace(script(tc.script, tc.policy), "/bin/bash", "/usr/bin/bash", 1)
-			hcl := strings.Replace(batch("program-"+tc.name, task), "memory = 128", "memory = 1024", 1)
-			j := a.run(t, hcl)
-			if got := j.exited(); !strings.HasPrefix(got, "Exit Code: 0") {
-				t.Errorf("%q\nstderr: %s\n%s", got, j.logs("stderr"), j.events())
+			for _, file := range threads {
+				status, err := os.ReadFile(file)
+				if err != nil {
+					continue // it has ended
+				}
+				for _, line := range []string{"CapEff:\t0000000000000020\n", "CapPrm:\t0000000000000020\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
+					if !strings.Contains(string(status), line) {
+						t.Errorf("no %q in a thread of the supervisor:\n%s", line, status)
+					}
+				}
 			}
-			j.wantLogs("stdout", tc.want...)
-			if tc.name == "bash" {
-				j.wantLogs("stderr", "to stderr\n")
-			}
-		})
+		}
 	}
 }
