@@ -852,3 +852,18 @@ func TestFingerprint(t *testing.T) {
 		}
 	}
 }
+
+// What a workspace shows stays writable, also where the task may connect to
+// sockets of others.
+func TestSocketRootsInAWorkspace(t *testing.T) {
+	w := testWorld(&taskDirs{Task: "/t"})
+	roots := policy.Roots{Workspace: []string{"/t/local"}, ReadOnly: []string{"/srv"}, Sockets: []string{"/t/local", "/t/local/run", "/srv/db", "/run/db"}}
+	var got []string
+	for _, m := range w.rootMounts(roots) {
+		got = append(got, fmt.Sprintf("%s read-only=%v", m.Target, m.ReadOnly))
+	}
+	want := []string{"/t/local read-only=false", "/srv read-only=true", "/run/db read-only=true"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

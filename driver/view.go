@@ -128,7 +128,14 @@ func symlink(path, target string) placed {
 // rootMounts show the roots of the policy, and the links by which the job may
 // name them.
 func (w *taskWorld) rootMounts(roots policy.Roots) []placed {
-	mounts := slices.Concat(bindAll(roots.Workspace, false), bindAll(roots.ReadOnly, true), bindAll(roots.Sockets, true))
+	mounts := slices.Concat(bindAll(roots.Workspace, false), bindAll(roots.ReadOnly, true))
+	shows := mounts
+	for _, root := range roots.Sockets {
+		// Where a workspace shows it, a task may make sockets of its own, too.
+		if !slices.ContainsFunc(shows, func(m placed) bool { return beneath(m.Target, root) }) {
+			mounts = append(mounts, shown(root, true))
+		}
+	}
 	for i := range mounts {
 		mounts[i].own = beneath(w.dirs.Task, mounts[i].Target)
 	}

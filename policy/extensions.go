@@ -96,6 +96,10 @@ func (p *Policy) portFields() []portField {
 func intersectExtensions(ceiling, result *Policy) error {
 	result.MinLandlockABI = max(result.MinLandlockABI, ceiling.MinLandlockABI)
 	problems := []error{within("unix_socket_roots", result.UnixSocketRoots, ceiling.UnixSocketRoots)}
+	// A valid request that lists ports has a network: so the ceiling took it away.
+	if result.PortsLimited() && !result.NetworkAllowed() {
+		problems = append(problems, fmt.Errorf("tcp_connect and tcp_bind need side_effect_level %q, which exceeds the operator's ceiling (%q)", LevelNetwork, ceiling.SideEffectLevel))
+	}
 	if ceiling.PortsLimited() && result.NetworkAllowed() {
 		if !result.PortsLimited() {
 			result.TCPConnect, result.TCPBind = notNil(ceiling.TCPConnect), notNil(ceiling.TCPBind)

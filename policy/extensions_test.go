@@ -70,6 +70,10 @@ func TestIntersectExtensions(t *testing.T) {
 	if got, err := Intersect(&ceiling, &request); err != nil || got.PortsLimited() || got.Validate() != nil {
 		t.Errorf("got %+v, %v", got, err)
 	}
+	// One that lists ports is told that the ceiling leaves it no network.
+	ceiling, request = Policy{SideEffectLevel: "process_exec"}, Policy{Extensions: ports([]int{443}, nil)}
+	_, err := Intersect(&ceiling, &request)
+	checkError(t, "ports without network", err, []string{"tcp_connect", `"network"`, "ceiling", `"process_exec"`})
 }
 
 // What a node cannot enforce is refused, whatever the fallback, and admitted on
