@@ -33,6 +33,10 @@ nomad: ## Build Nomad from the Go module proxy: bin/nomad (4 minutes the first t
 demo: build nomad ## Run example/hello.nomad.hcl on a Nomad agent of its own, and check what it says
 	example/demo.sh $(BIN)/nomad $(BIN)/nomad-driver-harn
 
+.PHONY: bench
+bench: build nomad ## Measure the driver against raw_exec and exec: half an hour, as root; RUN=start,memory for parts, SHORT=1 to try
+	cd bench && go build -o $(BIN)/benchmark . && $(BIN)/benchmark -bin $(BIN) -out $(BIN)/bench $(if $(RUN),-run $(RUN)) $(if $(SHORT),-short) $(BENCHFLAGS)
+
 ##@ Develop
 
 .PHONY: test
