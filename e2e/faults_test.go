@@ -110,7 +110,7 @@ func (f *faults) print() {
 	} {
 		fmt.Fprintf(w, "%s\t%d\n", row.name, row.count.Load())
 	}
-	w.Flush()
+	_ = w.Flush()
 	fmt.Printf("\nfaults, seed %d\n%s\n", f.seed, b.String())
 }
 

@@ -148,7 +148,7 @@ func (p *Policy) enforceable(node Node) error {
 	}{
 		{"tcp_connect", p.TCPConnect != nil, portsABI},
 		{"tcp_bind", p.TCPBind != nil, portsABI},
-		{"unix_socket_roots", p.UnixSocketRoots != nil, unixSocketsABI},
+		{"unix_socket_roots", len(p.UnixSocketRoots) > 0, unixSocketsABI},
 	} {
 		switch {
 		case !f.present:
@@ -173,7 +173,7 @@ func (p *Policy) socketGroups() []*seccomp.Group {
 		return groups
 	case p.NetworkAllowed():
 		return []*seccomp.Group{seccomp.Families}
-	case p.UnixSocketRoots != nil:
+	case len(p.UnixSocketRoots) > 0:
 		return []*seccomp.Group{seccomp.UnixOnly}
 	case p.LocalIPC:
 		return []*seccomp.Group{seccomp.LocalIPC}

@@ -252,6 +252,9 @@ func notes(p *Policy, node Node) []string {
 			out = append(out, m.what)
 		}
 	}
+	if len(p.TCPBind) > 0 {
+		out = append(out, "a socket that listens without a port of its own gets one that the kernel chooses, which no rule for ports sees")
+	}
 	if p.PortsLimited() {
 		out = append(out, "names are looked up by TCP alone: tcp_connect = [53] and the resolver's option use-vc")
 	}
