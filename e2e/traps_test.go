@@ -24,8 +24,8 @@ func TestRestartAroundAgentRestart(t *testing.T) {
 		echo "run $(wc -l < local/runs) user $(id -u)"
 		while [ ! -e local/go ]; do sleep 0.05; done
 		exit 5`, "")), "attempts = 0\n      mode     = \"fail\"", "attempts = 5\n interval = \"1h\"\n delay = \"0s\"\n mode = \"fail\"", 1)
-	j := a.submit(t, hcl).untilLogged("run 2 user ")
-	j.until("running again", func(s *api.TaskState) bool { return s.State == "running" && s.Restarts == 1 })
+	j := a.submit(t, hcl).until("running again", func(s *api.TaskState) bool { return s.State == "running" && s.Restarts == 1 }).
+		untilLogged("run 2 user ")
 	time.Sleep(time.Second) // until the client has stored what it knows of the task
 	a.stop(t, syscall.SIGINT)
 	a.start(t)
