@@ -17,7 +17,7 @@ PACKAGES := \
   /bin/cpio:cpio /sbin/depmod:kmod /usr/bin/xz:xz-utils
 
 # The packages whose tests run under other kernels as well.
-KERNEL_PACKAGES := landlock seccomp executor policy driver attack
+KERNEL_PACKAGES := landlock seccomp executor policy driver
 
 ##@ Use
 
@@ -67,9 +67,14 @@ e2e-vm: build nomad setup $(BIN)/e2e-device ## Run the same jobs, but TestFaults
 
 .PHONY: kernels
 kernels: setup ## Run the tests of the kernel's features in VMs with other kernels: KERNELS="5.10 7.3" for some
-	attack/build.sh $(BIN)/attack
 	for p in $(KERNEL_PACKAGES); do go test -c -o $(BIN)/vm/$$p.test ./$$p || exit 1; done
 	e2e/vm/matrix.sh $(KERNEL_PACKAGES)
+
+.PHONY: kernels-attack
+kernels-attack: setup ## Run the attacks in the same VMs
+	attack/build.sh $(BIN)/attack
+	go test -c -o $(BIN)/vm/attack.test ./attack
+	e2e/vm/matrix.sh attack
 
 .PHONY: attack
 attack: ## Run some 400 attacks under every profile, print attack by profile: HARN_ATTACK_RACES=1000 is how often races are tried
