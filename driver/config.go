@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ var policySpec = map[string]*hclspec.Spec{
 var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 	"state_dir": hclspec.NewDefault(
 		hclspec.NewAttr("state_dir", "string", false),
-		hclspec.NewLiteral(`"/var/lib/nomad-driver-harn"`),
+		hclspec.NewLiteral(strconv.Quote(defaultStateDir)),
 	),
 	"fallback": hclspec.NewAttr("fallback", "string", false),
 	"allow_root": hclspec.NewDefault(
@@ -118,6 +119,9 @@ type Config struct {
 	deniedUsers deniedUsers
 	sweepPeriod time.Duration
 }
+
+// defaultStateDir is the default of state_dir.
+const defaultStateDir = "/var/lib/nomad-driver-harn"
 
 // Defaults and bounds of sweep_period.
 const (

@@ -39,7 +39,7 @@ func DecodeTask(block map[string]any) (*TaskConfig, error) {
 // would make for it. It decides by the functions that start a task. missing
 // are the roots that are not there: a task with them would be refused.
 func Explain(task *TaskConfig, node policy.Node, taskDir string) (plan *policy.Plan, missing []string, err error) {
-	config := &Config{StateDir: "/var/lib/nomad-driver-harn"}
+	config := &Config{StateDir: defaultStateDir}
 	if err := config.validate(); err != nil {
 		return nil, nil, err
 	}

@@ -80,8 +80,8 @@ func (l *launch) enter() error {
 	}
 	// Other processes of this user must not look into this one: it still holds
 	// what the task is not to see. Exec makes a new image, with its own setting.
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("prctl(PR_SET_DUMPABLE): %w", err)
+	if err := undumpable(); err != nil {
+		return err
 	}
 	// As the user, so that its permissions decide; before Landlock, which does
 	// not mediate chdir(2), but would hide why it fails.
