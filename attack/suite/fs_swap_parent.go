@@ -5,12 +5,7 @@
 
 package main
 
-import (
-	"errors"
-	"os"
-
-	"golang.org/x/sys/unix"
-)
+import "os"
 
 func init() {
 	attack(Attack{
@@ -19,27 +14,7 @@ func init() {
 			must(os.Mkdir(dir, 0o777))
 			must(os.WriteFile(dir+"/secret", []byte("own"), 0o666))
 			must(os.Symlink(outside(), link))
-			stop := make(chan bool)
-			defer close(stop)
-			go func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-						_ = unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, link, unix.RENAME_EXCHANGE)
-					}
-				}
-			}()
-			err := errNothing
-			for range atInt("RACES") {
-				if e := readSecret(dir + "/secret"); e == nil {
-					return nil
-				} else if !errors.Is(e, errNothing) {
-					err = e
-				}
-			}
-			return err
+			return whileSwapping(dir, link, func() error { return readSecret(dir + "/secret") })
 		},
 	})
 }

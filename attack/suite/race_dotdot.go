@@ -16,27 +16,12 @@ func init() {
 			deep, shallow := freshName("race-a"), freshName("race-b")
 			must(os.MkdirAll(deep+"/1/2/3/4/5/6/7/8/x", 0o777))
 			inner := deep + "/1/2/3/4/5/6/7/8/x"
-			stop := make(chan bool)
-			defer close(stop)
-			go func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-						_ = os.Rename(inner, shallow)
-						_ = os.Rename(shallow, inner)
-					}
-				}
-			}()
 			path := inner + strings.Repeat("/..", 9+strings.Count(deep, "/")) + secret()
-			err := errNothing
-			for range atInt("RACES") {
-				if err = readSecret(path); err == nil {
-					return nil
-				}
-			}
-			if at("CONTROL") == "1" {
+			err := whileChanging(func() {
+				_ = os.Rename(inner, shallow)
+				_ = os.Rename(shallow, inner)
+			}, func() error { return readSecret(path) })
+			if err != nil && at("CONTROL") == "1" {
 				return readSecret(path)
 			}
 			return err

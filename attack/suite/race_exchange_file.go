@@ -6,12 +6,9 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 func init() {
@@ -33,31 +30,4 @@ func init() {
 			})
 		},
 	})
-}
-
-// whileSwapping tries an operation again and again, while another thread
-// exchanges two names.
-func whileSwapping(a, b string, op func() error) error {
-	stop := make(chan bool)
-	defer close(stop)
-	go func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				_ = unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
-			}
-		}
-	}()
-	err := errNothing
-	for range atInt("RACES") {
-		switch e := op(); {
-		case e == nil:
-			return nil
-		case !errors.Is(e, errNothing):
-			err = e
-		}
-	}
-	return err
 }
