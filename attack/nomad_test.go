@@ -8,8 +8,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +20,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers/testutils"
 
 	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/internal/drivertest"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
@@ -50,7 +49,7 @@ func newNomad(t *testing.T) *nomad {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	check(t, os.Chmod(dir, 0o755))
 	t.Setenv("TMPDIR", dir) // where Nomad's harness makes its directories
-	check(t, initCgroups())
+	check(t, drivertest.InitCgroups())
 	abi, _ := landlock.Detect()
 
 	n := &nomad{t: t, dir: dir, stateDir: dir + "/state", abi: abi}
@@ -71,21 +70,6 @@ func check(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
-
-// initCgroups makes the parents of the tasks' cgroups, as a client does at its start.
-var initCgroups = sync.OnceValue(func() error {
-	cores, err := os.ReadFile("/sys/devices/system/cpu/online")
-	if err != nil {
-		return err
-	}
-	if err := cgroupslib.Init(hclog.NewNullLogger(), strings.TrimSpace(string(cores))); err != nil {
-		return err
-	}
-	if cgroupslib.GetMode() == cgroupslib.CG1 { // what the client's cpuset hook does
-		return os.WriteFile("/sys/fs/cgroup/cpuset/nomad/share/cpuset.cpus", cores, 0)
-	}
-	return nil
-})
 
 // task prepares a task as the client does: directories, logs, a cgroup. It is
 // cleaned up at the very end: Nomad's harness closes its connection then.

@@ -62,21 +62,11 @@ func (b *bench) timeJob(n *node, id, driver string) (*throughput, error) {
 	if err != nil {
 		return nil, err
 	}
-	var first, last time.Time
-	for _, a := range all {
-		s := a.TaskStates["t"]
-		if r := at(s, received); first.IsZero() || r.Before(first) {
-			first = r
-		}
-		if t := at(s, terminated); t.After(last) {
-			last = t
-		}
-	}
 	if err := n.purge(id); err != nil {
 		return nil, err
 	}
 	own, children := cpu()
-	return &throughput{last.Sub(first), own - ownBefore, children - childrenBefore}, nil
+	return &throughput{last(all, terminated).Sub(first(all, received)), own - ownBefore, children - childrenBefore}, nil
 }
 
 const (

@@ -112,7 +112,7 @@ func run(args []string) error {
 		return err
 	}
 	defer func() {
-		unmountBeneath(b.dir)
+		kerneltest.UnmountBeneath(b.dir)
 		_ = os.RemoveAll(b.dir)
 	}()
 	if err := os.Chmod(b.dir, 0o755); err != nil {

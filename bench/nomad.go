@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/nomad/api"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
 
 // waitFor is how long an agent, or a job, may take.
@@ -59,7 +61,7 @@ func (b *bench) withNode(f func(*node) error) error {
 	n := &node{dir: dir}
 	defer func() {
 		n.stop()
-		unmountBeneath(dir)
+		kerneltest.UnmountBeneath(dir)
 		_ = os.RemoveAll(dir)
 	}()
 	if err := n.start(b); err != nil {
@@ -373,4 +375,24 @@ func (n *node) purge(id string) error {
 	return eventually("the processes of job "+id, 100*time.Millisecond, func() (bool, error) {
 		return len(pidsOf(supervisorProcess, executorProcess, logmonProcess)) == 0, nil
 	})
+}
+
+// first is when the first event of a kind was, of all tasks.
+func first(all []*api.AllocationListStub, kind string) (t time.Time) {
+	for _, a := range all {
+		if event := at(a.TaskStates["t"], kind); t.IsZero() || event.Before(t) {
+			t = event
+		}
+	}
+	return t
+}
+
+// last is when the last one was.
+func last(all []*api.AllocationListStub, kind string) (t time.Time) {
+	for _, a := range all {
+		if event := at(a.TaskStates["t"], kind); event.After(t) {
+			t = event
+		}
+	}
+	return t
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -30,6 +29,8 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/hashicorp/nomad/plugins/drivers/fsisolation"
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/drivertest"
 )
 
 // Drivers.
@@ -69,7 +70,7 @@ type driverProcess struct {
 // startDriver starts a driver's plugin process. dir is for its tasks: they can
 // be recovered by another one with the same dir.
 func (b *bench) startDriver(name, dir string) (*driverProcess, error) {
-	if err := initCgroups(); err != nil {
+	if err := drivertest.InitCgroups(); err != nil {
 		return nil, err
 	}
 	for _, sub := range []string{"alloc", "mounts"} {
@@ -187,22 +188,6 @@ func (p *driverProcess) stop() {
 	}
 }
 
-// initCgroups makes the parents of the tasks' cgroups, as a client does when
-// it starts.
-var initCgroups = sync.OnceValue(func() error {
-	cores, err := os.ReadFile("/sys/devices/system/cpu/online")
-	if err != nil {
-		return err
-	}
-	if err := cgroupslib.Init(hclog.NewNullLogger(), strings.TrimSpace(string(cores))); err != nil {
-		return err
-	}
-	if _, err := os.Stat("/sys/fs/cgroup/cpuset/nomad/share"); err == nil { // v1: what the client's cpuset hook does
-		return os.WriteFile("/sys/fs/cgroup/cpuset/nomad/share/cpuset.cpus", cores, 0)
-	}
-	return nil
-})
-
 // task is one task of a driverProcess, prepared as the client does it.
 type task struct {
 	driver *driverProcess
@@ -223,8 +208,8 @@ func chroot() map[string]string {
 		"/lib64/ld-linux-x86-64.so.2":      "/lib64/ld-linux-x86-64.so.2",
 		"/lib/ld-linux-aarch64.so.1":       "/lib/ld-linux-aarch64.so.1",
 	} {
-		if real, err := filepath.EvalSymlinks(link); err == nil { // Nomad cannot embed links
-			files[real] = target
+		if file, err := filepath.EvalSymlinks(link); err == nil { // Nomad cannot embed links
+			files[file] = target
 		}
 	}
 	return files

@@ -7,40 +7,15 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
-
-// process is one of this PID namespace: an agent, or something it started.
-type process struct {
-	pid, parent int
-	args        []string
-}
-
-func processes() []process {
-	var all []process
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range dirs {
-		pid, _ := strconv.Atoi(filepath.Base(dir))
-		cmdline, err := os.ReadFile(dir + "/cmdline")
-		if err != nil || len(cmdline) == 0 {
-			continue
-		}
-		stat, err := os.ReadFile(dir + "/stat")
-		if err != nil {
-			continue
-		}
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		parent, _ := strconv.Atoi(fields[1])
-		all = append(all, process{pid, parent, strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")})
-	}
-	return all
-}
 
 // Kinds of processes that a running task needs.
 const (
@@ -50,23 +25,23 @@ const (
 	logmonProcess     = "logmon"     // Nomad's own, for every driver
 )
 
-func (p process) kind() string {
+func kind(p kerneltest.Process) string {
 	switch {
-	case strings.HasSuffix(p.args[0], "/nomad-driver-harn"):
+	case strings.HasSuffix(p.Args[0], "/nomad-driver-harn"):
 		return pluginProcess
-	case p.args[0] == "harn-supervisor":
+	case p.Args[0] == "harn-supervisor":
 		return supervisorProcess
-	case len(p.args) > 1 && (p.args[1] == executorProcess || p.args[1] == logmonProcess):
-		return p.args[1]
+	case len(p.Args) > 1 && (p.Args[1] == executorProcess || p.Args[1] == logmonProcess):
+		return p.Args[1]
 	}
 	return ""
 }
 
 // pidsOf are the processes of some kinds.
 func pidsOf(kinds ...string) (pids []int) {
-	for _, p := range processes() {
-		if kind := p.kind(); kind != "" && slices.Contains(kinds, kind) {
-			pids = append(pids, p.pid)
+	for _, p := range kerneltest.Processes() {
+		if k := kind(p); k != "" && slices.Contains(kinds, k) {
+			pids = append(pids, p.PID)
 		}
 	}
 	return pids
@@ -133,14 +108,4 @@ func cpuWithChildren(pid int) (own, children time.Duration) {
 		return time.Duration(n) * time.Second / 100
 	}
 	return ticks(14) + ticks(15), ticks(16) + ticks(17)
-}
-
-func unmountBeneath(dir string) {
-	mounts, _ := os.ReadFile("/proc/self/mounts")
-	lines := strings.Split(strings.TrimSpace(string(mounts)), "\n")
-	for _, line := range slices.Backward(lines) {
-		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
-			_ = unix.Unmount(f[1], unix.MNT_DETACH)
-		}
-	}
 }

@@ -186,24 +186,15 @@ func (b *bench) scaleNode(count int) error {
 		if err != nil {
 			return err
 		}
-		var first, last time.Time
-		for _, a := range all {
-			s := a.TaskStates["t"]
-			if r := at(s, received); first.IsZero() || r.Before(first) {
-				first = r
-			}
-			if t := at(s, begun); t.After(last) {
-				last = t
-			}
-		}
-		b.report.addAt("scale", nodeStart, "s", harn, count, last.Sub(first).Seconds())
+		b.report.addAt("scale", nodeStart, "s", harn, count, last(all, begun).Sub(first(all, received)).Seconds())
 
 		killed := time.Now()
 		kill(pidsOf(pluginProcess))
-		if last, err = n.recovered(count); err != nil {
+		recovered, err := n.recovered(count)
+		if err != nil {
 			return err
 		}
-		b.report.addAt("scale", nodeRecover, "s", harn, count, last.Sub(killed).Seconds())
+		b.report.addAt("scale", nodeRecover, "s", harn, count, recovered.Sub(killed).Seconds())
 
 		stopped := time.Now()
 		if _, _, err := n.Jobs().Deregister(id, false, nil); err != nil {
@@ -212,13 +203,7 @@ func (b *bench) scaleNode(count int) error {
 		if all, err = n.allocations(id, count, dead); err != nil {
 			return err
 		}
-		last = time.Time{}
-		for _, a := range all {
-			if t := at(a.TaskStates["t"], terminated); t.After(last) {
-				last = t
-			}
-		}
-		b.report.addAt("scale", nodeStop, "s", harn, count, last.Sub(stopped).Seconds())
+		b.report.addAt("scale", nodeStop, "s", harn, count, last(all, terminated).Sub(stopped).Seconds())
 		return n.purge(id)
 	})
 }

@@ -11,11 +11,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/nomad/client/lib/cgroupslib"
 	"github.com/hashicorp/nomad/helper/uuid"
 	"github.com/hashicorp/nomad/nomad/structs"
@@ -25,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/drivertest"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -56,7 +55,7 @@ func newHarnessOnAnyKernel(t *testing.T, change func(*Config)) *harness {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", base) // where Nomad's harness makes its directories
-	if err := initCgroups(); err != nil {
+	if err := drivertest.InitCgroups(); err != nil {
 		t.Fatal(err)
 	}
 	h := &harness{t: t, config: Config{StateDir: base + "/state"}}
@@ -66,21 +65,6 @@ func newHarnessOnAnyKernel(t *testing.T, change func(*Config)) *harness {
 	h.connect()
 	return h
 }
-
-// initCgroups makes the parents of the tasks' cgroups, as a client does at its start.
-var initCgroups = sync.OnceValue(func() error {
-	cores, err := os.ReadFile("/sys/devices/system/cpu/online")
-	if err != nil {
-		return err
-	}
-	if err := cgroupslib.Init(hclog.NewNullLogger(), strings.TrimSpace(string(cores))); err != nil {
-		return err
-	}
-	if cgroupVersion() == 1 { // what the client's cpuset hook does
-		return os.WriteFile("/sys/fs/cgroup/cpuset/nomad/share/cpuset.cpus", cores, 0)
-	}
-	return nil
-})
 
 // connect makes a new plugin, as after a crash of the one before.
 func (h *harness) connect() {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/nomad/api"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
 
 // waitFor is how long a condition may take, on a machine that does other
@@ -61,7 +63,7 @@ func newAgent(t testing.TB, config func(dir string) string) agent {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		unmountBeneath(dir) // an agent leaves the mounts of its allocations
+		kerneltest.UnmountBeneath(dir)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
@@ -93,15 +95,6 @@ advertise {
 		t.Fatal(err)
 	}
 	return agent{dir: dir}
-}
-
-func unmountBeneath(dir string) {
-	mounts, _ := os.ReadFile("/proc/self/mounts")
-	for line := range strings.Lines(string(mounts)) {
-		if target := strings.Fields(line)[1]; strings.HasPrefix(target, dir+"/") {
-			_ = syscall.Unmount(target, syscall.MNT_DETACH)
-		}
-	}
 }
 
 // ports returns a ports block with three free ports, and the first two.

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
 
 const untilReleased = `echo start; while [ ! -e local/go ]; do sleep 0.05; done; exit `
@@ -104,7 +106,7 @@ func TestFaultReboot(t *testing.T) {
 		kill(t, pid)
 	}
 	eventually(t, "the task has not ended", func() bool { return len(supervisors(runs)) == 0 })
-	unmountBeneath(a.dir)
+	kerneltest.UnmountBeneath(a.dir)
 	const bootID = "/proc/sys/kernel/random/boot_id"
 	other := filepath.Join(a.dir, "boot_id")
 	if err := os.WriteFile(other, []byte("00000000-0000-4000-8000-000000000000\n"), 0o644); err != nil {

@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/nomad/api"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
 
 // faultPlan is how much the fault test does.
@@ -207,14 +209,19 @@ func describeEvents(alloc *api.Allocation) string {
 	return b.String()
 }
 
-// check waits for the task's end and compares what it did with what Nomad
-// knows. lost are tasks whose supervisor was killed.
-func (f *faults) check(m *member, lost bool) {
-	var alloc *api.Allocation
+func (f *faults) untilDead(m *member) (alloc *api.Allocation) {
+	f.t.Helper()
 	eventually(f.t, m.id+" is not dead", func() bool {
 		alloc = m.alloc()
 		return alloc != nil && alloc.TaskStates["t"] != nil && alloc.TaskStates["t"].State == "dead"
 	})
+	return alloc
+}
+
+// check waits for the task's end and compares what it did with what Nomad
+// knows. lost are tasks whose supervisor was killed.
+func (f *faults) check(m *member, lost bool) {
+	alloc := f.untilDead(m)
 	// A start that failed because the plugin was killed twice during it may have
 	// run, but was ended before the next one.
 	known, unknown := 0, 0
@@ -356,9 +363,9 @@ func (f *faults) logSize() int64 {
 // supervisorIDs are the tasks that run, with their supervisors.
 func (f *faults) supervisorIDs() map[string]int {
 	ids := map[string]int{}
-	for _, p := range processes() {
-		if p.args[0] == "harn-supervisor" && len(p.args) > 1 {
-			ids[p.args[1]] = p.pid
+	for _, p := range kerneltest.Processes() {
+		if p.Args[0] == "harn-supervisor" && len(p.Args) > 1 {
+			ids[p.Args[1]] = p.PID
 		}
 	}
 	return ids
@@ -450,11 +457,7 @@ func (f *faults) phaseStorm(plan faultPlan) {
 	f.a.plugin(f.t)
 	f.stopJob("fleet-storm", fleet)
 	for _, m := range fleet {
-		var alloc *api.Allocation
-		eventually(f.t, m.id+" is not dead", func() bool {
-			alloc = m.alloc()
-			return alloc != nil && alloc.TaskStates["t"].State == "dead"
-		})
+		alloc := f.untilDead(m)
 		known := int(alloc.TaskStates["t"].Restarts) + 1 // of events, Nomad keeps the last ten
 		f.starts.Add(int64(known))
 		if starts := m.lines("starts"); starts > known || m.lines("overlaps") > 0 {
@@ -525,9 +528,9 @@ func (f *faults) phaseSupervisors(plan faultPlan) {
 func (f *faults) leftovers(allocs []string) []string {
 	var left []string
 	add := func(format string, args ...any) { left = append(left, fmt.Sprintf(format, args...)) }
-	for _, p := range processes() {
-		if strings.HasPrefix(p.args[0], "harn-") || strings.Contains(strings.Join(p.args, " "), "harn-fault") || slices.Equal(p.args, []string{"sleep", "100000"}) {
-			add("process %d %.80q", p.pid, p.args)
+	for _, p := range kerneltest.Processes() {
+		if strings.HasPrefix(p.Args[0], "harn-") || strings.Contains(strings.Join(p.Args, " "), "harn-fault") || slices.Equal(p.Args, []string{"sleep", "100000"}) {
+			add("process %d %.80q", p.PID, p.Args)
 		}
 	}
 	mounts, _ := os.ReadFile("/proc/self/mounts")

@@ -1,0 +1,48 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package kerneltest
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Process is one of this PID namespace: after [Isolate], an agent, or something
+// it started.
+type Process struct {
+	PID  int
+	Args []string // never empty
+}
+
+// Processes are all processes that have a command line.
+func Processes() []Process {
+	var all []Process
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		pid, _ := strconv.Atoi(filepath.Base(dir))
+		cmdline, err := os.ReadFile(dir + "/cmdline")
+		if err != nil || len(cmdline) == 0 {
+			continue
+		}
+		all = append(all, Process{pid, strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")})
+	}
+	return all
+}
+
+// UnmountBeneath unmounts what is mounted in a directory: an agent leaves the
+// mounts of its allocations.
+func UnmountBeneath(dir string) {
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	lines := strings.Split(strings.TrimSpace(string(mounts)), "\n")
+	for _, line := range slices.Backward(lines) {
+		if fields := strings.Fields(line); len(fields) > 1 && strings.HasPrefix(fields[1], dir+"/") {
+			_ = unix.Unmount(fields[1], unix.MNT_DETACH)
+		}
+	}
+}
