@@ -89,8 +89,8 @@ faults: build nomad $(BIN)/e2e-device ## Kill plugin, agent and supervisors at r
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## Check format, vet and lint
 	@test -z "$$($(TOOLS)/gofumpt -l .)" || { echo "not formatted, run make fmt:"; $(TOOLS)/gofumpt -l .; exit 1; }
 	$(TOOLS)/golangci-lint run ./...
-	cd e2e && $(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...
-	@for dir in . e2e e2e/nomad; do (cd $$dir && go mod tidy -diff > /dev/null) || { echo "$$dir: run go mod tidy"; exit 1; }; done
+	for dir in e2e bench; do (cd $$dir && $(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@for dir in . e2e e2e/nomad bench; do (cd $$dir && go mod tidy -diff > /dev/null) || { echo "$$dir: run go mod tidy"; exit 1; }; done
 
 .PHONY: fmt
 fmt: $(TOOLS)/gofumpt ## Format the code

@@ -143,10 +143,11 @@ func number(v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
-// median finds a measure's median, NaN if it was not measured.
-func (r *report) median(name, subject string, tasks int) float64 {
+// median finds the median of a measure that is not one of a number of tasks, NaN
+// if it was not measured.
+func (r *report) median(name, subject string) float64 {
 	for _, m := range r.Measures {
-		if m.Name == name && m.Subject == subject && m.Tasks == tasks {
+		if m.Name == name && m.Subject == subject && m.Tasks == 0 {
 			return m.Median
 		}
 	}

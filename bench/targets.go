@@ -14,21 +14,21 @@ var targets = []struct {
 }{
 	{"start through an agent, of raw_exec's", 0.55, false, ratio(agentStart, harn, rawExec)},
 	{"StartTask through gRPC, of raw_exec's", 0.25, false, ratio(grpcStart, harn, rawExec)},
-	{"StartTask through gRPC, ms", 10, false, value(grpcStart, harn)},
+	{"StartTask through gRPC, ms", 10, false, value(grpcStart)},
 	{"allocations a second, of the fastest other driver's", 1, true, func(r *report) float64 {
-		return r.median(allocationRate, harn, 0) / max(r.median(allocationRate, rawExec, 0), r.median(allocationRate, execDrv, 0))
+		return r.median(allocationRate, harn) / max(r.median(allocationRate, rawExec), r.median(allocationRate, execDrv))
 	}},
 	{"private memory per task, of raw_exec's executor", 0.1, false, ratio(privateMemory, harn, rawExec)},
-	{"private memory per task, kB", 1536, false, value(privateMemory, harn)},
-	{"idle CPU per 100 tasks, percent of a core", 0.1, false, value(idleCPUQuiet, harn)},
-	{"the same with stats every second", 0.1, false, value(idleCPU, harn)},
+	{"private memory per task, kB", 1536, false, value(privateMemory)},
+	{"idle CPU per 100 tasks, percent of a core", 0.1, false, value(idleCPUQuiet)},
+	{"the same with stats every second", 0.1, false, value(idleCPU)},
 	{"getpid under worktree, of unconfined", 1.08, false, ratio("getpid", worktree, unconfined)},
 	{"getpid under os_hardened, of unconfined", 1.08, false, ratio("getpid", osHardened, unconfined)},
 	{"read under worktree, of unconfined", 1.08, false, ratio("read of 4 KiB", worktree, unconfined)},
 	{"openat+close under worktree, of the same rules by a C program", 1.05, false, ratio(shallowOpen, worktree, bareLaunch)},
 	{"the same, 20 directories deep", 1.05, false, ratio(deepOpen, worktree, bareLaunch)},
 	{"openat+close with 50 more roots, of without", 1.05, false, func(r *report) float64 {
-		return r.median(rootsOpen, worktree, 0) / r.median(shallowOpen, worktree, 0)
+		return r.median(rootsOpen, worktree) / r.median(shallowOpen, worktree)
 	}},
 	{"go build under worktree, of unconfined", 1.05, false, ratio(build, worktree, unconfined)},
 	{"go build under os_hardened, of unconfined", 1.05, false, ratio(build, osHardened, unconfined)},
@@ -43,11 +43,11 @@ var targets = []struct {
 }
 
 func ratio(name, of, to string) func(*report) float64 {
-	return func(r *report) float64 { return r.median(name, of, 0) / r.median(name, to, 0) }
+	return func(r *report) float64 { return r.median(name, of) / r.median(name, to) }
 }
 
-func value(name, of string) func(*report) float64 {
-	return func(r *report) float64 { return r.median(name, of, 0) }
+func value(name string) func(*report) float64 {
+	return func(r *report) float64 { return r.median(name, harn) }
 }
 
 // ends are the medians of a measure with fewest and most tasks.
