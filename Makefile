@@ -34,7 +34,7 @@ demo: build nomad ## Run example/hello.nomad.hcl on a Nomad agent of its own, an
 	example/demo.sh $(BIN)/nomad $(BIN)/nomad-driver-harn
 
 .PHONY: bench
-bench: build nomad ## Measure the driver against raw_exec and exec: half an hour, as root; RUN=start,memory for parts, SHORT=1 to try
+bench: build nomad ## Measure the driver against raw_exec and exec, as root; RUN=start,memory for parts, SHORT=1 to try
 	cd bench && go build -o $(BIN)/benchmark . && $(BIN)/benchmark -bin $(BIN) -out $(BIN)/bench $(if $(RUN),-run $(RUN)) $(if $(SHORT),-short) $(BENCHFLAGS)
 
 ##@ Develop
@@ -82,7 +82,7 @@ attack: ## Run some 400 attacks under every profile, print attack by profile: HA
 	@cat $(BIN)/attack-$$(uname -r).txt
 
 .PHONY: faults
-faults: build nomad $(BIN)/e2e-device ## Kill plugin, agent and supervisors at random under 50 tasks: 2 minutes (HARN_FAULTS_SEED=N repeats)
+faults: build nomad $(BIN)/e2e-device ## Kill plugin, agent and supervisors at random under 50 tasks (HARN_FAULTS_SEED=N repeats)
 	cd e2e && HARN_FAULTS=full go test -count=1 -timeout 10m -run '^TestFault' -v .
 
 .PHONY: lint
