@@ -118,6 +118,10 @@ func run(args []string) error {
 	if err := os.Chmod(b.dir, 0o755); err != nil {
 		return err
 	}
+	// Plugins that are killed leave their sockets there.
+	if err := os.Setenv("TMPDIR", b.dir); err != nil {
+		return err
+	}
 	for _, p := range parts {
 		if *names != "" && !slices.Contains(strings.Split(*names, ","), p.name) {
 			continue

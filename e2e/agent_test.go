@@ -71,7 +71,7 @@ func newAgent(t testing.TB, config func(dir string) string) agent {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	for _, sub := range []string{"data", "mounts", "plugins"} {
+	for _, sub := range []string{"data", "mounts", "plugins", "tmp"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o711); err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,8 @@ func (a *agent) start(t testing.TB, ready func() bool) {
 			a.cmd.Env = append(a.cmd.Env, v)
 		}
 	}
-	a.cmd.Env = append(a.cmd.Env, "HARN_E2E_SECRET=of the agent")
+	// Plugins that are killed leave their sockets in TMPDIR.
+	a.cmd.Env = append(a.cmd.Env, "HARN_E2E_SECRET=of the agent", "TMPDIR="+a.dir+"/tmp")
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := a.cmd.Start(); err != nil {

@@ -61,7 +61,7 @@ trap stop EXIT
 
 echo "== start the agent"
 ip link set lo up 2>/dev/null || ifconfig lo up
-env -u AWS_CA_BUNDLE "$nomad" agent -dev -config="$here/agent.hcl" -config="$dir/demo.hcl" \
+env -u AWS_CA_BUNDLE TMPDIR="$dir" "$nomad" agent -dev -config="$here/agent.hcl" -config="$dir/demo.hcl" \
   -plugin-dir="$dir/plugins" > "$dir/log" 2>&1 &
 agent=$!
 ready() { "$nomad" node status -filter 'Status == "ready"' 2>/dev/null | grep -q ready; }

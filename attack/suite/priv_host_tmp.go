@@ -12,6 +12,7 @@ func init() {
 		Run: func() error { return readSecret("/tmp/" + at("TMP_FILE")) },
 		Sibling: func() error {
 			must(os.WriteFile("/tmp/attack", []byte(token), 0o600))
+			defer os.Remove("/tmp/attack")
 			return readSecret("/tmp/attack")
 		},
 	})
