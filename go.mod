@@ -6,6 +6,7 @@ require (
 	github.com/agext/levenshtein v1.2.3
 	github.com/armon/circbuf v0.0.0-20150827004946-bbbad097214e
 	github.com/creack/pty v1.1.24
+	github.com/elastic/go-libaudit/v2 v2.6.2
 	github.com/fatih/color v1.18.0
 	github.com/hashicorp/cli v1.1.7
 	github.com/hashicorp/go-hclog v1.6.3
