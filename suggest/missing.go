@@ -14,8 +14,10 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/audit"
 )
 
-// missing finds a path in what programs print about files that are not there.
-var missing = regexp.MustCompile(`(/[^\s:'"` + "`" + `’‘]+).*(?:[Nn]o such file or directory|ENOENT|not found|does not exist)|(?:[Nn]o such file or directory|ENOENT)[^/]*(/[^\s:'"` + "`" + `’‘]+)`)
+// missing finds a path in what programs print about files that are not there:
+// before the system's message, as in "cat: /x: No such file or directory", or
+// after it, as in "[Errno 2] No such file or directory: '/x'".
+var missing = regexp.MustCompile(`(/[^\s:'"]+)['"]?: [Nn]o such file or directory|[Nn]o such file or directory[:,][^/]{0,20}(/[^\s:'"]+)`)
 
 // FromLog finds in a task's log the paths that the task has not found, but that
 // are on this host. A path outside of a policy does not exist for a task: so

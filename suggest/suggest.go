@@ -195,7 +195,7 @@ func wishFor(p *policy.Policy, line *audit.Line) *wish {
 		case p.Profile() == policy.OSHardened && denies(seccomp.Hardened, name):
 			return set("sandbox_profile", policy.Worktree.String(), func(p *policy.Policy) { p.SandboxProfile = policy.Worktree.String() })
 		case denies(seccomp.Network, name) && !p.NetworkAllowed():
-			if !denies(seccomp.LocalIPC, name) && !p.LocalIPC {
+			if local := rule(seccomp.LocalIPC, name); !p.LocalIPC && (local == nil || len(local.Admit) > 0) {
 				return set("local_ipc", true, func(p *policy.Policy) { p.LocalIPC = true })
 			}
 			return network
@@ -205,8 +205,16 @@ func wishFor(p *policy.Policy, line *audit.Line) *wish {
 	return refuse("a denial of an unknown kind, of a newer driver")
 }
 
-func denies(group *seccomp.Group, call string) bool {
-	return slices.ContainsFunc(group.Entries, func(e seccomp.Entry) bool { return e.Syscall == call })
+func denies(group *seccomp.Group, call string) bool { return rule(group, call) != nil }
+
+// rule is that of a group for a system call, nil if there is none.
+func rule(group *seccomp.Group, call string) *seccomp.Rule {
+	for i := range group.Entries {
+		if group.Entries[i].Syscall == call {
+			return &group.Entries[i].Rule
+		}
+	}
+	return nil
 }
 
 func addPort(ports []int, port int) []int {
