@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrDisabled: auditing is switched off.
+// ErrDisabled is returned where auditing is switched off.
 var ErrDisabled = errors.New("auditing is disabled on this host: enable it (auditctl -e 1, or audit=1 on the kernel's command line)")
 
 // Enabled returns nil if the kernel writes audit records, [ErrDisabled] if that

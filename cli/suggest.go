@@ -92,21 +92,21 @@ func newSuggest(s *streams) *command {
 
 func (c *command) suggest(s *suggest.Suggestion, lines []audit.Line) (int, error) {
 	if len(s.Changes) > 0 {
-		fmt.Fprint(c.stdout, s.HCL())
+		fmt.Fprintf(c.stdout, "%s", s.HCL())
 	}
 	for _, refused := range s.Refused {
 		fmt.Fprintf(c.stderr, "Not suggested for %s: %s\n", refused.Denial, refused.Reason)
 	}
 	for _, line := range lines {
 		if line.Truncated {
-			fmt.Fprintln(c.stderr, "The list of denials is not complete: more was denied than it holds.")
+			fmt.Fprintf(c.stderr, "The list of denials is not complete: more was denied than it holds.\n")
 		}
 	}
 	switch {
 	case len(s.Refused) > 0:
 		return 1, nil
 	case len(s.Changes) == 0:
-		fmt.Fprintln(c.stderr, "Nothing was denied that a policy could admit.")
+		fmt.Fprintf(c.stderr, "Nothing was denied that a policy could admit.\n")
 	}
 	return 0, nil
 }

@@ -149,7 +149,7 @@ func wishes(p *policy.Policy, lines []audit.Line) []*wish {
 
 // why tells of the denial.
 func why(line *audit.Line) string {
-	text := line.Denial.String()
+	text := line.String()
 	if line.Count > 1 {
 		text += fmt.Sprintf(" (%d times)", line.Count)
 	}
