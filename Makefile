@@ -65,6 +65,13 @@ e2e-vm: build nomad setup $(BIN)/e2e-device ## Run the same jobs, but TestFaults
 	cd e2e && vm/vm.sh -k 6.12 -m 6144 -t 1200 -- \
 	  env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI=6 $(BIN)/vm/e2e.test -test.timeout 18m -test.skip '^TestFaults$$'
 
+.PHONY: e2e-audit
+e2e-audit: build nomad setup ## Run the tests of reported denials in VMs, where auditing can be enabled: kernels 7.3, and 6.12, which logs seccomp's alone
+	cd e2e && go test -c -o $(BIN)/vm/e2e.test .
+	cd e2e && for k in 7.3 6.12; do vm/vm.sh -k $$k -m 6144 -t 600 -- \
+	  env HARN_E2E_AUDIT=1 HARN_KERNELTEST_ISOLATED=tests HARN_REQUIRE_KERNEL=1 \
+	  $(BIN)/vm/e2e.test -test.timeout 9m -test.run '^TestDenials' || exit 1; done
+
 .PHONY: kernels
 kernels: setup ## Run the tests of the kernel's features in VMs with other kernels: KERNELS="5.10 7.3" for some
 	for p in $(KERNEL_PACKAGES); do go test -c -o $(BIN)/vm/$$p.test ./$$p || exit 1; done

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fatih/color"
 
+	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 )
 
@@ -21,6 +22,7 @@ type finding struct {
 	Value string `json:"value"`
 	Hint  string `json:"hint,omitempty"`
 	must  bool   // tasks cannot run without it
+	spare bool   // without it, nothing less is enforced
 }
 
 // Exit statuses of probe.
@@ -72,7 +74,7 @@ func judge(findings []finding) int {
 	status := usable
 	for _, f := range findings {
 		switch {
-		case f.OK:
+		case f.OK, f.spare:
 		case f.must:
 			return unusable
 		default:
@@ -124,6 +126,13 @@ func find(proof executor.Proof) []finding {
 		add(feature.name, false, int(proof.ABI) >= feature.since, fmt.Sprintf("since ABI %d", feature.since), "needs Linux "+feature.linux)
 	}
 	add("seccomp filters", true, proof.Seccomp == "", "", proof.Seccomp)
+	enabled := audit.Enabled()
+	hint := ""
+	if enabled != nil {
+		hint = enabled.Error()
+	}
+	add("audit: denials are reported", false, enabled == nil, reported(int(proof.ABI)), hint)
+	all[len(all)-1].spare = true
 	version, value := 1, "v1"
 	if controllers, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers"); err == nil {
 		version, value = 2, "v2: "+strings.TrimSpace(string(controllers))
@@ -135,4 +144,13 @@ func find(proof executor.Proof) []finding {
 		add("namespace: "+ns, true, err == nil, "", "the kernel is built without it: CONFIG_NAMESPACES and its options")
 	}
 	return all
+}
+
+// reported are whose denials a kernel logs.
+func reported(abi int) string {
+	const landlockAudit = 7
+	if abi < landlockAudit {
+		return "seccomp's alone"
+	}
+	return "Landlock's and seccomp's"
 }

@@ -66,6 +66,10 @@ var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 	"masked_paths":      hclspec.NewAttr("masked_paths", "list(string)", false),
 	"system_read_roots": hclspec.NewAttr("system_read_roots", "list(string)", false),
 	"devices":           hclspec.NewAttr("devices", "list(string)", false),
+	"denial_events": hclspec.NewDefault(
+		hclspec.NewAttr("denial_events", "string", false),
+		hclspec.NewLiteral(`"auto"`),
+	),
 	"sweep_period": hclspec.NewDefault(
 		hclspec.NewAttr("sweep_period", "string", false),
 		hclspec.NewLiteral(`"1m"`),
@@ -100,6 +104,9 @@ type Config struct {
 	// SweepPeriod is the time between looks for what is left of tasks that Nomad
 	// has forgotten, like "1m".
 	SweepPeriod string `codec:"sweep_period"`
+	// DenialEvents says whether tasks' users are told what was denied: "auto",
+	// which is the default, "off" or "enable".
+	DenialEvents string `codec:"denial_events"`
 	// SystemReadRoots are what every task may read and execute; absent means the
 	// usual places of programs and libraries, and /etc. Those that do not exist
 	// are skipped.
@@ -171,6 +178,14 @@ func (c *Config) validate() error {
 		if c.sweepPeriod, err = time.ParseDuration(c.SweepPeriod); err != nil || c.sweepPeriod < leastSweepPeriod {
 			problems = append(problems, fmt.Sprintf("sweep_period: %q is not a duration of at least %v, expected one like \"1m\"", c.SweepPeriod, leastSweepPeriod))
 		}
+	}
+	switch c.DenialEvents {
+	case "":
+		c.DenialEvents = denialsAuto
+	case denialsAuto, denialsOff, denialsEnable:
+	default:
+		problems = append(problems, fmt.Sprintf("denial_events: %q, expected %q (where auditing is enabled), %q, or %q (enables auditing on this host)",
+			c.DenialEvents, denialsAuto, denialsOff, denialsEnable))
 	}
 	problems = append(problems, wrongPaths("masked_paths", c.MaskedPaths)...)
 	problems = append(problems, wrongPaths("system_read_roots", c.SystemReadRoots)...)

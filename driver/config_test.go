@@ -268,6 +268,7 @@ func TestFallbackFromTheEnvironment(t *testing.T) {
 func TestConfigErrors(t *testing.T) {
 	t.Setenv(fallbackVariable, "")
 	for body, want := range map[string]string{
+		`denial_events = "on"`:                                    "denial_events",
 		`sweep_period = "soon"`:                                   "sweep_period",
 		`sweep_period = "1ms"`:                                    "sweep_period",
 		`state_dir = "state"`:                                     "state_dir",

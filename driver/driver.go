@@ -41,6 +41,8 @@ type Driver struct {
 	tasks   *taskStore
 	compute compute
 	sweeper sync.Once
+	auditor sync.Once
+	denials *denials // nil where denials are not reported; see watchDenials
 
 	lock   sync.RWMutex
 	config *Config
@@ -124,6 +126,7 @@ func (d *Driver) Capabilities() (*drivers.Capabilities, error) {
 func (d *Driver) Fingerprint(ctx context.Context) (<-chan *drivers.Fingerprint, error) {
 	ch := make(chan *drivers.Fingerprint)
 	// Only in a process that is to serve tasks is this called.
+	d.watchDenials()
 	d.sweeper.Do(func() { go d.sweepAll() })
 	go d.fingerprint(ctx, ch)
 	return ch, nil
@@ -167,8 +170,24 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 
 func (d *Driver) adopt(cfg *drivers.TaskConfig, state TaskState, task *executor.Task) {
 	h := &taskHandle{config: cfg, state: state, task: task, cgroup: &state.Cgroup, compute: &d.compute}
+	h.reported = d.watchDenials().follow(h)
 	d.tasks.set(h)
 	go d.reportOOM(h)
+}
+
+// watchDenials starts to read the audit log, once, if that is wanted and works.
+// It returns nil if not.
+func (d *Driver) watchDenials() *denials {
+	d.auditor.Do(func() {
+		reader, err := startAudit(d.currentConfig().DenialEvents)
+		if err != nil {
+			d.logger.Info("what tasks are denied is not reported", "reason", err)
+			return
+		}
+		d.denials = newDenials(d.logger.Warn, d.emit)
+		go d.denials.read(reader)
+	})
+	return d.denials
 }
 
 // reportOOM tells the task's user, by a task event, that the kernel has killed
@@ -208,6 +227,7 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	if err != nil {
 		return nil, err
 	}
+	logDenials(&p.plan.Confinement, abi, d.watchDenials() != nil)
 	defer d.tasks.begin(p.state.StateDir)()
 	if err := d.replace(cfg); err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/nomad/helper/pluginutils/hclspecutils"
 	"github.com/hashicorp/nomad/helper/pluginutils/hclutils"
 	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/hashicorp/nomad/plugins/shared/hclspec"
 
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -19,7 +20,29 @@ import (
 // DecodeTask decodes the config block of a job's task, as Nomad has parsed it,
 // the way that it reaches the driver: by the schema and over the wire.
 func DecodeTask(block map[string]any) (*TaskConfig, error) {
-	schema, diagnostics := hclspecutils.Convert(taskConfigSpec)
+	cfg, err := encode(taskConfigSpec, block)
+	if err != nil {
+		return nil, err
+	}
+	return decodeTask(&Config{}, cfg)
+}
+
+// DecodeConfig decodes the config block of the plugin, as an agent does.
+func DecodeConfig(block map[string]any) (*Config, error) {
+	cfg, err := encode(configSpec, block)
+	if err != nil {
+		return nil, err
+	}
+	var config Config
+	if err := cfg.DecodeDriverConfig(&config); err != nil {
+		return nil, err
+	}
+	return &config, config.validate()
+}
+
+// encode puts a block into the form in which Nomad sends it.
+func encode(spec *hclspec.Spec, block map[string]any) (*drivers.TaskConfig, error) {
+	schema, diagnostics := hclspecutils.Convert(spec)
 	if diagnostics.HasErrors() {
 		return nil, diagnostics
 	}
@@ -28,10 +51,7 @@ func DecodeTask(block map[string]any) (*TaskConfig, error) {
 		return nil, err
 	}
 	var cfg drivers.TaskConfig
-	if err := cfg.EncodeDriverConfig(value); err != nil {
-		return nil, err
-	}
-	return decodeTask(&Config{}, &cfg)
+	return &cfg, cfg.EncodeDriverConfig(value)
 }
 
 // Explain plans a task that has not been placed, on this host, with the

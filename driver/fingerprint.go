@@ -57,7 +57,9 @@ func (d *Driver) takeFingerprint() *drivers.Fingerprint {
 	if err != nil {
 		return &drivers.Fingerprint{Health: drivers.HealthStateUnhealthy, HealthDescription: err.Error()}
 	}
-	return describe(d.currentConfig(), proof, cgroupVersion())
+	fingerprint := describe(d.currentConfig(), proof, cgroupVersion())
+	fingerprint.Attributes["driver."+Name+".denial_events"] = structs.NewBoolAttribute(d.watchDenials() != nil)
+	return fingerprint
 }
 
 // describe turns what the kernel was seen to enforce into node attributes.

@@ -23,6 +23,8 @@ type taskHandle struct {
 	task    *executor.Task
 	cgroup  *cgroup
 	compute *compute
+	// reported is closed when all that the task was denied is reported.
+	reported <-chan struct{}
 }
 
 // running reports whether the task has not ended.
@@ -51,6 +53,12 @@ func (h *taskHandle) wait(ctx context.Context, ch chan<- *drivers.ExitResult) {
 	case <-ctx.Done():
 		return
 	case <-h.task.Done():
+	}
+	// Nomad takes no event of a task after its end.
+	select {
+	case <-ctx.Done():
+		return
+	case <-h.reported:
 	}
 	select {
 	case <-ctx.Done():

@@ -15,6 +15,10 @@ plugin "nomad-driver-harn" {
     # "warn" runs them under seccomp alone, "off" runs them unconfined.
     fallback = "enforce"
 
+    # Tell tasks' users what was denied: "auto" where auditing is enabled on the
+    # host, "off", or "enable", which switches auditing on.
+    denial_events = "auto"
+
     # Tasks of user 0 are refused.
     allow_root = false
 

@@ -33,8 +33,12 @@ type launch struct {
 	Capabilities []int
 	// Landlock: descriptor rulesetFD is a ruleset to enter.
 	Landlock bool
+	// LandlockFlags say which of its denials the kernel logs.
+	LandlockFlags landlock.Flags
 	// Filter is a seccomp.Program; none if it is empty.
 	Filter []byte
+	// LogFilter: what the filter answers with an error is logged.
+	LogFilter bool
 }
 
 // enter confines the calling thread and executes the program. It returns only
@@ -109,7 +113,7 @@ func (l *launch) enter() error {
 	// Landlock before seccomp, whose filter could deny it. The ruleset was
 	// opened by the supervisor: a path is not looked up again here.
 	if l.Landlock {
-		if err := landlock.Enter(rulesetFD, 0); err != nil {
+		if err := landlock.Enter(rulesetFD, l.LandlockFlags); err != nil {
 			return err
 		}
 		// Success is not taken from a return code: what no rule admits must fail.
@@ -124,7 +128,11 @@ func (l *launch) enter() error {
 		if err := program.UnmarshalBinary(l.Filter); err != nil {
 			return err
 		}
-		if err := seccomp.Install(program); err != nil {
+		install := seccomp.Install
+		if l.LogFilter {
+			install = seccomp.InstallLogged
+		}
+		if err := install(program); err != nil {
 			return err
 		}
 	}

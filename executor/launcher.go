@@ -63,13 +63,15 @@ type launchOptions struct {
 // program executes, or with the reason why it does not.
 func launchProcess(p Process, c Confinement, std stdio, o launchOptions) (*child, error) {
 	l := launch{
-		Process:      p,
-		User:         c.User,
-		Cgroups:      len(o.cgroups.tasks),
-		OOMScoreAdj:  c.OOMScoreAdj,
-		Nice:         c.Nice,
-		Limits:       c.Limits,
-		Capabilities: c.Capabilities,
+		Process:       p,
+		User:          c.User,
+		Cgroups:       len(o.cgroups.tasks),
+		OOMScoreAdj:   c.OOMScoreAdj,
+		Nice:          c.Nice,
+		Limits:        c.Limits,
+		Capabilities:  c.Capabilities,
+		LandlockFlags: c.LandlockFlags,
+		LogFilter:     c.LogFilter,
 	}
 
 	ruleset := std[0]

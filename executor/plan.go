@@ -32,8 +32,13 @@ type Confinement struct {
 	User User `json:"user"`
 	// Ruleset is nil where Landlock is not to be applied.
 	Ruleset *landlock.Ruleset `json:"ruleset,omitempty"`
+	// LandlockFlags say which denials by Ruleset the kernel logs. The kernel's
+	// ABI must have them.
+	LandlockFlags landlock.Flags `json:"landlock_flags,omitempty"`
 	// Filter says which system calls fail; nil where seccomp is not to be applied.
 	Filter *seccomp.Filter `json:"filter,omitempty"`
+	// LogFilter: the kernel logs the calls that fail by Filter.
+	LogFilter bool `json:"log_filter,omitempty"`
 	// Cgroups are the directories of the cgroups to join, one for each
 	// hierarchy.
 	Cgroups []string `json:"cgroups,omitempty"`

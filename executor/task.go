@@ -157,6 +157,9 @@ func (t *Task) Rebooted() bool {
 	}
 }
 
+// User is who the task runs as.
+func (t *Task) User() User { return t.confinement.User }
+
 // PID is the process ID of the task's first process, as the host sees it.
 func (t *Task) PID() int { return t.started.Process.PID }
 

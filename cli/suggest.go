@@ -1,0 +1,157 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/hashicorp/hcl"
+	"github.com/posener/complete"
+
+	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/suggest"
+)
+
+func newSuggest(s *streams) *command {
+	c := &command{
+		streams:   s,
+		name:      "suggest",
+		arguments: "[DENIALS.ndjson]",
+		synopsis:  "Show what to change in a policy for what was denied",
+		description: "Prints the capability_policy block that admits what a task was denied, with the smallest change to the one that it has. " +
+			"Each changed line says which denials ask for it. Whether a program that you do not trust should get it is yours to decide.\n" +
+			"The denials are the list in the allocation's logs, TASK.denials.ndjson; - reads it from the standard input. A path outside " +
+			"of the policy does not exist for a task, so that nothing is denied that the kernel could log: give the task's own log by -log, " +
+			"and paths in it that the task has not found, but that are on this host, are taken for wishes to read them.\n" +
+			"With -config, nothing is suggested that the operator's ceiling forbids.",
+		examples: []example{
+			{"After \"nomad alloc status\" has shown a denial:", "suggest -job x.nomad.hcl <(nomad alloc fs ALLOC alloc/logs/TASK.denials.ndjson)"},
+			{"After \"No such file or directory\" in the task's log:", "suggest -job x.nomad.hcl -log <(nomad alloc logs -stderr ALLOC)"},
+		},
+		statuses: []status{
+			{"0", "The block that is printed admits all that was denied, or nothing was."},
+			{"1", "Of something no policy should be, or can be, suggested: the reason is on stderr. Or the input is wrong."},
+			{"2", "The command line is wrong."},
+		},
+		misuse: 2,
+		flags:  flag.NewFlagSet("suggest", flag.ContinueOnError),
+		predictors: complete.Flags{
+			"job": complete.PredictFiles("*.hcl"), "policy": complete.PredictFiles("*.json"),
+			"config": complete.PredictFiles("*.hcl"), "log": complete.PredictFiles("*"),
+		},
+	}
+	job := c.flags.String("job", "", "The policy is that of a task in this job `file`.")
+	task := c.flags.String("task", "", "The `name` of the task, if the job has several.")
+	policyFile := c.flags.String("policy", "", "The policy is in this JSON `file`.")
+	config := c.flags.String("config", "", "Keep to the ceiling of the plugin block in this Nomad agent configuration `file`.")
+	log := c.flags.String("log", "", "Look in this `file`, a log of the task, for paths that it has not found.")
+	c.run = func(args []string) (int, error) {
+		if *job != "" && *policyFile != "" || len(args) > 1 || len(args) == 0 && *log == "" {
+			return 0, usage("give one list of denials, or -log FILE, or both, and at most one of -job FILE and -policy FILE")
+		}
+		operator := &driver.Config{Ceiling: &policy.Policy{}}
+		if *config != "" {
+			var err error
+			if operator, err = readAgent(*config); err != nil {
+				return 1, err
+			}
+		}
+		p := &policy.Policy{}
+		if *job != "" || *policyFile != "" {
+			read, err := readTask(*job, *task, *policyFile)
+			if err != nil {
+				return 1, err
+			}
+			p = read.Policy
+		}
+		var lines []audit.Line
+		for _, name := range args {
+			found, err := readDenials(s, name, audit.ReadLines)
+			if err != nil {
+				return 1, err
+			}
+			lines = append(lines, found...)
+		}
+		if *log != "" {
+			found, err := readDenials(s, *log, suggest.FromLog)
+			if err != nil {
+				return 1, err
+			}
+			lines = append(lines, found...)
+		}
+		return c.suggest(suggest.For(p, operator.Ceiling, lines), lines)
+	}
+	return c
+}
+
+func (c *command) suggest(s *suggest.Suggestion, lines []audit.Line) (int, error) {
+	if len(s.Changes) > 0 {
+		fmt.Fprintf(c.stdout, "%s", s.HCL())
+	}
+	for _, refused := range s.Refused {
+		fmt.Fprintf(c.stderr, "Not suggested for %s: %s\n", refused.Denial, refused.Reason)
+	}
+	for _, line := range lines {
+		if line.Truncated {
+			fmt.Fprintf(c.stderr, "The list of denials is not complete: more was denied than it holds.\n")
+		}
+	}
+	switch {
+	case len(s.Refused) > 0:
+		return 1, nil
+	case len(s.Changes) == 0:
+		fmt.Fprintf(c.stderr, "Nothing was denied that a policy could admit.\n")
+	}
+	return 0, nil
+}
+
+// readDenials reads from a file or, by the name "-", from the standard input.
+func readDenials(s *streams, name string, read func(io.Reader) ([]audit.Line, error)) ([]audit.Line, error) {
+	if name == "-" {
+		return read(s.stdin)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	lines, err := read(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return lines, nil
+}
+
+// readAgent reads the driver's plugin block in an agent's configuration.
+func readAgent(file string) (*driver.Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var agent struct {
+		Plugins []struct {
+			Name   string         `hcl:",key"`
+			Config map[string]any `hcl:"config"`
+		} `hcl:"plugin"`
+	}
+	if err := hcl.Decode(&agent, string(data)); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	for _, plugin := range agent.Plugins {
+		if plugin.Name != Name {
+			continue
+		}
+		config, err := driver.DecodeConfig(plugin.Config)
+		if err != nil {
+			return nil, fmt.Errorf("%s: plugin %q: %w", file, Name, err)
+		}
+		return config, nil
+	}
+	return nil, fmt.Errorf("%s: it has no block plugin %q", file, Name)
+}

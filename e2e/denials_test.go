@@ -1,0 +1,172 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+)
+
+// auditVariable allows these tests to enable auditing on the machine. They must
+// not be isolated: the kernel answers in its initial namespaces only. "make
+// e2e-audit" runs them in VMs.
+const auditVariable = "HARN_E2E_AUDIT"
+
+// landlockAudit is the ABI since which the kernel logs denials by Landlock.
+const landlockAudit = 7
+
+func auditedClient(t *testing.T) *client {
+	t.Helper()
+	if os.Getenv(auditVariable) != "1" {
+		t.Skip(`this test enables auditing on the machine: "make e2e-audit" runs it in VMs`)
+	}
+	a := newClient(t, shared.server, poolName(t), options{plugin: `denial_events = "enable"`})
+	if got := a.find().Attributes["driver.harn.denial_events"]; got != "true" {
+		t.Fatalf("driver.harn.denial_events = %q", got)
+	}
+	return a
+}
+
+// denied are the task's events that tell of denials.
+func (j *job) denied() (events []string) {
+	for _, e := range j.alloc.TaskStates[j.task()].Events {
+		if strings.HasPrefix(e.DisplayMessage, "Harn denied ") {
+			events = append(events, e.DisplayMessage)
+		}
+	}
+	return events
+}
+
+// denials is the list of the task's denials, as "alloc fs" shows it.
+func (j *job) denials() string {
+	j.t.Helper()
+	r, err := j.a.AllocFS().Cat(j.alloc, "alloc/logs/"+j.task()+".denials.ndjson", nil)
+	if err != nil {
+		j.t.Fatalf("%v\n%s", err, j.events())
+	}
+	defer r.Close()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	if _, err := audit.ReadLines(strings.NewReader(string(text))); err != nil {
+		j.t.Errorf("%v in\n%s", err, text)
+	}
+	return string(text)
+}
+
+// The walk of the README: a job fails under a policy that is too narrow, "alloc
+// status" and the task's log say why, "suggest" prints the change, and with it
+// the job passes.
+func TestDenialsWalk(t *testing.T) {
+	a := auditedClient(t)
+	abi, _ := landlock.Detect()
+	models := "/srv/harn-e2e/models"
+	if err := os.MkdirAll(models, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(filepath.Dir(models)) })
+	if err := os.WriteFile(filepath.Join(models, "small"), []byte("a model\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	policy := `capability_policy {
+          side_effect_level = "process_exec"
+          workspace_roots   = ["local"]
+        }`
+	text := batch("denials-walk", script(fmt.Sprintf(`
+		status=0
+		cat %s/small || status=1
+		ls /opt || status=1
+		python3 -c 'import socket; socket.socket()' || status=1
+		exit $status`, models), policy))
+
+	j := a.run(t, text)
+	if got := j.exited(); got != "Exit Code: 1" {
+		t.Fatalf("%s\n%s", got, j.events())
+	}
+	told := strings.Join(j.denied(), "\n")
+	if !strings.Contains(told, "the system call socket") || abi >= landlockAudit && !strings.Contains(told, "fs.read_dir /opt") || len(j.denied()) > 3 {
+		t.Errorf("events:\n%s", j.events())
+	}
+	if before, _, _ := strings.Cut(j.events(), "Terminated"); !strings.Contains(before, "Harn denied") {
+		t.Errorf("not reported before the task's end:\n%s", j.events())
+	}
+
+	dir := t.TempDir()
+	files := map[string]string{"job.nomad.hcl": text, "denials.ndjson": j.denials(), "stderr": j.logs("stderr")}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(binary("nomad-driver-harn"), "suggest", "-job", "job.nomad.hcl", "-log", "stderr", "denials.ndjson")
+	cmd.Dir = dir
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	block, err := cmd.Output()
+	t.Logf("events:\n%s\ndenials:\n%s\nstderr:\n%s\nsuggested:\n%s%s", j.events(), files["denials.ndjson"], files["stderr"], block, errs.String())
+	if err != nil {
+		t.Fatalf("suggest: %v", err)
+	}
+	wider := strings.Replace(text, policy, string(block), 1)
+	wider = strings.Replace(wider, "denials-walk", "denials-walk-wider", 1)
+	if abi < landlockAudit { // the kernel says nothing of files: what the user must do alone
+		wider = strings.Replace(wider, "read_only_roots = [", `read_only_roots = ["/opt",`, 1)
+	}
+	if j := a.run(t, wider); j.exited() != "Exit Code: 0" || len(j.denied()) != 0 {
+		t.Errorf("stderr: %s\n%s", j.logs("stderr"), j.events())
+	}
+}
+
+// Denials of a session, and of a task that is older than the plugin, are told,
+// and are not taken for another task's.
+func TestDenialsOfWhom(t *testing.T) {
+	a := auditedClient(t)
+	narrow := `capability_policy {
+          side_effect_level = "process_exec"
+        }`
+	socket := `python3 -c 'import socket; socket.socket()'`
+	one := a.submit(t, batch("denials-one", script(`while [ ! -e local/go ]; do sleep 0.1; done; mount -t tmpfs none /tmp; exit 0`, narrow))).untilRunning()
+	other := a.submit(t, batch("denials-other", script(`while [ ! -e local/go ]; do sleep 0.1; done`, narrow))).untilRunning()
+	if _, stderr, _ := one.exec(false, "", "sh", "-c", socket); !strings.Contains(stderr, "PermissionError") {
+		t.Errorf("socket: %q", stderr)
+	}
+	eventually(t, "the session's denial is not listed", func() bool {
+		r, err := a.AllocFS().Cat(one.alloc, "alloc/logs/t.denials.ndjson", nil)
+		if err != nil {
+			return false
+		}
+		defer r.Close()
+		text, _ := io.ReadAll(r)
+		return strings.Contains(string(text), `"socket"`)
+	})
+	plugin := a.plugin(t)
+	kill(t, plugin)
+	eventually(t, "the plugin was not started again", func() bool { return a.plugin(t) != plugin })
+	release(t, a, other)
+	other.untilDead()
+	if _, _, code := one.exec(false, "", "true"); code != 0 {
+		t.Errorf("exec: %d", code)
+	}
+	release(t, a, one)
+	one.untilDead()
+	if got := strings.Join(one.denied(), "\n"); !strings.Contains(got, "the system call mount") {
+		t.Errorf("no mount:\n%s", one.events())
+	}
+	if got := one.denials(); !strings.Contains(got, `"mount"`) {
+		t.Errorf("the list:\n%s", got)
+	}
+	// Bash itself tries a socket.
+	if got := other.denials(); strings.Contains(got, `"mount"`) || strings.Contains(got, `"python3"`) {
+		t.Errorf("of another task:\n%s", got)
+	}
+}

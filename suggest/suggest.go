@@ -1,0 +1,315 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package suggest finds the smallest change to a policy that admits what was
+// denied under it. It decides by what the policy and the denials say alone, and
+// suggests nothing that the operator's ceiling forbids.
+package suggest
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
+)
+
+// Change is one value to set, or to add to a list.
+type Change struct {
+	Field string // of capability_policy
+	Value any    // string, int or bool
+	// Why are the denials that ask for it.
+	Why []string
+
+	apply func(*policy.Policy)
+}
+
+// Refusal is a denial that no change admits, or only one that is not to be
+// made.
+type Refusal struct {
+	Denial string
+	Reason string
+}
+
+// Suggestion is what follows from a list of denials.
+type Suggestion struct {
+	// Policy is the changed one.
+	Policy  *policy.Policy
+	Changes []*Change
+	Refused []Refusal
+}
+
+// maxSiblings is how many paths in one directory are named one by one. Of more,
+// the directory is.
+const maxSiblings = 4
+
+// For suggests a change of p. ceiling is the operator's; an empty one puts no
+// limit. Both must be valid.
+func For(p, ceiling *policy.Policy, lines []audit.Line) *Suggestion {
+	s := &Suggestion{Policy: p.Clone()}
+	if s.Policy.SandboxProfile == "" && ceiling.SandboxProfile != "" {
+		s.Policy.SandboxProfile = ceiling.SandboxProfile // what the task runs under
+	}
+	wanted := wishes(s.Policy, lines)
+	for _, w := range wanted {
+		if w.reason == "" {
+			w.reason = s.try(w.change, ceiling)
+		}
+		if w.reason != "" {
+			for _, denial := range w.change.Why {
+				s.Refused = append(s.Refused, Refusal{denial, w.reason})
+			}
+			continue
+		}
+		s.Changes = append(s.Changes, w.change)
+	}
+	if len(p.SandboxProfile) == 0 && !slices.ContainsFunc(s.Changes, func(c *Change) bool { return c.Field == "sandbox_profile" }) {
+		s.Policy.SandboxProfile = ""
+	}
+	return s
+}
+
+// try makes a change unless it is wrong or beyond the ceiling. It returns why.
+func (s *Suggestion) try(c *Change, ceiling *policy.Policy) string {
+	changed := s.Policy.Clone()
+	c.apply(changed)
+	if err := changed.Validate(); err != nil {
+		return err.Error()
+	}
+	if level, limited := ceiling.Level(); limited && c.Field == "side_effect_level" {
+		if own, ok := changed.Level(); !ok || own > level {
+			return fmt.Sprintf("%s = %q exceeds the operator's ceiling (side_effect_level = %q)", c.Field, c.Value, level)
+		}
+	}
+	if c.Field == "sandbox_profile" && changed.Profile() < ceiling.Profile() {
+		return fmt.Sprintf("%s = %q exceeds the operator's ceiling (sandbox_profile = %q)", c.Field, c.Value, ceiling.Profile())
+	}
+	if _, err := policy.Intersect(ceiling, changed); err != nil {
+		return err.Error()
+	}
+	s.Policy = changed
+	return ""
+}
+
+// wish is a change, or the reason why there is none.
+type wish struct {
+	change *Change
+	reason string
+}
+
+// wishes are the changes that the denials ask for, each one once.
+func wishes(p *policy.Policy, lines []audit.Line) []*wish {
+	paths := map[string][]string{} // wanted roots, by directory
+	for _, line := range lines {
+		if line.Kind == audit.FS && line.Path != "" && !slices.Contains(paths[filepath.Dir(line.Path)], line.Path) {
+			dir := filepath.Dir(line.Path)
+			paths[dir] = append(paths[dir], line.Path)
+		}
+	}
+	var all []*wish
+	index := map[string]*wish{}
+	for _, line := range lines {
+		if line.Truncated {
+			continue
+		}
+		if dir := filepath.Dir(line.Path); len(paths[dir]) > maxSiblings && dir != "/" && filepath.Dir(dir) != "/" {
+			line.Path = dir
+		}
+		w := wishFor(p, &line)
+		if w == nil {
+			continue
+		}
+		key := w.reason
+		if w.change.Field != "" {
+			key = fmt.Sprint(w.change.Field, w.change.Value)
+		}
+		if known := index[key]; known != nil {
+			known.change.Why = append(known.change.Why, w.change.Why...)
+			continue
+		}
+		index[key] = w
+		all = append(all, w)
+	}
+	// One that is beneath another root is part of it.
+	return slices.DeleteFunc(all, func(w *wish) bool {
+		return slices.ContainsFunc(all, func(other *wish) bool {
+			path, _ := w.change.Value.(string)
+			above, _ := other.change.Value.(string)
+			if w == other || w.change.Field != other.change.Field || !strings.HasSuffix(w.change.Field, "_roots") || path == above || !contains(above, path) {
+				return false
+			}
+			other.change.Why = append(other.change.Why, w.change.Why...)
+			return true
+		})
+	})
+}
+
+// why tells of the denial.
+func why(line *audit.Line) string {
+	text := line.String()
+	if line.Count > 1 {
+		text += fmt.Sprintf(" (%d times)", line.Count)
+	}
+	if line.Command != "" {
+		text += fmt.Sprintf(", by %q", line.Command)
+	}
+	return text
+}
+
+func wishFor(p *policy.Policy, line *audit.Line) *wish {
+	denial := []string{why(line)}
+	refuse := func(format string, args ...any) *wish {
+		return &wish{&Change{Why: denial}, fmt.Sprintf(format, args...)}
+	}
+	set := func(field string, value any, apply func(*policy.Policy)) *wish {
+		return &wish{&Change{Field: field, Value: value, Why: denial, apply: apply}, ""}
+	}
+	network := set("side_effect_level", policy.LevelNetwork.String(), func(p *policy.Policy) { p.SideEffectLevel = policy.LevelNetwork.String() })
+
+	switch line.Kind {
+	case audit.FS:
+		return fileWish(p, line, set, refuse)
+	case audit.Net:
+		switch right := line.Rights[0]; {
+		case !p.NetworkAllowed():
+			return network
+		case line.Port == 0:
+			return refuse("the port is not known")
+		case right == "net.connect_tcp":
+			return set("tcp_connect", line.Port, func(p *policy.Policy) { p.TCPConnect = addPort(p.TCPConnect, line.Port) })
+		case right == "net.bind_tcp":
+			return set("tcp_bind", line.Port, func(p *policy.Policy) { p.TCPBind = addPort(p.TCPBind, line.Port) })
+		default:
+			return refuse("tcp_connect and tcp_bind limit the network to TCP: leave both out for other protocols")
+		}
+	case audit.Scope:
+		return refuse("no policy admits it: what is outside of the task is out of its reach")
+	case audit.Syscall:
+		name := line.Rights[0]
+		switch {
+		case denies(seccomp.Baseline, name):
+			return refuse("no policy admits this system call")
+		case p.Profile() == policy.OSHardened && denies(seccomp.Hardened, name):
+			return set("sandbox_profile", policy.Worktree.String(), func(p *policy.Policy) { p.SandboxProfile = policy.Worktree.String() })
+		case denies(seccomp.Network, name) && !p.NetworkAllowed():
+			if local := rule(seccomp.LocalIPC, name); !p.LocalIPC && (local == nil || len(local.Admit) > 0) {
+				return set("local_ipc", true, func(p *policy.Policy) { p.LocalIPC = true })
+			}
+			return network
+		}
+		return refuse("no policy admits this system call, or not with these arguments")
+	}
+	return refuse("a denial of an unknown kind, of a newer driver")
+}
+
+func denies(group *seccomp.Group, call string) bool { return rule(group, call) != nil }
+
+// rule is that of a group for a system call, nil if there is none.
+func rule(group *seccomp.Group, call string) *seccomp.Rule {
+	for i := range group.Entries {
+		if group.Entries[i].Syscall == call {
+			return &group.Entries[i].Rule
+		}
+	}
+	return nil
+}
+
+func addPort(ports []int, port int) []int {
+	if slices.Contains(ports, port) {
+		return ports
+	}
+	return append(slices.Clone(ports), port)
+}
+
+// Rights that reading, and removing, take.
+var (
+	reading  = []string{"fs.execute", "fs.read_file", "fs.read_dir"}
+	removing = []string{"fs.remove_file", "fs.remove_dir"}
+)
+
+func only(rights, of []string) bool {
+	return !slices.ContainsFunc(rights, func(r string) bool { return !slices.Contains(of, r) })
+}
+
+type setter func(field string, value any, apply func(*policy.Policy)) *wish
+
+func fileWish(p *policy.Policy, line *audit.Line, set setter, refuse func(string, ...any) *wish) *wish {
+	root := line.Path
+	switch {
+	case root == "" || root == "/":
+		return refuse("a root of / would admit everything")
+	case !filepath.IsAbs(root):
+		return refuse("its path is not known")
+	case contains("/proc", root) || contains("/sys", root):
+		return refuse("every task has a /proc and /sys of its own: no root admits more of them")
+	case contains("/dev", root):
+		if only(line.Rights, []string{"fs.read_file", "fs.write_file", "fs.ioctl_dev", "fs.truncate"}) {
+			return set("devices", root, func(p *policy.Policy) { p.Devices = addPath(p.Devices, root) })
+		}
+		return refuse("every task has a /dev of its own")
+	case root == "/tmp" || root == "/dev/shm":
+		return refuse("every task has one of its own")
+	}
+	if rel, err := filepath.Rel(line.TaskDir, root); err == nil && filepath.IsLocal(rel) {
+		root = rel // so that it is right for the next allocation, too
+	}
+	if only(line.Rights, []string{"fs.resolve_unix"}) {
+		return set("unix_socket_roots", root, func(p *policy.Policy) { p.UnixSocketRoots = addPath(p.UnixSocketRoots, root) })
+	}
+	read := only(line.Rights, reading)
+	within := func(roots []string) bool {
+		return slices.ContainsFunc(roots, func(r string) bool { return contains(absolute(r, line.TaskDir), line.Path) })
+	}
+	switch {
+	case within(p.ReadOnlyRoots) && !read:
+		return refuse("it is in a read-only root: take it out of read_only_roots, and add it to workspace_roots")
+	case within(p.WorkspaceRoots) || p.WorkspaceRoots == nil && contains(line.TaskDir, line.Path):
+		operation := policy.WriteText
+		switch {
+		case p.Capabilities == nil:
+			return refuse("the policy admits it by now: it was denied under another one, or by a root within this one")
+		case read:
+			operation = policy.ReadText
+		case only(line.Rights, removing):
+			operation = policy.Delete
+		}
+		return set("capabilities.workspace", operation, func(p *policy.Policy) {
+			operations := p.Capabilities[policy.Workspace]
+			if len(operations) == 0 { // which means reading
+				operations = []string{policy.ReadText}
+			}
+			p.Capabilities[policy.Workspace] = addPath(operations, operation)
+		})
+	case read:
+		return set("read_only_roots", root, func(p *policy.Policy) { p.ReadOnlyRoots = addPath(p.ReadOnlyRoots, root) })
+	}
+	return set("workspace_roots", root, func(p *policy.Policy) {
+		if p.WorkspaceRoots == nil {
+			p.WorkspaceRoots = []string{"."} // what absent means
+		}
+		p.WorkspaceRoots = addPath(p.WorkspaceRoots, root)
+	})
+}
+
+func addPath(list []string, path string) []string {
+	if slices.Contains(list, path) {
+		return list
+	}
+	return append(slices.Clone(list), path)
+}
+
+func absolute(root, taskDir string) string {
+	if filepath.IsAbs(root) {
+		return filepath.Clean(root)
+	}
+	return filepath.Join(taskDir, root)
+}
+
+// contains reports whether path is root or beneath it.
+func contains(root, path string) bool {
+	rel, err := filepath.Rel(root, path)
+	return err == nil && filepath.IsLocal(rel)
+}
