@@ -77,12 +77,14 @@ type faults struct {
 	seed uint64
 	jobs []string
 
-	lock sync.Mutex
-	rng  *rand.Rand
+	lock    sync.Mutex
+	rng     *rand.Rand
+	scanned int64           // bytes of the agent's log
+	refused map[string]bool // see refusedByClient
 
 	tasks, pluginKills, agentKills, supervisorKills   atomic.Int64
 	starts, stops, execs, execsCut, exits, recoveries atomic.Int64
-	left                                              atomic.Int64
+	refusals, left                                    atomic.Int64
 }
 
 func (f *faults) random(n int) int {
@@ -108,6 +110,7 @@ func (f *faults) print() {
 		{"execs cut off", &f.execsCut},
 		{"exits checked", &f.exits},
 		{"recoveries", &f.recoveries},
+		{"placements lost by Nomad", &f.refusals},
 		{"left-overs", &f.left},
 	} {
 		fmt.Fprintf(w, "%s\t%d\n", row.name, row.count.Load())
@@ -141,6 +144,32 @@ func (m *member) release() {
 	}
 	defer door.Close()
 	_, _ = door.WriteString("go\n")
+}
+
+var refusal = regexp.MustCompile(`client: error adding alloc: .*plugin is shut down.* alloc_id=(\S+)`)
+
+// refusedByClient reports whether the client has dropped the allocation: if the
+// plugin is dead in the moment that it comes in, Nomad 1.11 logs an error and
+// never looks at the allocation again. The driver is not even asked.
+func (m *member) refusedByClient() bool {
+	f := m.f
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	log, err := os.Open(f.a.log())
+	if err != nil {
+		f.t.Error(err)
+		return false
+	}
+	defer log.Close()
+	_, _ = log.Seek(f.scanned, io.SeekStart)
+	text, _ := io.ReadAll(log)
+	text = text[:bytes.LastIndexByte(text, '\n')+1]
+	f.scanned += int64(len(text))
+	for _, match := range refusal.FindAllSubmatch(text, -1) {
+		f.refused[string(match[1])] = true
+		f.refusals.Add(1)
+	}
+	return f.refused[m.id]
 }
 
 func (m *member) alloc() *api.Allocation {
@@ -185,20 +214,26 @@ func (f *faults) launch(name string, count, restarts int) []*member {
 	return members
 }
 
-// untilStarted waits until all tasks wait at their doors, and Nomad knows.
-func (f *faults) untilStarted(members []*member) {
+// untilStarted waits until all tasks wait at their doors, and Nomad knows. It
+// returns those that the client has taken.
+func (f *faults) untilStarted(members []*member) (started []*member) {
 	for _, m := range members {
 		eventually(f.t, m.id+" has not started", func() bool {
 			if alloc := m.alloc(); alloc != nil && alloc.TaskStates["t"] != nil && alloc.TaskStates["t"].State == "dead" {
 				f.t.Fatalf("%s has ended before it has started\n%s", m.id, describeEvents(alloc))
 			}
-			return m.lines("starts") > 0
+			return m.lines("starts") > 0 || m.refusedByClient()
 		})
+		if m.refusedByClient() {
+			continue
+		}
+		started = append(started, m)
 		eventually(f.t, m.id+" is not running", func() bool {
 			alloc := m.alloc()
 			return alloc != nil && alloc.TaskStates["t"] != nil && alloc.TaskStates["t"].State == "running"
 		})
 	}
+	return started
 }
 
 func describeEvents(alloc *api.Allocation) string {
@@ -310,9 +345,8 @@ func (f *faults) churn(name string, stop <-chan struct{}) {
 		members := f.launch(job, 2, 5)
 		// Nomad stops what starts as well as what runs.
 		if f.random(3) > 0 {
-			f.untilStarted(members)
-			if f.random(2) == 0 {
-				members[0].release()
+			if started := f.untilStarted(members); f.random(2) == 0 && len(started) > 0 {
+				started[0].release()
 			}
 		}
 		f.stopJob(job, members)
@@ -325,10 +359,13 @@ func (f *faults) churn(name string, stop <-chan struct{}) {
 // checkStopped is check for a task that may never have come to start.
 func (f *faults) checkStopped(m *member) {
 	eventually(f.t, m.id+" is not complete", func() bool {
+		if m.refusedByClient() {
+			return true
+		}
 		alloc := m.alloc()
 		return alloc != nil && slices.Contains([]string{"complete", "failed"}, alloc.ClientStatus)
 	})
-	if alloc := m.alloc(); alloc != nil && alloc.TaskStates["t"] != nil {
+	if alloc := m.alloc(); alloc != nil && alloc.TaskStates["t"] != nil && !m.refusedByClient() {
 		f.check(m, false)
 	}
 }
@@ -619,7 +656,7 @@ func TestFaults(t *testing.T) {
 		}
 	}
 	fmt.Printf("faults: to repeat, set %s=%d\n", seedVariable, seed)
-	f := &faults{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0))}
+	f := &faults{t: t, seed: seed, refused: map[string]bool{}, rng: rand.New(rand.NewPCG(seed, 0))}
 	f.a = newClient(t, shared.server, poolName(t), options{client: `
   gc_interval           = "10m"
   cpu_total_compute     = 100000
