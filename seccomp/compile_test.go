@@ -556,14 +556,6 @@ func TestGroupsByArguments(t *testing.T) {
 			{"recvfrom", nil, ok},
 			{"io_uring_setup", nil, eperm},
 		}},
-		{TCPAndUDP, []call{
-			{"socket", []uint64{inet, stream, 0}, ok},
-			{"socket", []uint64{inet, dgram | cloexec, 0}, ok},
-			{"socket", []uint64{inet6, dgram, udp}, ok},
-			{"socket", []uint64{inet, dgram, icmp}, eperm},
-			{"socket", []uint64{inet, dgram, unix.IPPROTO_UDPLITE}, eperm},
-			{"socket", []uint64{inet, stream, udp}, eperm},
-		}},
 		{UnixOnly, []call{
 			{"socket", []uint64{unixFamily, dgram, 0}, ok},
 			{"socket", []uint64{inet, stream, 0}, eperm},

@@ -34,4 +34,4 @@ var ioUring = []Entry{
 
 // Groups are all groups. Hardened and Baseline go with any other; of the rest,
 // those for networks are alternatives, see each.
-var Groups = []*Group{Baseline, Hardened, Network, LocalIPC, UnixOnly, Families, TCPOnly, TCPAndUDP, NoListen}
+var Groups = []*Group{Baseline, Hardened, Network, LocalIPC, UnixOnly, Families, TCPOnly, NoListen}

@@ -75,16 +75,6 @@ var TCPOnly = group("tcp_only", ports(
 		unless(routes...),
 ))
 
-// TCPAndUDP is TCPOnly with UDP, so that DNS works: to any port.
-var TCPAndUDP = group("tcp_and_udp", ports(
-	"sends past the rules for TCP ports",
-	deny("socket", "uses protocols whose ports are not limited").
-		unless(is(0, unix.AF_UNIX)).
-		unless(internet, has(1, typeMask, unix.SOCK_STREAM), is(2, 0, unix.IPPROTO_TCP)).
-		unless(internet, has(1, typeMask, unix.SOCK_DGRAM), is(2, 0, unix.IPPROTO_UDP)).
-		unless(routes...),
-))
-
 // NoListen is for a process that may connect to TCP ports, but not be connected
 // to: listen(2) without bind(2) takes a free port, and no rule for ports sees it.
 // It cannot tell a TCP socket from a UNIX one: neither listens.
