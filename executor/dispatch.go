@@ -17,9 +17,6 @@ const (
 	probeName      = "harn-probe"
 )
 
-// self is the binary that is running, even if its file was replaced.
-const self = "/proc/self/exe"
-
 // init runs a supervisor, launcher, session or probe, and does not return in
 // one.
 //

@@ -131,7 +131,7 @@ func (w *World) namespaces() uintptr {
 	return flags
 }
 
-// spawn starts this binary under one of its other names.
+// spawn starts the executor's program under one of its names.
 func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, error) {
 	// What was open when the agent was started, it may have left open to all of
 	// its children.
@@ -139,7 +139,7 @@ func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, erro
 		return nil, err
 	}
 	pidfd := -1
-	pid, err := syscall.ForkExec(self, []string{name, id}, &syscall.ProcAttr{
+	pid, err := syscall.ForkExec(program(), []string{name, id}, &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   environment,
 		Files: files,
