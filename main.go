@@ -21,9 +21,12 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/cli"
 	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/executor/image"
 )
 
 func main() {
+	executor.SetProgram(image.Program())
 	// Whoever starts a plugin says so by this cookie, whatever else is in the
 	// plugin block's args.
 	if os.Getenv(base.Handshake.MagicCookieKey) != base.Handshake.MagicCookieValue {

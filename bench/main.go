@@ -42,7 +42,8 @@ type part struct {
 }
 
 var parts = []part{
-	{"start", "one task at a time: through an agent, and through the driver's gRPC alone", (*bench).start},
+	{"grpc", "one task at a time, through the driver's gRPC alone", (*bench).startByGRPC},
+	{"start", "one task at a time, through an agent", func(b *bench) error { return b.withNode(b.startByAgent) }},
 	{"throughput", "a job of many short tasks", (*bench).throughput},
 	{"memory", "memory and CPU of many sleeping tasks", (*bench).memory},
 	{"work", "what the confinement costs the program in it", (*bench).work},

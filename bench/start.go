@@ -28,13 +28,6 @@ func command(path string, args ...string) map[string]any {
 	return map[string]any{"command": path, "args": args}
 }
 
-func (b *bench) start() error {
-	if err := b.startByGRPC(); err != nil {
-		return err
-	}
-	return b.withNode(b.startByAgent)
-}
-
 // startByGRPC measures what is the driver's own part of a start.
 func (b *bench) startByGRPC() error {
 	stamp, err := b.compile("work.c")
@@ -72,7 +65,7 @@ func (b *bench) startByGRPC() error {
 	}
 	for _, what := range []string{grpcStart, grpcFirst, grpcLifetime} {
 		for _, name := range allDrivers {
-			b.report.add("start", what, "ms", name, samples[what][name]...)
+			b.report.add("grpc", what, "ms", name, samples[what][name]...)
 		}
 	}
 	return nil

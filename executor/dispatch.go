@@ -17,9 +17,6 @@ const (
 	probeName      = "harn-probe"
 )
 
-// self is the binary that is running, even if its file was replaced.
-const self = "/proc/self/exe"
-
 // init runs a supervisor, launcher, session or probe, and does not return in
 // one.
 //
@@ -53,4 +50,5 @@ func init() {
 // environment is that of supervisors and launchers. It has nothing of the
 // plugin's: one processor is enough for them, and saves memory; then Go's runtime
 // need not look for a limit of processors, and keep the files that say so open.
-var environment = []string{"GOMAXPROCS=1", "GODEBUG=containermaxprocs=0"}
+// A supervisor's signals are blocked: the runtime is not to send it any.
+var environment = []string{"GOMAXPROCS=1", "GODEBUG=containermaxprocs=0,asyncpreemptoff=1"}

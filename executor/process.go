@@ -137,9 +137,11 @@ func readable(fd int) (bool, error) {
 }
 
 // signal returns [ErrGone] if the process has ended.
-func (p *process) signal(sig unix.Signal) error {
+func (p *process) signal(sig unix.Signal) error { return p.send(sig, nil) }
+
+func (p *process) send(sig unix.Signal, info *unix.Siginfo) error {
 	return p.withFD(func(fd int) error {
-		err := unix.PidfdSendSignal(fd, sig, nil, 0)
+		err := unix.PidfdSendSignal(fd, sig, info, 0)
 		if errors.Is(err, unix.ESRCH) {
 			return ErrGone
 		}

@@ -131,7 +131,7 @@ func (w *World) namespaces() uintptr {
 	return flags
 }
 
-// spawn starts this binary under one of its other names.
+// spawn starts the executor's program under one of its names.
 func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, error) {
 	// What was open when the agent was started, it may have left open to all of
 	// its children.
@@ -139,14 +139,20 @@ func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, erro
 		return nil, err
 	}
 	pidfd := -1
-	pid, err := syscall.ForkExec(self, []string{name, id}, &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   environment,
-		Files: files,
-		// A session of its own: signals for the agent's terminal, or the end of
-		// its session, are nothing to a task.
-		Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: namespaces, PidFD: &pidfd},
-	})
+	fork := func() (int, error) {
+		return syscall.ForkExec(program(), []string{name, id}, &syscall.ProcAttr{
+			Dir:   "/",
+			Env:   environment,
+			Files: files,
+			// A session of its own: signals for the agent's terminal, or the end of
+			// its session, are nothing to a task.
+			Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: namespaces, PidFD: &pidfd},
+		})
+	}
+	if name == supervisorName {
+		fork = blockingSignals(fork)
+	}
+	pid, err := fork()
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -33,21 +32,12 @@ type status struct {
 	Started started `json:"started"`
 }
 
-// killAll asks a supervisor to kill all processes of its task. It is a real
-// time signal, which nobody forwards to a task.
-const killAll = syscall.Signal(44)
-
 // supervisor is the main function of a supervisor. It returns, and with that
 // ends the PID namespace, when the task's first process has ended.
 func supervisor() int {
 	for fd := planFD; fd <= stderrFD; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	// From the first moment: a signal must not end the supervisor, it is the
-	// task's.
-	signals := make(chan os.Signal, 64)
-	signal.Notify(signals)
-
 	report := os.NewFile(statusFD, "status")
 	s, err := begin()
 	var st status
@@ -67,7 +57,7 @@ func supervisor() int {
 		_ = json.NewEncoder(report).Encode(st)
 		return 1
 	}
-	go forward(signals)
+	go s.signals.forward()
 	exit, err := reap(s.first.pid)
 	if err != nil {
 		return 1
@@ -85,6 +75,7 @@ type supervised struct {
 	started started
 	exit    *preparedRecord
 	cgroups *cgroups
+	signals signalQueue
 }
 
 // begin does all that happens before the task's program executes.
@@ -109,6 +100,9 @@ func begin() (*supervised, error) {
 	// name could be led elsewhere.
 	unix.Umask(0)
 	s := &supervised{}
+	if s.signals, err = openSignals(); err != nil {
+		return nil, err
+	}
 	if s.exit, err = prepareRecord(state, exitRecord); err != nil {
 		return nil, err
 	}
@@ -263,22 +257,6 @@ func seenFrom(proc int, pidfd int) (Identity, error) {
 	}
 	id.StartTime, err = startTime(stat)
 	return id, err
-}
-
-// forward passes signals on to all processes of the task.
-func forward(signals <-chan os.Signal) {
-	for sig := range signals {
-		switch sig {
-		case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE:
-			// the supervisor's own: a child ended, Go's scheduler, a closed pipe
-		case killAll:
-			signalAll(unix.SIGKILL)
-		default:
-			if number, ok := sig.(syscall.Signal); ok {
-				signalAll(number)
-			}
-		}
-	}
 }
 
 // signalAll signals all processes of the task.

@@ -191,14 +191,7 @@ func (t *Task) SignalAll(sig unix.Signal) error {
 	if t.supervisor == nil {
 		return ErrGone
 	}
-	switch sig {
-	case unix.SIGKILL:
-		sig = killAll
-	case unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
-		// Not for a supervisor: it would stop, or cannot tell them from its own.
-		return t.Signal(sig)
-	}
-	return t.supervisor.signal(sig)
+	return t.supervisor.relay(sig)
 }
 
 // killTimeout is how long a supervisor has to kill its task and to record it,
@@ -210,7 +203,7 @@ func (t *Task) Kill() {
 	if t.supervisor == nil {
 		return
 	}
-	_ = t.supervisor.signal(killAll)
+	_ = t.supervisor.relay(unix.SIGKILL)
 	select {
 	case <-t.done:
 		return
