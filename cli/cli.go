@@ -44,6 +44,7 @@ func commands(s *streams) map[string]*command {
 	for _, c := range []*command{
 		newExplain(s),
 		newProbe(s),
+		newRun(s),
 		newSuggest(s),
 		newVersion(s),
 	} {

@@ -80,23 +80,29 @@ func readTask(job, task, policyFile string) (*driver.TaskConfig, error) {
 		}
 		return &driver.TaskConfig{Policy: p}, nil
 	}
+	_, config, err := readJob(job, task)
+	return config, err
+}
+
+// readJob reads a task of a job.
+func readJob(job, task string) (*api.Task, *driver.TaskConfig, error) {
 	text, err := os.ReadFile(job)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	parsed, err := jobspec2.ParseWithConfig(&jobspec2.ParseConfig{Path: job, Body: text, AllowFS: true, Strict: true})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	found, err := findTask(parsed, task)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", job, err)
+		return nil, nil, fmt.Errorf("%s: %w", job, err)
 	}
 	config, err := driver.DecodeTask(found.Config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: task %q: %w", job, found.Name, err)
+		return nil, nil, fmt.Errorf("%s: task %q: %w", job, found.Name, err)
 	}
-	return config, nil
+	return found, config, nil
 }
 
 // findTask returns the job's task of that name, or its only one of the driver.

@@ -50,10 +50,18 @@ func (v *view) findCommand(command, taskDir, path string) (string, error) {
 		}
 	}
 	if errors.Is(problem, fs.ErrNotExist) && len(candidates) > 1 {
-		return "", fmt.Errorf("command: %q was not found in local/, the task directory or PATH (%s)", command, path)
+		return "", noCommand(fmt.Sprintf("command: %q was not found in local/, the task directory or PATH (%s)", command, path))
 	}
 	return "", fmt.Errorf("command: %q: %w", command, problem)
 }
+
+// noCommand says that there is no such program.
+type noCommand string
+
+func (e noCommand) Error() string { return string(e) }
+
+// Is makes it one of [fs.ErrNotExist].
+func (noCommand) Is(target error) bool { return target == fs.ErrNotExist }
 
 func (v *view) checkCommand(path string) error {
 	file, err := v.resolve(path)

@@ -22,6 +22,9 @@ type taskDirs struct {
 	// Clients is the client's alloc_dir, with the directories of all
 	// allocations: the host's paths of these ones lie in it, too.
 	Clients string
+	// Shared: the task sees the host's file system as it is, since nothing can
+	// be mounted. Then Tmp is a temporary directory by its own name.
+	Shared bool
 }
 
 // own are the directories that a task may use without asking for them.

@@ -113,7 +113,7 @@ func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if o.modes, err = decideModes(task, config); err != nil {
 		return nil, err
 	}
-	node.SharedPID = o.modes.hostPID
+	node.SharedPID = dirs.Shared || o.modes.hostPID
 	if o.limits, err = parseLimits(task.Ulimit); err != nil {
 		return nil, err
 	}

@@ -37,6 +37,9 @@ type placed struct {
 
 // makeView lists the mounts of a task.
 func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, plan *policy.Plan) (*view, error) {
+	if w.dirs.Shared {
+		return w.sharedView(roots, workspace, plan)
+	}
 	v := &view{private: plan.Confined(), ruleset: plan.Landlock}
 	mounts := w.volumeMounts()
 	if v.private {
@@ -63,6 +66,24 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 		}
 	}
 	return v, nil
+}
+
+// sharedView is the host's file system, as far as Landlock admits it. What only
+// a mount could do is refused.
+func (w *taskWorld) sharedView(roots policy.Roots, workspace landlock.AccessFS, plan *policy.Plan) (*view, error) {
+	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly) {
+		if beneath(root, w.dirs.Clients) {
+			return nil, fmt.Errorf("root %s contains %s, where the records and the tmp directory of this run are, which nothing can hide without root and user namespaces: set TMPDIR to a directory outside of it", root, w.dirs.Clients)
+		}
+	}
+	for _, root := range roots.ReadOnly {
+		for _, above := range roots.Workspace {
+			if beneath(above, root) && workspace&^policy.ReadAccess != 0 {
+				return nil, fmt.Errorf("read_only_roots: %s lies in the workspace root %s, where only a mount could keep it read-only, and without root and user namespaces nothing can be mounted: run it as root, or name workspace roots beside it", root, above)
+			}
+		}
+	}
+	return &view{ruleset: plan.Landlock}, nil
 }
 
 // add adds a mount, unless what it would show is there already.

@@ -92,6 +92,10 @@ func makeWorld(dirs *taskDirs, system []string, group *cgroup, volumes []volume,
 		Terminals: []string{terminals, ttyDevice},
 		Volumes:   policyVolumes(volumes),
 	}
+	if dirs.Shared {
+		// Those of the host are not the task's own.
+		w.policy.Scratch, w.policy.Terminals = []string{dirs.tmp()}, []string{ttyDevice}
+	}
 	for _, d := range w.devices {
 		w.policy.Devices = append(w.policy.Devices, d.Device)
 	}

@@ -25,6 +25,8 @@ import (
 type launch struct {
 	Process Process `json:"process"`
 	User    User    `json:"user"`
+	// Unprivileged: this process is User already, see [Confinement].
+	Unprivileged bool
 	// Cgroups is how many files there are to join cgroups by, from cgroupsFD on.
 	Cgroups      int
 	OOMScoreAdj  int
@@ -49,12 +51,15 @@ func (l *launch) enter() error {
 	if err := joinCgroups(l.Cgroups); err != nil {
 		return err
 	}
-	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(l.OOMScoreAdj)), 0); err != nil {
-		return fmt.Errorf("setting oom_score_adj to %d: %w", l.OOMScoreAdj, err)
+	if !l.Unprivileged || l.OOMScoreAdj != 0 {
+		if err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(l.OOMScoreAdj)), 0); err != nil {
+			return fmt.Errorf("setting oom_score_adj to %d: %w", l.OOMScoreAdj, err)
+		}
 	}
-
-	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, l.Nice); err != nil {
-		return fmt.Errorf("setting nice to %d: %w", l.Nice, err)
+	if !l.Unprivileged || l.Nice != 0 {
+		if err := unix.Setpriority(unix.PRIO_PROCESS, 0, l.Nice); err != nil {
+			return fmt.Errorf("setting nice to %d: %w", l.Nice, err)
+		}
 	}
 	for _, limit := range l.Limits {
 		if err := unix.Setrlimit(limit.Resource, &unix.Rlimit{Cur: limit.Soft, Max: limit.Hard}); err != nil {
@@ -71,13 +76,15 @@ func (l *launch) enter() error {
 	// The bounding set needs CAP_SETPCAP, so it is reduced before the user
 	// changes. A task of root could otherwise regain capabilities by exec.
 	keep := capabilitySet(l.Capabilities)
-	if err := reduceBoundingSet(keep); err != nil {
-		return err
+	if err := reduceBoundingSet(keep); err != nil && (!l.Unprivileged || !errors.Is(err, unix.EPERM)) {
+		return err // without privileges, no_new_privs has to do: it keeps exec from using the set
 	}
 	// Changing the user clears the other sets, unless it is root again: they
 	// are set explicitly. From here on, a mistake is one of the task's user.
-	if err := becomeUser(l.User, keep != 0); err != nil {
-		return err
+	if !l.Unprivileged {
+		if err := becomeUser(l.User, keep != 0); err != nil {
+			return err
+		}
 	}
 	if err := setCapabilities(keep); err != nil {
 		return err

@@ -65,6 +65,7 @@ func launchProcess(p Process, c Confinement, std stdio, o launchOptions) (*child
 	l := launch{
 		Process:       p,
 		User:          c.User,
+		Unprivileged:  c.Unprivileged,
 		Cgroups:       len(o.cgroups.tasks),
 		OOMScoreAdj:   c.OOMScoreAdj,
 		Nice:          c.Nice,

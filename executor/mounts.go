@@ -21,8 +21,9 @@ import (
 // descriptor: what a task renames meanwhile cannot redirect a mount.
 type view struct {
 	private bool
-	root    int // a descriptor of the root that mounts are made in
-	files   int // how many were made
+	user    bool // in a user namespace with one user and one group
+	root    int  // a descriptor of the root that mounts are made in
+	files   int  // how many were made
 }
 
 // makeView makes the mounts, and makes the view the root of this process.
@@ -40,7 +41,7 @@ func makeView(w World) error {
 		}
 		sources[i] = fd
 	}
-	v := &view{private: w.PrivateRoot}
+	v := &view{private: w.PrivateRoot, user: w.UserNamespace}
 	if err := v.openRoot(); err != nil {
 		return err
 	}
@@ -192,10 +193,18 @@ func (v *view) mount(m *Mount, source int) error {
 	case Proc:
 		// hidepid=2: processes of other users, the supervisor is one, are not shown.
 		// gid is a group that sees them all the same: nobody's, it is root's otherwise.
-		return unix.Mount("proc", fdPath(target), "proc", m.flags()|unix.MS_NODEV|unix.MS_NOEXEC, "hidepid=2,gid=4294967294")
+		options := "hidepid=2"
+		if !v.user {
+			options += ",gid=4294967294"
+		}
+		return unix.Mount("proc", fdPath(target), "proc", m.flags()|unix.MS_NODEV|unix.MS_NOEXEC, options)
 	case Devpts:
 		const tty = 5 // the group of terminals, by convention
-		return unix.Mount("devpts", fdPath(target), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, fmt.Sprintf("newinstance,ptmxmode=0666,mode=0620,gid=%d", tty))
+		options := "newinstance,ptmxmode=0666,mode=0620"
+		if !v.user {
+			options += fmt.Sprintf(",gid=%d", tty)
+		}
+		return unix.Mount("devpts", fdPath(target), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, options)
 	case Mask:
 		return mask(target)
 	}

@@ -14,6 +14,8 @@ type Plan struct {
 	World       World       `json:"world"`
 	Confinement Confinement `json:"confinement"`
 	Process     Process     `json:"process"`
+	// Attended: the task is in the foreground, see [StartAttended].
+	Attended bool `json:"attended,omitempty"`
 }
 
 // Process is a program to execute.
@@ -24,12 +26,19 @@ type Process struct {
 	Args []string `json:"args"` // with the program's name as Args[0]
 	Env  []string `json:"env"`  // "NAME=value", the whole environment
 	Dir  string   `json:"dir"`  // the working directory, absolute
+	// Terminal: descriptor 0 of an attended task is to be its controlling
+	// terminal. It must be nobody's yet.
+	Terminal bool `json:"terminal,omitempty"`
 }
 
 // Confinement is what a process of the task enters before it executes
 // anything. It is the same for the task and for all sessions in it.
 type Confinement struct {
 	User User `json:"user"`
+	// Unprivileged: User is who starts the task, and not root. Nothing can be
+	// changed about that, and nothing be raised: nice and oom_score_adj stay as
+	// they are unless they are to be worse.
+	Unprivileged bool `json:"unprivileged,omitempty"`
 	// Ruleset is nil where Landlock is not to be applied.
 	Ruleset *landlock.Ruleset `json:"ruleset,omitempty"`
 	// LandlockFlags say which denials by Ruleset the kernel logs. The kernel's
@@ -71,6 +80,12 @@ type User struct {
 // World is what a task sees: its namespaces and mounts.
 type World struct {
 	Network Network `json:"network"`
+	// UserNamespace: all namespaces are in a new user namespace, so that it
+	// takes no root to make them.
+	UserNamespace bool `json:"user_namespace,omitempty"`
+	// Shared: there are no namespaces and no mounts at all. HostPID and HostIPC
+	// are set then, and nothing else.
+	Shared bool `json:"shared,omitempty"`
 	// HostPID: the task is in the host's PID namespace, and so is its
 	// supervisor.
 	HostPID bool `json:"host_pid,omitempty"`

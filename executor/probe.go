@@ -67,6 +67,9 @@ func runProbe() (proof Proof, err error) {
 
 // probe is the main function of a probe.
 func probe() int {
+	if len(os.Args) > 1 && os.Args[1] == namespacesProbe {
+		return probeNamespaces()
+	}
 	var proof Proof
 	var err error
 	if proof.ABI, err = proveLandlock(); err != nil {

@@ -35,7 +35,11 @@ func renounce(searchProc bool) error {
 	if searchProc {
 		keep = append(keep, unix.CAP_SYS_PTRACE) // what hidepid asks for
 	}
-	if err := setThreadsCapabilities(capabilitySet(keep)); err != nil {
+	had, err := permitted()
+	if err != nil {
+		return err
+	}
+	if err := setThreadsCapabilities(capabilitySet(keep) & had); err != nil {
 		return err
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {

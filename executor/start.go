@@ -25,13 +25,18 @@ const startTimeout = time.Minute
 // id is shown by ps(1). dir is the task's directory of records: no task was
 // started in it, [Reserve] may have made it. The files are the task's descriptors 1 and 2; the caller closes them.
 func Start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
+	return startTask(id, dir, plan, stdio{nil, stdout, stderr})
+}
+
+// startTask starts a task with these descriptors; nil is /dev/null.
+func startTask(id, dir string, plan *Plan, std stdio) (*Task, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	if _, err := os.Lstat(path.Join(dir, supervisorRecord)); !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("state directory: %s has the records of a task that was started (%w)", dir, errors.Join(err, os.ErrExist))
 	}
-	t, err := start(id, dir, plan, stdout, stderr)
+	t, err := start(id, dir, plan, std)
 	if err != nil {
 		if t != nil {
 			t.kill()
@@ -42,7 +47,7 @@ func Start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
 	return t, nil
 }
 
-func start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
+func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 	data, err := json.Marshal(plan)
 	if err != nil {
 		return nil, err
@@ -65,12 +70,17 @@ func start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
 		return nil, err
 	}
 	defer null.Close()
+	if std[0] == nil {
+		std[0] = null
+	}
 	planR, planW, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	defer planW.Close()
 	defer planR.Close()
+	if !plan.Attended {
+		defer planW.Close()
+	}
 	statusR, statusW, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -79,14 +89,17 @@ func start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
 	defer statusR.Close()
 
 	runner, err := spawn(supervisorName, id, plan.World.namespaces(), []uintptr{
-		null.Fd(), null.Fd(), null.Fd(),
-		planR.Fd(), statusW.Fd(), stateDir.Fd(), stdout.Fd(), stderr.Fd(),
+		std[0].Fd(), null.Fd(), null.Fd(),
+		planR.Fd(), statusW.Fd(), stateDir.Fd(), std[1].Fd(), std[2].Fd(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("starting the supervisor: %w", err)
 	}
 	t := newTask(id, dir, plan.Confinement)
 	t.supervisor, t.runner = runner, runner.Identity
+	if plan.Attended {
+		t.lifeline = planW
+	}
 	planR.Close()
 	statusW.Close()
 
@@ -98,7 +111,9 @@ func start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
 	if _, err := planW.Write(data); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return t, fmt.Errorf("instructing the supervisor: %w", err)
 	}
-	planW.Close()
+	if t.lifeline == nil {
+		planW.Close()
+	}
 	if err := statusR.SetReadDeadline(time.Now().Add(startTimeout)); err != nil {
 		return t, err
 	}
@@ -118,7 +133,13 @@ func start(id, dir string, plan *Plan, stdout, stderr *os.File) (*Task, error) {
 
 // namespaces are those that a task gets of its own, as flags of clone(2).
 func (w *World) namespaces() uintptr {
+	if w.Shared {
+		return 0
+	}
 	flags := uintptr(unix.CLONE_NEWNS)
+	if w.UserNamespace {
+		flags |= unix.CLONE_NEWUSER
+	}
 	if !w.HostPID {
 		flags |= unix.CLONE_NEWPID
 	}
@@ -139,14 +160,18 @@ func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, erro
 		return nil, err
 	}
 	pidfd := -1
+	// A session of its own: signals for the agent's terminal, or the end of
+	// its session, are nothing to a task.
+	sys := &syscall.SysProcAttr{Setsid: true, Cloneflags: namespaces, PidFD: &pidfd}
+	if namespaces&unix.CLONE_NEWUSER != 0 {
+		ownUserNamespace(sys)
+	}
 	fork := func() (int, error) {
 		return syscall.ForkExec(program(), []string{name, id}, &syscall.ProcAttr{
 			Dir:   "/",
 			Env:   environment,
 			Files: files,
-			// A session of its own: signals for the agent's terminal, or the end of
-			// its session, are nothing to a task.
-			Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: namespaces, PidFD: &pidfd},
+			Sys:   sys,
 		})
 	}
 	if name == supervisorName {

@@ -58,6 +58,9 @@ func supervisor() int {
 		return 1
 	}
 	go s.signals.forward()
+	if s.lifeline != nil {
+		go attend(s.lifeline)
+	}
 	exit, err := reap(s.first.pid)
 	if err != nil {
 		return 1
@@ -76,6 +79,8 @@ type supervised struct {
 	exit    *preparedRecord
 	cgroups *cgroups
 	signals signalQueue
+	// lifeline is not nil for an attended task.
+	lifeline *os.File
 }
 
 // begin does all that happens before the task's program executes.
@@ -86,9 +91,16 @@ func begin() (*supervised, error) {
 		return nil, err
 	}
 
-	plan, err := readPlan()
+	instructions := os.NewFile(planFD, "plan")
+	plan, err := readPlan(instructions)
 	if err != nil {
 		return nil, err
+	}
+	s := &supervised{}
+	if plan.Attended {
+		s.lifeline = instructions
+	} else {
+		instructions.Close()
 	}
 	state, err := os.OpenRoot(fdPath(stateFD))
 	if err != nil {
@@ -99,7 +111,6 @@ func begin() (*supervised, error) {
 	// Nodes and files are made with the mode that is asked for: a chmod(2) by
 	// name could be led elsewhere.
 	unix.Umask(0)
-	s := &supervised{}
 	if s.signals, err = openSignals(); err != nil {
 		return nil, err
 	}
@@ -132,14 +143,16 @@ func begin() (*supervised, error) {
 	if err := joinNetwork(plan.World.Network); err != nil {
 		return nil, err
 	}
-	if err := makeView(plan.World); err != nil {
-		return nil, err
+	if !plan.World.Shared {
+		if err := makeView(plan.World); err != nil {
+			return nil, err
+		}
 	}
-	std, err := taskStdio(plan.Confinement.User)
+	std, err := openStdio(plan)
 	if err != nil {
 		return nil, err
 	}
-	s.first, err = launchProcess(plan.Process, plan.Confinement, std, launchOptions{cgroups: s.cgroups})
+	s.first, err = launchProcess(plan.Process, plan.Confinement, std, launchOptions{tty: plan.Process.Terminal, cgroups: s.cgroups})
 	// The log's readers see its end when the task closes it: keep no copy.
 	for _, f := range std {
 		f.Close()
@@ -171,9 +184,7 @@ func (s *supervised) settle(host int, record *preparedRecord, hostPID bool) (err
 	return nil
 }
 
-func readPlan() (*Plan, error) {
-	f := os.NewFile(planFD, "plan")
-	defer f.Close()
+func readPlan(f io.Reader) (*Plan, error) {
 	var plan Plan
 	if err := json.NewDecoder(f).Decode(&plan); err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
@@ -196,6 +207,13 @@ func joinNetwork(n Network) error {
 		return fmt.Errorf("joining network namespace %s: %w", n.Namespace, err)
 	}
 	return nil
+}
+
+func openStdio(plan *Plan) (stdio, error) {
+	if plan.Attended {
+		return attendedStdio(), nil
+	}
+	return taskStdio(plan.Confinement.User)
 }
 
 // taskStdio is /dev/null and the log FIFOs. They become the task user's, so

@@ -6,6 +6,7 @@ package executor
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ type Task struct {
 	started     started
 	runner      Identity // of the supervisor
 	supervisor  *process // nil if it had ended before Attach
+	lifeline    *os.File // of an attended task: it ends when this is closed
 
 	done chan struct{} // closed when the fields below are set
 	exit Exit

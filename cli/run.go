@@ -1,0 +1,243 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/nomad/api"
+	"github.com/posener/complete"
+
+	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// Exit statuses of a run whose command did not run, as those of env(1).
+const (
+	notRun        = 125
+	notExecutable = 126
+	notFound      = 127
+)
+
+func newRun(s *streams) *command {
+	c := &command{
+		streams:   s,
+		name:      "run",
+		arguments: "-- COMMAND [ARGUMENT ...]",
+		synopsis:  "Run a command under a policy, without Nomad",
+		description: "Runs a command under a policy as the driver would run it as a task, to try the policy. The task directory is the current " +
+			"directory: relative roots join it, and it is the workspace if the policy names none. /tmp is empty, and gone afterwards. " +
+			"The command has the terminal, the standard input, output and error, and gets the signals of who runs it; of the environment it gets TERM and what -env names.\n" +
+			"Root is needed for a user of its own only: the command runs as -user, else as who called sudo, else as nobody. Without root, it " +
+			"runs as you, in a user namespace; where there is none to have, Landlock and seccomp alone confine it, and a policy that needs more is refused. " +
+			"What is not applied is said on stderr, a line each.",
+		examples: []example{
+			{"Try a policy on a program:", "run -policy p.json -- python3 agent.py"},
+			{"Look around in the world of a job's task:", "run -job example/hardened.nomad.hcl -- bash"},
+		},
+		statuses: []status{
+			{"0 to 255", "That of the command; 128 and the number of the signal, if one ended it."},
+			{"125", "It was not run: the policy was refused, or the command line is wrong. The reason is on stderr."},
+			{"126", "It was not run: it is there, but cannot be executed under the policy."},
+			{"127", "It was not run: it was not found."},
+		},
+		misuse: notRun,
+		flags:  flag.NewFlagSet("run", flag.ContinueOnError),
+		predictors: complete.Flags{
+			"job": complete.PredictFiles("*.hcl"), "policy": complete.PredictFiles("*.json"), "config": complete.PredictFiles("*.hcl"),
+		},
+	}
+	r := &runner{command: c, env: variables{}}
+	c.flags.StringVar(&r.job, "job", "", "Run a task of the job `file`: with its policy, options, user and environment; its command if there is no other.")
+	c.flags.StringVar(&r.task, "task", "", "Run the task of this `name`, if the job has several.")
+	c.flags.StringVar(&r.policyFile, "policy", "", "Read the policy from this JSON `file`.")
+	c.flags.StringVar(&r.config, "config", "", "Apply the plugin block in this Nomad agent configuration `file`: ceiling, default policy and the like.")
+	c.flags.StringVar(&r.user, "user", "", "Run as the user of this `name`. It takes root.")
+	c.flags.Var(r.env, "env", "Set a `variable`, NAME=VALUE, or pass the one called NAME on. Can be repeated.")
+	c.flags.BoolVar(&r.quiet, "quiet", false, "Do not say what is not applied.")
+	c.run = r.run
+	return c
+}
+
+// runner is the command run with its options.
+type runner struct {
+	*command
+	job, task, policyFile, config, user string
+	env                                 variables
+	quiet                               bool
+}
+
+// variables are those of an environment.
+type variables map[string]string
+
+// String implements flag.Value.
+func (variables) String() string { return "" }
+
+// Set implements flag.Value.
+func (v variables) Set(text string) error {
+	name, value, given := strings.Cut(text, "=")
+	if name == "" || strings.ContainsRune(text, 0) {
+		return errors.New("expected NAME=VALUE or NAME")
+	}
+	if !given {
+		if value, given = os.LookupEnv(name); !given {
+			return errors.New("it is not set here, expected NAME=VALUE")
+		}
+	}
+	v[name] = value
+	return nil
+}
+
+func (r *runner) run(args []string) (int, error) {
+	if (r.job == "") == (r.policyFile == "") {
+		return 0, usage("give either -job FILE or -policy FILE")
+	}
+	if len(args) == 0 && r.job == "" {
+		return 0, usage("give a command behind the options: -- COMMAND [ARGUMENT ...]")
+	}
+	config, err := r.read(args)
+	if err != nil {
+		return notRun, err
+	}
+	o := &driver.RunOptions{User: r.user, Env: r.env}
+	node := policy.Node{}
+	node.ABI, node.Absent = landlock.Detect()
+	noNamespaces := error(nil)
+	if o.Privilege, noNamespaces = privilege(); o.Privilege == driver.Root && o.User == "" {
+		o.User = invokingUser()
+	}
+	if r.config != "" {
+		if o.Operator, err = readAgent(r.config); err != nil {
+			return notRun, err
+		}
+	}
+	if o.TaskDir, err = workingDirectory(); err != nil {
+		return notRun, err
+	}
+	if o.Private, err = privateDirectory(); err != nil {
+		return notRun, err
+	}
+	defer os.RemoveAll(o.Private)
+
+	terminal := userTerminal()
+	o.Terminal = terminal != nil
+	if _, set := o.Env["TERM"]; !set && os.Getenv("TERM") != "" {
+		o.Env["TERM"] = os.Getenv("TERM")
+	}
+	prepared, err := driver.PrepareRun(config, node, o)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(err.Error(), "command:"):
+		return notFound, err
+	case errors.Is(err, driver.ErrNotExecutable):
+		return notExecutable, err
+	case err != nil:
+		return notRun, err
+	}
+	if !r.quiet {
+		r.remark(prepared, noNamespaces)
+	}
+	exit, err := attend(prepared, terminal)
+	if err != nil {
+		return notRun, err
+	}
+	return exit.Code, nil
+}
+
+// read returns the task. Words behind the options take the place of its
+// command.
+func (r *runner) read(args []string) (*driver.TaskConfig, error) {
+	var task *api.Task
+	var config *driver.TaskConfig
+	var err error
+	if r.job != "" {
+		task, config, err = readJob(r.job, r.task)
+	} else {
+		config, err = readTask("", "", r.policyFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if task != nil {
+		for name, value := range task.Env {
+			if _, set := r.env[name]; !set {
+				r.env[name] = value
+			}
+		}
+		if r.user == "" && os.Geteuid() == 0 {
+			r.user = task.User
+		}
+	}
+	if len(args) > 0 {
+		config.Command, config.Args = args[0], args[1:]
+	}
+	return config, nil
+}
+
+// privilege is what this process may do. The error says why there are no user
+// namespaces.
+func privilege() (driver.Privilege, error) {
+	if os.Geteuid() == 0 {
+		return driver.Root, nil
+	}
+	if err := executor.ProbeUserNamespace(); err != nil {
+		return driver.Unprivileged, err
+	}
+	return driver.UserNamespace, nil
+}
+
+// invokingUser is who called sudo(8), "" if nobody or root did.
+func invokingUser() string {
+	if uid := os.Getenv("SUDO_UID"); uid == "" || uid == "0" {
+		return ""
+	}
+	return os.Getenv("SUDO_USER")
+}
+
+func workingDirectory() (string, error) {
+	dir, err := os.Getwd()
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("the current directory: %w", err)
+	}
+	return dir, nil
+}
+
+// privateDirectory makes a directory that nobody else can look into.
+func privateDirectory() (string, error) {
+	dir, err := os.MkdirTemp("", "harn-run-")
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("making a temporary directory (TMPDIR says where): %w", err)
+	}
+	return dir, nil
+}
+
+// remark says what the command is not confined by.
+func (r *runner) remark(prepared *driver.Run, noNamespaces error) {
+	line := func(format string, args ...any) { fmt.Fprintf(r.stderr, Name+" run: "+format+"\n", args...) }
+	if prepared.Policy.Warning != "" {
+		line("warning: %s", prepared.Policy.Warning)
+	}
+	for _, what := range prepared.NotApplied {
+		line("not applied: %s", what)
+	}
+	if noNamespaces != nil {
+		line("why there are no user namespaces: %v", noNamespaces)
+	}
+	for _, note := range prepared.Policy.Notes {
+		line("note: %s", note)
+	}
+}

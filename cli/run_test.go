@@ -1,0 +1,185 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
+)
+
+// Variables by which this test binary is the command line instead.
+const (
+	commandLineVariable  = "HARN_CLI_TEST"
+	noNamespacesVariable = "HARN_CLI_TEST_NO_NAMESPACES"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(commandLineVariable) == "" {
+		os.Exit(m.Run())
+	}
+	if os.Getenv(noNamespacesVariable) != "" {
+		if err := denyNamespaces(); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(Main(os.Args[1:]))
+}
+
+// denyNamespaces makes this process one that cannot have a user namespace.
+func denyNamespaces() error {
+	arch, err := seccomp.Native()
+	if err != nil {
+		return err
+	}
+	program, err := seccomp.Compile(arch, seccomp.Combine(seccomp.Hardened))
+	if err != nil {
+		return err
+	}
+	if _, _, errno := syscall.AllThreadsSyscall(syscall.SYS_PRCTL, 38 /* PR_SET_NO_NEW_PRIVS */, 1, 0); errno != 0 {
+		return errno
+	}
+	return seccomp.InstallAll(program)
+}
+
+// place is a directory of user nobody with a policy in it.
+func place(t *testing.T, policy string) string {
+	t.Helper()
+	kerneltest.Root(t)
+	kerneltest.Landlock(t, 1)
+	kerneltest.Seccomp(t)
+	dir, err := os.MkdirTemp("/var/tmp", "harn-run-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for _, name := range []string{"", "inner"} {
+		path := filepath.Join(dir, name)
+		_ = os.Mkdir(path, 0o755)
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(path, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "p.json"), []byte(policy), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// callRun runs the command line in a process of its own: as root, as nobody,
+// or as nobody without user namespaces.
+func callRun(t *testing.T, dir, who string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe", append([]string{"run", "-policy", "p.json"}, args...)...)
+	cmd.Dir = dir
+	cmd.Env = []string{commandLineVariable + "=1", "PATH=/usr/bin:/bin", "SECRET=mine"}
+	if who != "root" {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	if who == "nobody-alone" {
+		cmd.Env = append(cmd.Env, noNamespacesVariable+"=1")
+	}
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr, cmd.Stdin = &out, &errs, strings.NewReader("input\n")
+	_ = cmd.Run()
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+var everybody = []string{"root", "nobody", "nobody-alone"}
+
+// What a policy denies is denied, whoever runs; what stands beside it works.
+func TestRunConfines(t *testing.T) {
+	dir := place(t, `{"side_effect_level":"process_exec"}`)
+	for _, who := range everybody {
+		status, out, errs := callRun(t, dir, who, "--", "bash", "-c", `
+			cat; pwd; id -u
+			echo x > file && echo writes
+			echo x > "$TMPDIR/file" && echo tmp
+			cat /etc/hostname > /dev/null && echo reads
+			echo x > /etc/harn-run-test || echo etc denied
+			cat /var/lib/dpkg/status > /dev/null || echo var denied
+			(exec 3<>/dev/tcp/127.0.0.1/9) 2>&1 | grep -q 'not permitted' && echo network denied
+			[ -z "$SECRET" ] && echo no secret
+			grep -q 'CapEff:.0000000000000000' /proc/self/status && echo no capability
+			exit 7`)
+		want := "input\n" + dir + "\n65534\nwrites\ntmp\nreads\netc denied\nvar denied\nnetwork denied\nno secret\nno capability\n"
+		if status != 7 || out != want {
+			t.Errorf("%s: %d\n%s\nwant\n%s\n%s", who, status, out, want, errs)
+		}
+		hidden := !strings.Contains(errs, "a root of its own")
+		if hidden == (who == "nobody-alone") {
+			t.Errorf("%s: what is not applied is said to be:\n%s", who, errs)
+		}
+		if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "harn-run-[0-9]*")); len(left) > 0 {
+			t.Errorf("%s: left behind: %v", who, left)
+		}
+		os.Remove(filepath.Join(dir, "file"))
+	}
+}
+
+func TestRunStatuses(t *testing.T) {
+	dir := place(t, `{}`)
+	for _, who := range everybody {
+		for _, tc := range []struct {
+			args   []string
+			status int
+			stderr string
+		}{
+			{[]string{"-quiet", "--", "true"}, 0, ""},
+			{[]string{"-quiet", "--", "false"}, 1, ""},
+			{[]string{"-quiet", "--", "sh", "-c", "kill -TERM $$"}, 143, ""},
+			{[]string{"--", "no-such"}, 127, "was not found in local/"},
+			{[]string{"--", "/etc/passwd"}, 126, "is not executable"},
+			{[]string{"-user", "root", "--", "true"}, 125, "user: \"root\""},
+			{[]string{}, 125, "give a command"},
+		} {
+			status, _, errs := callRun(t, dir, who, tc.args...)
+			if status != tc.status || !strings.Contains(errs, tc.stderr) || tc.stderr == "" && errs != "" {
+				t.Errorf("%s %q: %d\n%s", who, tc.args, status, errs)
+			}
+		}
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	for policy, want := range map[string]string{
+		`{"sandbox_profle":"worktree"}`:         `unknown field "sandbox_profle"`,
+		`{"workspace_roots":["/nowhere"]}`:      "does not exist",
+		`{"min_landlock_abi":99}`:               "min_landlock_abi = 99 needs Landlock ABI 99",
+		`{"sandbox_profile":"unrestricted"}`:    "unrestricted",
+		`{"workspace_roots":["/tmp"]}`:          "the task has a private one",
+		`{"side_effect_level":"no such level"}`: "no such level",
+	} {
+		dir := place(t, policy)
+		for _, who := range everybody {
+			if status, _, errs := callRun(t, dir, who, "--", "true"); status != 125 || !strings.Contains(errs, want) {
+				t.Errorf("%s %s: %d\n%s", who, policy, status, errs)
+			}
+		}
+	}
+}
+
+// A read-only root in a writable one is kept by a mount, or it is refused.
+func TestRunReadOnlyInWorkspace(t *testing.T) {
+	dir := place(t, `{"read_only_roots":["inner"]}`)
+	for _, who := range everybody {
+		status, out, errs := callRun(t, dir, who, "--", "sh", "-c", "touch ok && echo outer; touch inner/x || echo inner denied")
+		switch {
+		case who == "nobody-alone" && (status != 125 || !strings.Contains(errs, "only a mount could keep it read-only")):
+			t.Errorf("%s: %d\n%s%s", who, status, out, errs)
+		case who != "nobody-alone" && out != "outer\ninner denied\n":
+			t.Errorf("%s: %d\n%s%s", who, status, out, errs)
+		}
+	}
+}

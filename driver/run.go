@@ -1,0 +1,241 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// Privilege is what whoever runs a task without Nomad may do.
+type Privilege int
+
+// From the most to the least.
+const (
+	// Root may do all that the driver does.
+	Root Privilege = iota
+	// UserNamespace is an ordinary user that can have a user namespace.
+	UserNamespace
+	// Unprivileged is one that cannot.
+	Unprivileged
+)
+
+// RunOptions are what Nomad would say of a task, or the client's configuration.
+type RunOptions struct {
+	Privilege Privilege
+	// Operator is the plugin's configuration, nil for the default one.
+	Operator *Config
+	// TaskDir is the task directory, a real path.
+	TaskDir string
+	// Private is a directory of the run's own, a real path: in it, tmp is what
+	// the task sees as /tmp, and state will have its records.
+	Private string
+	// User is who the task runs as: for [Root] only. "" is nobody.
+	User string
+	Env  map[string]string
+	// Terminal: the task's descriptor 0 is to be its controlling terminal.
+	Terminal bool
+}
+
+// Run is a task that is ready to run without Nomad.
+type Run struct {
+	plan    *executor.Plan
+	private string
+	// Policy is what is enforced.
+	Policy *policy.Plan
+	// NotApplied is what the driver would do under Nomad, and a run does not.
+	NotApplied []string
+}
+
+// PrepareRun plans a task by the functions by which the driver does, and
+// changes nothing. The error is one of [fs.ErrNotExist] or [ErrNotExecutable]
+// if it is about the command.
+func PrepareRun(task *TaskConfig, node policy.Node, o *RunOptions) (*Run, error) {
+	config := o.Operator
+	if config == nil {
+		config = &Config{StateDir: defaultStateDir}
+	}
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	node.Fallback = config.fallback
+	if task.Policy == nil && config.DefaultPolicy != nil {
+		task.Policy = config.DefaultPolicy.Clone()
+	}
+	if err := task.validate(); err != nil {
+		return nil, err
+	}
+	if err := checkTaskDir(o.TaskDir); err != nil {
+		return nil, err
+	}
+	dirs := &taskDirs{
+		Task: o.TaskDir, Tmp: filepath.Join(o.Private, "tmp"), Clients: o.Private,
+		Shared: o.Privilege == Unprivileged,
+	}
+	user, err := runUser(o, config)
+	if err != nil {
+		return nil, err
+	}
+	cfg := &drivers.TaskConfig{}
+	outlook, err := foresee(config, node, 1, cfg, task, dirs, &cgroup{}, policy.Resolve)
+	if err != nil {
+		return nil, err
+	}
+	workDir, err := outlook.view.findWorkDir(task.WorkDir, dirs.Task, outlook.roots)
+	if err != nil {
+		return nil, err
+	}
+	env := taskEnvironment(nil, user.Name, workDir)
+	if dirs.Shared {
+		env["TMPDIR"] = dirs.tmp()
+	}
+	for name, value := range o.Env {
+		env[name] = value
+	}
+	program, err := outlook.view.findCommand(task.Command, dirs.Task, env["PATH"])
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w%w", err, ErrNotExecutable)
+		}
+		return nil, err
+	}
+	r := &Run{Policy: outlook.enforced, private: o.Private, NotApplied: notApplied(task, outlook, user, o)}
+	r.plan = &executor.Plan{
+		World:       outlook.runWorld(cfg, o.Privilege),
+		Confinement: outlook.confinement(task, user, &cgroup{}),
+		Process: executor.Process{
+			Path: program, Args: append([]string{program}, task.Args...),
+			Env: environmentList(env), Dir: workDir, Terminal: o.Terminal,
+		},
+		Attended: true,
+	}
+	r.plan.Confinement.Unprivileged = o.Privilege != Root
+	return r, lowerCore(r.plan.Confinement.Limits)
+}
+
+// ErrNotExecutable marks an error about a command that is there, but that the
+// task cannot execute. It adds nothing to the text.
+var ErrNotExecutable = errors.New("")
+
+// Start starts the task in the foreground, with these descriptors 0, 1 and 2.
+// The caller removes it with [executor.Task.Remove].
+func (r *Run) Start(std [3]*os.File) (*executor.Task, error) {
+	tmp := filepath.Join(r.private, "tmp")
+	err := os.Mkdir(tmp, 0o700)
+	if err == nil && !r.plan.Confinement.Unprivileged {
+		err = os.Chown(tmp, int(r.plan.Confinement.User.UID), int(r.plan.Confinement.User.GID))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making the task's tmp directory: %w", err)
+	}
+	return executor.StartAttended(filepath.Base(r.private), filepath.Join(r.private, "state"), r.plan, std)
+}
+
+// User is who the task runs as.
+func (r *Run) User() executor.User { return r.plan.Confinement.User }
+
+// checkTaskDir refuses what no policy could name as a root.
+func checkTaskDir(dir string) error {
+	reason := ""
+	switch {
+	case dir == "/":
+		reason = "it is the whole file system"
+	case beneath("/proc", dir), beneath("/dev", dir), beneath("/sys", dir):
+		reason = "it is a part of the kernel's own file systems, of which the task has private ones"
+	case dir == privateTmp:
+		reason = "the task has a private one: take a directory in it"
+	default:
+		return nil
+	}
+	return fmt.Errorf("the current directory, %s, cannot be the task directory: %s", dir, reason)
+}
+
+// runUser is who a task runs as without Nomad.
+func runUser(o *RunOptions, config *Config) (identity, error) {
+	if o.Privilege == Root {
+		name := o.User
+		if name == "" {
+			name = defaultUser
+		}
+		return lookupUser(name, o.TaskDir, config)
+	}
+	if o.User != "" {
+		return identity{}, fmt.Errorf("user: %q: only root can run a task as somebody else: leave it out, or use sudo", o.User)
+	}
+	id := identity{User: executor.User{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}}
+	id.Name = strconv.Itoa(os.Geteuid())
+	if u, err := user.LookupId(id.Name); err == nil {
+		id.Name = u.Username
+	}
+	return id, nil
+}
+
+func (o *outlook) runWorld(cfg *drivers.TaskConfig, privilege Privilege) executor.World {
+	if privilege == Unprivileged {
+		return executor.World{Shared: true, HostPID: true, HostIPC: true}
+	}
+	world := o.world(cfg)
+	world.UserNamespace = privilege == UserNamespace
+	return world
+}
+
+// lowerCore keeps the limit of core dumps that a task gets by itself from being
+// more than the caller has.
+func lowerCore(limits []executor.Limit) error {
+	for i := range limits {
+		l := &limits[i]
+		if l.Resource != unix.RLIMIT_CORE {
+			continue
+		}
+		var own unix.Rlimit
+		if err := unix.Getrlimit(l.Resource, &own); err != nil {
+			return fmt.Errorf("ulimit: core: %w", err)
+		}
+		l.Soft, l.Hard = min(l.Soft, own.Max), min(l.Hard, own.Max)
+	}
+	return nil
+}
+
+// notApplied says what a run leaves out of what the driver does.
+func notApplied(task *TaskConfig, o *outlook, user identity, run *RunOptions) []string {
+	list := []string{"limits of CPU, memory and number of processes (cgroups): the task has those of this shell"}
+	if task.CPUHardLimit || task.PidsLimit != 0 {
+		list[0] += "; cpu_hard_limit and pids_limit of the job mean nothing here"
+	}
+	if run.Privilege == Root {
+		return list
+	}
+	list = append(list, fmt.Sprintf("a user of its own, without root: the task is %s, with the file permissions and groups of that user; the policy is what limits it", user.Name))
+	if run.Privilege != Unprivileged || !o.enforced.Confined() {
+		return list
+	}
+	list = append(list,
+		"a root of its own, without user namespaces: paths outside of the policy cannot be opened, but found",
+		fmt.Sprintf("private /tmp, /dev/shm and /dev/pts: the task cannot use them, TMPDIR is %s", o.surroundings.dirs.tmp()),
+		"a PID namespace: the task can list the processes in /proc",
+		"an IPC namespace: System V and POSIX message queues and shared memory are those of this user",
+		"masked paths, as /etc/shadow: file permissions alone decide",
+	)
+	if o.enforced.ABI < scopesABI {
+		list = append(list, "keeping the task from sending signals to other processes of this user: it takes Landlock ABI 6")
+	}
+	if !o.enforced.Network {
+		list = append(list, "an empty network namespace: seccomp and Landlock alone deny the network")
+	}
+	return list
+}
+
+// scopesABI is the first of Landlock's ABIs that scopes signals.
+const scopesABI = 6
