@@ -38,7 +38,7 @@ func TestCommandLine(t *testing.T) {
 	}{
 		{[]string{}, 127, "", "explain"},
 		{[]string{"-h"}, 0, "explain", ""},
-		{[]string{"explian"}, 127, "", `unknown command "explian", expected one of explain, probe, suggest, version`},
+		{[]string{"explian"}, 127, "", `unknown command "explian", expected one of explain, probe, run, suggest, version`},
 		{[]string{"version"}, 0, Name + " v", ""},
 		{[]string{"explain", "-h"}, 0, "EXIT STATUS", ""},
 		{[]string{"explain"}, 2, "", "give either -job FILE or -policy FILE"},
