@@ -4,9 +4,10 @@
 // Command nomad-driver-harn is a Nomad task driver plugin that confines tasks
 // by Landlock and seccomp, under a Harn capability policy.
 //
-// The same binary is the command line that explains policies and hosts, and
-// each task's supervisor and launcher: package executor sees to the latter in
-// its init, before main, and before the packages of the plugin initialize.
+// The same binary is the command line that explains policies and hosts. It
+// carries the program of each task's supervisor and launcher. In a binary that
+// was built without, it is these as well: package executor sees to that in its
+// init, before main, and before the packages of the plugin initialize.
 package main
 
 import (

@@ -111,7 +111,7 @@ func (r *runner) run(args []string) (int, error) {
 	o := &driver.RunOptions{User: r.user, Env: r.env}
 	node := policy.Node{}
 	node.ABI, node.Absent = landlock.Detect()
-	noNamespaces := error(nil)
+	var noNamespaces error
 	if o.Privilege, noNamespaces = privilege(); o.Privilege == driver.Root && o.User == "" {
 		o.User = invokingUser()
 	}

@@ -148,7 +148,7 @@ func (r *Run) User() executor.User { return r.plan.Confinement.User }
 
 // checkTaskDir refuses what no policy could name as a root.
 func checkTaskDir(dir string) error {
-	reason := ""
+	var reason string
 	switch {
 	case dir == "/":
 		reason = "it is the whole file system"

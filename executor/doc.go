@@ -7,9 +7,10 @@
 //	plugin ──Start──> supervisor ──> launcher, which becomes the task
 //	       ──Exec───> session ────> launcher, which becomes the command
 //
-// All four are the same binary. What a process is, its argv[0] says; init in
-// dispatch.go looks at it before the packages of the plugin initialize, so
-// that a supervisor costs a fraction of the plugin's time and memory.
+// All but the plugin run the program of executor/image/program, which the plugin
+// carries, see program.go; in a plugin that was built without, all run the
+// plugin's binary. What a process is, its argv[0] says: init in dispatch.go
+// looks at it before other packages initialize.
 //
 //   - The supervisor is process 1 of the task's PID namespace. It makes the
 //     task's view of the file system, opens the Landlock ruleset, compiles the

@@ -1,0 +1,50 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The carried program can be executed and read, and nobody can change it.
+func TestProgramIsSealed(t *testing.T) {
+	script, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := openProgram(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if fd < lowestProgramFD {
+		t.Errorf("descriptor %d, expected at least %d: a child's own would take its place", fd, lowestProgramFD)
+	}
+	if err := exec.Command(fdPath(fd)).Run(); err != nil {
+		t.Errorf("executing it: %v", err)
+	}
+	content, err := os.ReadFile(fdPath(fd))
+	if err != nil || string(content) != string(script) {
+		t.Errorf("it reads as %d bytes (%v), expected %d", len(content), err, len(script))
+	}
+	writable, err := unix.Open(fdPath(fd), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ETXTBSY) || errors.Is(err, unix.EPERM) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(writable)
+	if _, err := unix.Write(writable, []byte("x")); !errors.Is(err, unix.EPERM) {
+		t.Errorf("writing to it: %v, expected EPERM", err)
+	}
+	if err := unix.Ftruncate(writable, 0); !errors.Is(err, unix.EPERM) {
+		t.Errorf("truncating it: %v, expected EPERM", err)
+	}
+}
