@@ -6,9 +6,13 @@ package executor
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -94,6 +98,42 @@ func TestAwaitStart(t *testing.T) {
 	}
 	if starts, _ := os.ReadFile(f.workspace + "/starts"); string(starts) != "start\n" {
 		t.Errorf("starts: %q", starts)
+	}
+}
+
+// What is sent to a supervisor that has not started its task yet does not end it.
+func TestSignalsDuringAStart(t *testing.T) {
+	f := newFixture(t)
+	plan := f.plan("exit 4")
+	h := f.halfStart(plan)
+	ready := func() bool { // it waits for its plan
+		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", h.supervisor.PID))
+		return slices.ContainsFunc(fds, func(fd string) bool {
+			name, _ := os.Readlink(fd)
+			return name == "anon_inode:[signalfd]"
+		})
+	}
+	for end := time.Now().Add(10 * time.Second); !ready(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the supervisor takes no signals")
+		}
+	}
+	for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGTERM} {
+		if err := h.supervisor.signal(sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := json.NewEncoder(h.plan).Encode(plan); err != nil {
+		t.Fatal(err)
+	}
+	h.plan.Close()
+	AwaitStart(h.dir)
+	task, err := Attach("half", h.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exit, err := task.Exit(); err != nil || exit.Code != 4 {
+		t.Errorf("%+v, %v, want 4", exit, err)
 	}
 }
 

@@ -17,9 +17,10 @@ import (
 // A supervisor passes the signals that it is sent on to its task. It is started
 // with all of them blocked, and takes them from a signalfd(2): to have Go's
 // runtime notify it of all would take longer than all else that it does. Some
-// the runtime does not leave blocked; of those, the runtime notifies it of the
-// ones that people send, once the task runs. The plugin sends all by a signal
-// that stays blocked: none is lost, nor mistaken for one of the supervisor's own.
+// the runtime does not leave blocked: of those, the ones that people send are
+// ignored until the task runs, and then the runtime notifies it. The plugin sends
+// all by a signal that stays blocked: none is lost, nor mistaken for one of the
+// supervisor's own.
 
 // relayed asks a supervisor to send another signal, whose number is its value,
 // to all processes of its task. It is a real time signal that programs do not use.
@@ -49,30 +50,35 @@ func (p *process) relay(sig unix.Signal) error {
 	return p.send(relayed, (*unix.Siginfo)(unsafe.Pointer(info)))
 }
 
-// blockingSignals makes what is started start with all signals blocked.
-func blockingSignals(fork func() (int, error)) func() (int, error) {
-	return func() (pid int, err error) {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		var all, before unix.Sigset_t
-		for i := range all.Val {
-			all.Val[i] = ^all.Val[i]
-		}
-		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
-			return 0, fmt.Errorf("blocking signals: %w", err)
-		}
-		defer func() {
-			err = errors.Join(err, unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil))
-		}()
-		return fork()
+// blockSignals blocks all signals on this thread, and keeps the goroutine on it,
+// until restore is called: what is started meanwhile is started with them blocked.
+func blockSignals() (restore func(), err error) {
+	runtime.LockOSThread()
+	var all, before unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
 	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("blocking signals: %w", err)
+	}
+	return func() {
+		if unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) == nil {
+			runtime.UnlockOSThread() // if not, the thread ends with the goroutine
+		}
+	}, nil
 }
 
-// signalQueue has the signals that a supervisor was sent.
+// sentByPeople are signals that Go's runtime does not leave blocked.
+var sentByPeople = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGTERM}
+
+// signalQueue is a signalfd with the signals that a supervisor was sent.
 type signalQueue int
 
-// openSignals takes the signals that are blocked.
+// openSignals takes the signals that are blocked. From now on, none of the
+// others that people send ends this process.
 func openSignals() (signalQueue, error) {
+	signal.Ignore(sentByPeople...)
 	var blocked unix.Sigset_t
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &blocked); err != nil {
 		return -1, fmt.Errorf("asking for the blocked signals: %w", err)
@@ -87,8 +93,8 @@ func openSignals() (signalQueue, error) {
 // forward passes signals on to all processes of the task, for as long as this
 // process lives.
 func (q signalQueue) forward() {
-	notified := make(chan os.Signal, 8)
-	signal.Notify(notified, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGTERM)
+	notified := make(chan os.Signal, 64)
+	signal.Notify(notified, sentByPeople...)
 	go func() {
 		for sig := range notified {
 			signalAll(sig.(unix.Signal))

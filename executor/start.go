@@ -166,18 +166,19 @@ func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, erro
 	if namespaces&unix.CLONE_NEWUSER != 0 {
 		ownUserNamespace(sys)
 	}
-	fork := func() (int, error) {
-		return syscall.ForkExec(program(), []string{name, id}, &syscall.ProcAttr{
-			Dir:   "/",
-			Env:   environment,
-			Files: files,
-			Sys:   sys,
-		})
-	}
 	if name == supervisorName {
-		fork = blockingSignals(fork)
+		restore, err := blockSignals()
+		if err != nil {
+			return nil, err
+		}
+		defer restore()
 	}
-	pid, err := fork()
+	pid, err := syscall.ForkExec(program(), []string{name, id}, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   environment,
+		Files: files,
+		Sys:   sys,
+	})
 	if err != nil {
 		return nil, err
 	}

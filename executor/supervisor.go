@@ -85,6 +85,12 @@ type supervised struct {
 
 // begin does all that happens before the task's program executes.
 func begin() (*supervised, error) {
+	s := &supervised{}
+	// From the first moment: a signal must not end the supervisor.
+	var err error
+	if s.signals, err = openSignals(); err != nil {
+		return nil, err
+	}
 	// Losing a supervisor is losing a task, whoever used the memory.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0)
 	if err := undumpable(); err != nil {
@@ -96,7 +102,6 @@ func begin() (*supervised, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &supervised{}
 	if plan.Attended {
 		s.lifeline = instructions
 	} else {
@@ -111,9 +116,6 @@ func begin() (*supervised, error) {
 	// Nodes and files are made with the mode that is asked for: a chmod(2) by
 	// name could be led elsewhere.
 	unix.Umask(0)
-	if s.signals, err = openSignals(); err != nil {
-		return nil, err
-	}
 	if s.exit, err = prepareRecord(state, exitRecord); err != nil {
 		return nil, err
 	}
