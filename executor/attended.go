@@ -71,29 +71,10 @@ const namespacesProbe = "namespaces"
 // root and processes of its own here, nil if that works. It tries it, by the
 // functions that a supervisor uses.
 func ProbeUserNamespace() error {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
 	world := World{UserNamespace: true, Network: Network{Isolated: true}}
-	prober, err := spawn(probeName, namespacesProbe, world.namespaces(), []uintptr{null.Fd(), w.Fd(), null.Fd()})
-	w.Close()
+	reason, err := askProbe(namespacesProbe, world.namespaces())
 	if err != nil {
 		return fmt.Errorf("making a user namespace: %w", err)
-	}
-	defer prober.close()
-	reason, err := io.ReadAll(r)
-	if err = errors.Join(err, prober.wait()); err != nil {
-		return err
-	}
-	if len(reason) == 0 {
-		return errors.New("the probe ended without a word")
 	}
 	if string(reason) != namespacesWork {
 		return errors.New(string(reason))

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -39,20 +40,29 @@ func Probe() (Proof, error) {
 }
 
 func runProbe() (proof Proof, err error) {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	said, err := askProbe("", 0)
 	if err != nil {
 		return proof, err
+	}
+	return proof, json.Unmarshal(said, &proof)
+}
+
+// askProbe runs a probe in new namespaces, and returns what it says.
+func askProbe(what string, namespaces uintptr) (said []byte, err error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
 	}
 	defer null.Close()
 	r, w, err := os.Pipe()
 	if err != nil {
-		return proof, err
+		return nil, err
 	}
 	defer r.Close()
-	prober, err := spawn(probeName, "", 0, []uintptr{null.Fd(), w.Fd(), null.Fd()})
+	prober, err := spawn(probeName, what, namespaces, []uintptr{null.Fd(), w.Fd(), null.Fd()})
 	w.Close()
 	if err != nil {
-		return proof, err
+		return nil, err
 	}
 	defer prober.close()
 	defer func() {
@@ -60,9 +70,12 @@ func runProbe() (proof Proof, err error) {
 		err = errors.Join(err, prober.wait())
 	}()
 	if err := r.SetReadDeadline(time.Now().Add(probeTimeout)); err != nil {
-		return proof, err
+		return nil, err
 	}
-	return proof, json.NewDecoder(r).Decode(&proof)
+	if said, err = io.ReadAll(r); err == nil && len(said) == 0 {
+		err = errors.New("the probe ended without a word")
+	}
+	return said, err
 }
 
 // probe is the main function of a probe.
