@@ -134,10 +134,11 @@ func (r *runner) run(args []string) (int, error) {
 		o.Env["TERM"] = os.Getenv("TERM")
 	}
 	prepared, err := driver.PrepareRun(config, node, o)
+	var command *driver.CommandError
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(err.Error(), "command:"):
+	case errors.As(err, &command) && errors.Is(err, fs.ErrNotExist):
 		return notFound, err
-	case errors.Is(err, driver.ErrNotExecutable):
+	case command != nil:
 		return notExecutable, err
 	case err != nil:
 		return notRun, err

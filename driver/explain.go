@@ -40,6 +40,12 @@ func DecodeConfig(block map[string]any) (*Config, error) {
 	return &config, config.validate()
 }
 
+// defaultConfig is the plugin's configuration where the operator sets nothing.
+func defaultConfig() (*Config, error) {
+	config := &Config{StateDir: defaultStateDir}
+	return config, config.validate()
+}
+
 // encode puts a block into the form in which Nomad sends it.
 func encode(spec *hclspec.Spec, block map[string]any) (*drivers.TaskConfig, error) {
 	schema, diagnostics := hclspecutils.Convert(spec)
@@ -59,8 +65,8 @@ func encode(spec *hclspec.Spec, block map[string]any) (*drivers.TaskConfig, erro
 // would make for it. It decides by the functions that start a task. missing
 // are the roots that are not there: a task with them would be refused.
 func Explain(task *TaskConfig, node policy.Node, taskDir string) (plan *policy.Plan, missing []string, err error) {
-	config := &Config{StateDir: defaultStateDir}
-	if err := config.validate(); err != nil {
+	config, err := defaultConfig()
+	if err != nil {
 		return nil, nil, err
 	}
 	node.Fallback = config.fallback

@@ -4,9 +4,7 @@
 package driver
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -35,7 +33,8 @@ const (
 // RunOptions are what Nomad would say of a task, or the client's configuration.
 type RunOptions struct {
 	Privilege Privilege
-	// Operator is the plugin's configuration, nil for the default one.
+	// Operator is the plugin's configuration, as [DecodeConfig] returns it; nil for
+	// the default one.
 	Operator *Config
 	// TaskDir is the task directory, a real path.
 	TaskDir string
@@ -60,21 +59,17 @@ type Run struct {
 }
 
 // PrepareRun plans a task by the functions by which the driver does, and
-// changes nothing. The error is one of [fs.ErrNotExist] or [ErrNotExecutable]
-// if it is about the command.
+// changes nothing. The error is a [CommandError] if it is about the command.
 func PrepareRun(task *TaskConfig, node policy.Node, o *RunOptions) (*Run, error) {
 	config := o.Operator
 	if config == nil {
-		config = &Config{StateDir: defaultStateDir}
-	}
-	if err := config.validate(); err != nil {
-		return nil, err
+		var err error
+		if config, err = defaultConfig(); err != nil {
+			return nil, err
+		}
 	}
 	node.Fallback = config.fallback
-	if task.Policy == nil && config.DefaultPolicy != nil {
-		task.Policy = config.DefaultPolicy.Clone()
-	}
-	if err := task.validate(); err != nil {
+	if err := task.complete(config); err != nil {
 		return nil, err
 	}
 	if err := checkTaskDir(o.TaskDir); err != nil {
@@ -104,30 +99,30 @@ func PrepareRun(task *TaskConfig, node policy.Node, o *RunOptions) (*Run, error)
 	for name, value := range o.Env {
 		env[name] = value
 	}
-	program, err := outlook.view.findCommand(task.Command, dirs.Task, env["PATH"])
+	process, err := outlook.process(task, dirs.Task, workDir, env)
 	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w%w", err, ErrNotExecutable)
-		}
-		return nil, err
+		return nil, &CommandError{err}
 	}
+	process.Terminal = o.Terminal
 	r := &Run{Policy: outlook.enforced, private: o.Private, NotApplied: notApplied(task, outlook, user, o)}
 	r.plan = &executor.Plan{
 		World:       outlook.runWorld(cfg, o.Privilege),
 		Confinement: outlook.confinement(task, user, &cgroup{}),
-		Process: executor.Process{
-			Path: program, Args: append([]string{program}, task.Args...),
-			Env: environmentList(env), Dir: workDir, Terminal: o.Terminal,
-		},
-		Attended: true,
+		Process:     process,
+		Attended:    true,
 	}
 	r.plan.Confinement.Unprivileged = o.Privilege != Root
 	return r, lowerCore(r.plan.Confinement.Limits)
 }
 
-// ErrNotExecutable marks an error about a command that is there, but that the
-// task cannot execute. It adds nothing to the text.
-var ErrNotExecutable = errors.New("")
+// CommandError is about a command that is not there, then it is one of
+// [fs.ErrNotExist], or that the task cannot execute.
+type CommandError struct{ err error }
+
+func (e *CommandError) Error() string { return e.err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *CommandError) Unwrap() error { return e.err }
 
 // Start starts the task in the foreground, with these descriptors 0, 1 and 2.
 // The caller removes it with [executor.Task.Remove].
@@ -228,7 +223,7 @@ func notApplied(task *TaskConfig, o *outlook, user identity, run *RunOptions) []
 		"an IPC namespace: System V and POSIX message queues and shared memory are those of this user",
 		"masked paths, as /etc/shadow: file permissions alone decide",
 	)
-	if o.enforced.ABI < scopesABI {
+	if o.enforced.ABI.Rights().Scope == 0 {
 		list = append(list, "keeping the task from sending signals to other processes of this user: it takes Landlock ABI 6")
 	}
 	if !o.enforced.Network {
@@ -236,6 +231,3 @@ func notApplied(task *TaskConfig, o *outlook, user identity, run *RunOptions) []
 	}
 	return list
 }
-
-// scopesABI is the first of Landlock's ABIs that scopes signals.
-const scopesABI = 6

@@ -52,7 +52,7 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 		return nil, err
 	}
 	env := taskEnvironment(cfg.Env, user.Name, workDir)
-	program, err := o.view.findCommand(task.Command, dirs.Task, env["PATH"])
+	process, err := o.process(task, dirs.Task, workDir, env)
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +60,7 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	p.plan = &executor.Plan{
 		World:       o.world(cfg),
 		Confinement: o.confinement(task, user, &group),
-		Process: executor.Process{
-			Path: program,
-			Args: append([]string{program}, task.Args...),
-			Env:  environmentList(env),
-			Dir:  workDir,
-		},
+		Process:     process,
 	}
 	p.state = TaskState{
 		StateDir:   recordsDir(config.StateDir, cfg.AllocID, cfg.Name, cfg.ID),
@@ -78,17 +73,21 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	return p, nil
 }
 
-// decodeTask decodes the config block of a task. One without a policy has the
-// operator's default.
+// decodeTask decodes the config block of a task.
 func decodeTask(config *Config, cfg *drivers.TaskConfig) (*TaskConfig, error) {
 	var task TaskConfig
 	if err := cfg.DecodeDriverConfig(&task); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	if task.Policy == nil && config.DefaultPolicy != nil {
-		task.Policy = config.DefaultPolicy.Clone()
+	return &task, task.complete(config)
+}
+
+// complete gives a task without a policy the operator's default, and checks it.
+func (c *TaskConfig) complete(config *Config) error {
+	if c.Policy == nil && config.DefaultPolicy != nil {
+		c.Policy = config.DefaultPolicy.Clone()
 	}
-	return &task, task.validate()
+	return c.validate()
 }
 
 // outlook is what a task may do, whatever its program is.
@@ -163,6 +162,20 @@ func (o *outlook) world(cfg *drivers.TaskConfig) executor.World {
 		PrivateRoot: o.view.private,
 		Mounts:      o.view.list(),
 	}
+}
+
+// process is the task's program, with the whole environment env.
+func (o *outlook) process(task *TaskConfig, taskDir, workDir string, env map[string]string) (executor.Process, error) {
+	program, err := o.view.findCommand(task.Command, taskDir, env["PATH"])
+	if err != nil {
+		return executor.Process{}, err
+	}
+	return executor.Process{
+		Path: program,
+		Args: append([]string{program}, task.Args...),
+		Env:  environmentList(env),
+		Dir:  workDir,
+	}, nil
 }
 
 func (o *outlook) confinement(task *TaskConfig, user identity, group *cgroup) executor.Confinement {
