@@ -82,7 +82,7 @@ func FuzzRoots(f *testing.F) {
 		}
 		clean, beneath := filepath.Clean(root), filepath.Clean(path)
 		want := beneath == clean || strings.HasPrefix(beneath, strings.TrimSuffix(clean, "/")+"/")
-		if got := contains(clean, beneath); got != want {
+		if got := Contains(clean, beneath); got != want {
 			t.Fatalf("%q contains %q: %v, want %v", clean, beneath, got, want)
 		}
 	})

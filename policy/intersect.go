@@ -99,7 +99,7 @@ func within(field string, roots, ceiling []string) error {
 	}
 	var beyond []string
 	for _, root := range roots {
-		if filepath.IsAbs(root) && !slices.ContainsFunc(ceiling, func(c string) bool { return contains(c, root) }) {
+		if filepath.IsAbs(root) && !slices.ContainsFunc(ceiling, func(c string) bool { return Contains(c, root) }) {
 			beyond = append(beyond, root)
 		}
 	}
@@ -113,9 +113,9 @@ func within(field string, roots, ceiling []string) error {
 	return fmt.Errorf("%s: %s exceed the operator's ceiling (%s)", field, strings.Join(beyond, ", "), allowed)
 }
 
-// contains reports whether path is root or beneath it, by components:
+// Contains reports whether path is root or beneath it, by components:
 // /srv/models-old is not in /srv/models.
-func contains(root, path string) bool {
+func Contains(root, path string) bool {
 	rel, err := filepath.Rel(root, path)
 	return err == nil && filepath.IsLocal(rel)
 }

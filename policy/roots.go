@@ -188,5 +188,5 @@ func notThere(path string, linked bool) error {
 
 // inside reports whether path is one of the directories or beneath one.
 func inside(dirs []string, path string) bool {
-	return slices.ContainsFunc(dirs, func(dir string) bool { return contains(dir, path) })
+	return slices.ContainsFunc(dirs, func(dir string) bool { return Contains(dir, path) })
 }

@@ -66,7 +66,7 @@ func For(p, ceiling *policy.Policy, lines []audit.Line) *Suggestion {
 		}
 		s.Changes = append(s.Changes, w.change)
 	}
-	if len(p.SandboxProfile) == 0 && !slices.ContainsFunc(s.Changes, func(c *Change) bool { return c.Field == "sandbox_profile" }) {
+	if p.SandboxProfile == "" && !slices.ContainsFunc(s.Changes, func(c *Change) bool { return c.Field == "sandbox_profile" }) {
 		s.Policy.SandboxProfile = ""
 	}
 	return s
@@ -138,7 +138,7 @@ func wishes(p *policy.Policy, lines []audit.Line) []*wish {
 		return slices.ContainsFunc(all, func(other *wish) bool {
 			path, _ := w.change.Value.(string)
 			above, _ := other.change.Value.(string)
-			if w == other || w.change.Field != other.change.Field || !strings.HasSuffix(w.change.Field, "_roots") || path == above || !contains(above, path) {
+			if w == other || w.change.Field != other.change.Field || !strings.HasSuffix(w.change.Field, "_roots") || path == above || !policy.Contains(above, path) {
 				return false
 			}
 			other.change.Why = append(other.change.Why, w.change.Why...)
@@ -243,9 +243,9 @@ func fileWish(p *policy.Policy, line *audit.Line, set setter, refuse func(string
 		return refuse("a root of / would admit everything")
 	case !filepath.IsAbs(root):
 		return refuse("its path is not known")
-	case contains("/proc", root) || contains("/sys", root):
+	case policy.Contains("/proc", root) || policy.Contains("/sys", root):
 		return refuse("every task has a /proc and /sys of its own: no root admits more of them")
-	case contains("/dev", root):
+	case policy.Contains("/dev", root):
 		if only(line.Rights, []string{"fs.read_file", "fs.write_file", "fs.ioctl_dev", "fs.truncate"}) {
 			return set("devices", root, func(p *policy.Policy) { p.Devices = addPath(p.Devices, root) })
 		}
@@ -261,12 +261,12 @@ func fileWish(p *policy.Policy, line *audit.Line, set setter, refuse func(string
 	}
 	read := only(line.Rights, reading)
 	within := func(roots []string) bool {
-		return slices.ContainsFunc(roots, func(r string) bool { return contains(absolute(r, line.TaskDir), line.Path) })
+		return slices.ContainsFunc(roots, func(r string) bool { return policy.Contains(absolute(r, line.TaskDir), line.Path) })
 	}
 	switch {
 	case within(p.ReadOnlyRoots) && !read:
 		return refuse("it is in a read-only root: take it out of read_only_roots, and add it to workspace_roots")
-	case within(p.WorkspaceRoots) || p.WorkspaceRoots == nil && contains(line.TaskDir, line.Path):
+	case within(p.WorkspaceRoots) || p.WorkspaceRoots == nil && policy.Contains(line.TaskDir, line.Path):
 		operation := policy.WriteText
 		switch {
 		case p.Capabilities == nil:
@@ -306,10 +306,4 @@ func absolute(root, taskDir string) string {
 		return filepath.Clean(root)
 	}
 	return filepath.Join(taskDir, root)
-}
-
-// contains reports whether path is root or beneath it.
-func contains(root, path string) bool {
-	rel, err := filepath.Rel(root, path)
-	return err == nil && filepath.IsLocal(rel)
 }
