@@ -13,6 +13,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
 // finding is what a host offers of one thing, and what to change if it does not.
@@ -131,7 +132,7 @@ func find(proof executor.Proof) []finding {
 	if enabled != nil {
 		hint = enabled.Error()
 	}
-	add("audit: denials are reported", false, enabled == nil, reported(int(proof.ABI)), hint)
+	add("audit: denials are reported", false, enabled == nil, reported(proof.ABI), hint)
 	all[len(all)-1].spare = true
 	version, value := 1, "v1"
 	if controllers, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers"); err == nil {
@@ -147,9 +148,8 @@ func find(proof executor.Proof) []finding {
 }
 
 // reported are whose denials a kernel logs.
-func reported(abi int) string {
-	const landlockAudit = 7
-	if abi < landlockAudit {
+func reported(abi landlock.ABI) string {
+	if abi.Rights().Flags&landlock.LogNewExecOn == 0 {
 		return "seccomp's alone"
 	}
 	return "Landlock's and seccomp's"
