@@ -483,6 +483,7 @@ func TestAgentRestarted(t *testing.T) {
 			}
 			release(t, a, ends)
 			a.start(t)
+			running.untilRestored()
 			ends.untilDead()
 			if got := ends.exited(); !strings.HasPrefix(got, "Exit Code: 6") {
 				t.Errorf("ended meanwhile: %q\n%s", got, ends.events())

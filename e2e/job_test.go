@@ -131,6 +131,17 @@ func (j *job) untilRunning() *job {
 	return j.until("running", func(s *api.TaskState) bool { return s.State == "running" })
 }
 
+// untilRestored waits, after the start of an agent, until it knows the
+// allocation again: its node is ready before.
+func (j *job) untilRestored() *job {
+	j.t.Helper()
+	eventually(j.t, "the client does not know the allocation", func() bool {
+		_, err := j.a.Allocations().Stats(j.alloc, nil)
+		return err == nil
+	})
+	return j
+}
+
 func (j *job) untilDead() *job {
 	j.t.Helper()
 	return j.until("dead", func(s *api.TaskState) bool { return s.State == "dead" })

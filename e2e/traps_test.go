@@ -29,6 +29,7 @@ func TestRestartAroundAgentRestart(t *testing.T) {
 	time.Sleep(time.Second) // until the client has stored what it knows of the task
 	a.stop(t, syscall.SIGINT)
 	a.start(t)
+	j.untilRestored()
 	if got := j.look().TaskStates["t"]; got.State != "running" || got.Restarts != 1 {
 		t.Errorf("%+v\n%s", got, j.events())
 	}
