@@ -41,7 +41,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"explian"}, 127, "", `unknown command "explian", expected one of explain, probe, run, suggest, version`},
 		{[]string{"version"}, 0, Name + " v", ""},
 		{[]string{"explain", "-h"}, 0, "EXIT STATUS", ""},
-		{[]string{"explain"}, 2, "", "give either -job FILE or -policy FILE"},
+		{[]string{"explain"}, 2, "", "give -job FILE, or -policy FILE"},
 		{[]string{"explain", "-x"}, 2, "", "flag provided but not defined: -x"},
 		{[]string{"explain", "-policy", "/nowhere"}, 1, "", "/nowhere: no such file"},
 		{[]string{"probe", "x"}, 3, "", `unexpected argument "x"`},
@@ -71,11 +71,11 @@ func TestExplain(t *testing.T) {
 		"read": {`{"workspace_roots": ["local"], "capabilities": {"workspace": ["read_text"]}}`, nil, []string{"r-x  /TASK/local"}, []string{"rwx  /TASK"}},
 		"root": {
 			`{"read_only_roots": ["` + dir + `", "/nowhere"]}`, nil,
-			[]string{"Missing here, so that the task would be refused: /nowhere"},
+			[]string{"Missing here, so that the task would be refused\n  /nowhere", "read_only_roots"},
 			[]string{"r-x  /nowhere"},
 		},
 		"ports": {`{"tcp_connect": [443]}`, nil, []string{"TCP only, to ports: 443 {connect_tcp}"}, []string{"Network\n  allowed"}},
-		"old":   {`{}`, []string{"-abi", "2"}, []string{"Landlock ABI 2", "Note: before ABI 3"}, []string{"truncate"}},
+		"old":   {`{}`, []string{"-abi", "2"}, []string{"Landlock ABI 2", "before ABI 3"}, []string{"truncate"}},
 	} {
 		args := append([]string{"explain", "-abi", "7", "-policy", write(t, "p.json", tc.policy)}, tc.args...)
 		status, stdout, stderr := call(args...)
@@ -104,6 +104,111 @@ func TestExplain(t *testing.T) {
 	}
 	if status, _, stderr := call("explain", "-abi", "3", "-policy", write(t, "p.json", `{"tcp_connect": [443]}`)); status != 1 || !strings.Contains(stderr, "needs Landlock ABI 4, this node has 3") {
 		t.Errorf("ports at ABI 3: %d %s", status, stderr)
+	}
+}
+
+// Of all that decides about a task, explain says what it is.
+func TestExplainSources(t *testing.T) {
+	kerneltest.Landlock(t, 1)
+	job := func(name, user, more string) string {
+		return write(t, name, `job "j" {
+  group "g" {
+    network {
+      mode = "bridge"
+    }
+    volume "data" {
+      type   = "host"
+      source = "data"
+    }
+    task "t" {
+      driver = "harn"
+      user   = "`+user+`"
+      config {
+        command = "true"
+        `+more+`
+      }
+      volume_mount {
+        volume      = "data"
+        destination = "/data"
+        read_only   = true
+      }
+      resources {
+        cpu        = 300
+        memory     = 64
+        memory_max = 96
+      }
+    }
+  }
+}`)
+	}
+	plain := job("plain.hcl", "root", "")
+	more := job("more.hcl", "daemon", `cpu_hard_limit = true
+        pids_limit = 7
+        nice = 3
+        cap_add = ["chown"]
+        ulimit { nofile = "10:20" }
+        capability_policy {
+          side_effect_level = "read_only"
+          workspace_roots   = ["local", "/nowhere"]
+        }`)
+	agent := write(t, "agent.hcl", `plugin "nomad-driver-harn" {
+  config {
+    allow_caps = ["chown"]
+    pids_limit = 99
+    system_read_roots = ["/usr", "/etc"]
+    default_policy {
+      side_effect_level = "none"
+    }
+  }
+}`)
+	ceiling := write(t, "ceiling.hcl", `plugin "nomad-driver-harn" {
+  config {
+    ceiling {
+      read_only_roots = ["/opt"]
+      workspace_roots = []
+    }
+  }
+}`)
+	for name, tc := range map[string]struct {
+		args     []string
+		status   int
+		has, not []string
+	}{
+		"plain": {[]string{"-job", plain}, 0, []string{
+			"processes and threads: 4096", "memory: 96 MiB, of which 64 MiB are reserved", "cpu: 300 MHz", "a share", "network: the group's, mode bridge",
+			"the workspace, as no workspace_roots are named", "r-x  /data  ", "volume_mount of data", "processes: private", "capabilities: none",
+			"user: \"root\"", "covered: /etc/gshadow",
+		}, []string{"nofile"}},
+		"operator": {[]string{"-job", more, "-config", agent}, 0, []string{
+			"processes and threads: 7", "never more", "nice: 3", "capabilities: chown", "ulimit nofile: 10, raisable to 20", "network: private, with nothing in it",
+			"rwx  /TASK/local", "/nowhere", "  daemon\n",
+		}, []string{"the workspace, as", "r-x  /bin", "user: \"daemon\""}},
+		"default policy":  {[]string{"-job", plain, "-config", agent}, 0, []string{"Network\n  denied", "processes and threads: 99"}, nil},
+		"not allowed":     {[]string{"-job", more}, 1, []string{"cap_add: chown are not allowed"}, nil},
+		"ceiling":         {[]string{"-read_only_roots", "/etc", "-config", ceiling}, 1, []string{"/etc", "/opt"}, nil},
+		"options":         {[]string{"-side_effect_level", "network", "-tcp_connect", "443", "-abi", "7", "-capabilities", "workspace=read_text"}, 0, []string{"443 {connect_tcp}", "r-x  /TASK"}, nil},
+		"wrong option":    {[]string{"-tcp_connect", "x"}, 2, []string{`"x" is not a number`}, nil},
+		"bad value":       {[]string{"-sandbox_profile", "worktre"}, 1, []string{`did you mean "worktree"`}, nil},
+		"two sources":     {[]string{"-job", plain, "-local_ipc"}, 2, []string{"give -job FILE"}, nil},
+		"difference":      {[]string{"-job", plain, "-job", more, "-config", agent}, 0, []string{"Limits\n- ", "+ CPU: never", "- processes and threads: 99", "+ processes and threads: 7", "+ capabilities: chown", "+ rwx /TASK/local"}, []string{"/proc", "memory"}},
+		"no difference":   {[]string{"-job", plain, "-job", plain}, 0, []string{"No difference."}, nil},
+		"difference json": {[]string{"-json", "-job", plain, "-job", more, "-config", agent}, 0, []string{`"added"`, `"removed"`, `"User"`}, nil},
+	} {
+		status, stdout, stderr := call(append([]string{"explain"}, tc.args...)...)
+		all := stdout + stderr
+		if status != tc.status {
+			t.Errorf("%s: %d %s", name, status, all)
+		}
+		for _, text := range tc.has {
+			if !strings.Contains(all, text) {
+				t.Errorf("%s: no %q in\n%s", name, text, all)
+			}
+		}
+		for _, text := range tc.not {
+			if strings.Contains(all, text) {
+				t.Errorf("%s: %q in\n%s", name, text, all)
+			}
+		}
 	}
 }
 

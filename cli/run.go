@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/hashicorp/nomad/api"
 	"github.com/posener/complete"
 
 	"github.com/burin-labs/nomad-driver-harn/driver"
@@ -42,6 +41,7 @@ func newRun(s *streams) *command {
 			"What is not applied is said on stderr, a line each.",
 		examples: []example{
 			{"Try a policy on a program:", "run -policy p.json -- python3 agent.py"},
+			{"Try one without a file:", "run -read_only_roots /opt -side_effect_level none -- bash"},
 			{"Look around in the world of a job's task:", "run -job example/hardened.nomad.hcl -- bash"},
 		},
 		statuses: []status{
@@ -56,7 +56,7 @@ func newRun(s *streams) *command {
 			"job": complete.PredictFiles("*.hcl"), "policy": complete.PredictFiles("*.json"), "config": complete.PredictFiles("*.hcl"),
 		},
 	}
-	r := &runner{command: c, env: variables{}}
+	r := &runner{command: c, env: variables{}, options: newPolicyOptions(c.flags)}
 	c.flags.StringVar(&r.job, "job", "", "Run a task of the job `file`: with its policy, options, user and environment; its command if there is no other.")
 	c.flags.StringVar(&r.task, "task", "", "Run the task of this `name`, if the job has several.")
 	c.flags.StringVar(&r.policyFile, "policy", "", "Read the policy from this JSON `file`.")
@@ -73,6 +73,7 @@ type runner struct {
 	*command
 	job, task, policyFile, config, user string
 	env                                 variables
+	options                             *policyOptions
 	quiet                               bool
 }
 
@@ -98,27 +99,35 @@ func (v variables) Set(text string) error {
 }
 
 func (r *runner) run(args []string) (int, error) {
-	if (r.job == "") == (r.policyFile == "") {
-		return 0, usage("give either -job FILE or -policy FILE")
+	given := 0
+	for _, is := range []bool{r.job != "", r.policyFile != "", !r.options.empty()} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		return 0, usage("give either -job FILE, or -policy FILE, or options with the names of the policy's fields")
 	}
 	if len(args) == 0 && r.job == "" {
 		return 0, usage("give a command behind the options: -- COMMAND [ARGUMENT ...]")
 	}
-	config, err := r.read(args)
+	var operator *driver.Config
+	if r.config != "" {
+		var err error
+		if operator, err = readAgent(r.config); err != nil {
+			return notRun, err
+		}
+	}
+	config, err := r.read(operator, args)
 	if err != nil {
 		return notRun, err
 	}
-	o := &driver.RunOptions{User: r.user, Env: r.env}
+	o := &driver.RunOptions{Operator: operator, User: r.user, Env: r.env}
 	node := policy.Node{}
 	node.ABI, node.Absent = landlock.Detect()
 	var noNamespaces error
 	if o.Privilege, noNamespaces = privilege(); o.Privilege == driver.Root && o.User == "" {
 		o.User = invokingUser()
-	}
-	if r.config != "" {
-		if o.Operator, err = readAgent(r.config); err != nil {
-			return notRun, err
-		}
 	}
 	if o.TaskDir, err = workingDirectory(); err != nil {
 		return notRun, err
@@ -155,19 +164,19 @@ func (r *runner) run(args []string) (int, error) {
 
 // read returns the task. Words behind the options take the place of its
 // command.
-func (r *runner) read(args []string) (*driver.TaskConfig, error) {
-	var task *api.Task
-	var config *driver.TaskConfig
+func (r *runner) read(operator *driver.Config, args []string) (*driver.TaskConfig, error) {
+	var asked *request
 	var err error
-	if r.job != "" {
-		task, config, err = readJob(r.job, r.task)
+	if r.options.empty() {
+		asked, err = readRequest(operator, source{r.job + r.policyFile, r.job != ""}, r.task)
 	} else {
-		config, err = readTask("", "", r.policyFile)
+		asked = &request{config: &driver.TaskConfig{}}
+		asked.config.Policy, err = r.options.policy()
 	}
 	if err != nil {
 		return nil, err
 	}
-	if task != nil {
+	if task := asked.task; task != nil {
 		for name, value := range task.Env {
 			if _, set := r.env[name]; !set {
 				r.env[name] = value
@@ -178,9 +187,9 @@ func (r *runner) read(args []string) (*driver.TaskConfig, error) {
 		}
 	}
 	if len(args) > 0 {
-		config.Command, config.Args = args[0], args[1:]
+		asked.config.Command, asked.config.Args = args[0], args[1:]
 	}
-	return config, nil
+	return asked.config, nil
 }
 
 // privilege is what this process may do. The error says why there are no user

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/hashicorp/hcl"
 	"github.com/posener/complete"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
@@ -55,20 +54,22 @@ func newSuggest(s *streams) *command {
 		if *job != "" && *policyFile != "" || len(args) > 1 || len(args) == 0 && *log == "" {
 			return 0, usage("give one list of denials, or -log FILE, or both, and at most one of -job FILE and -policy FILE")
 		}
-		operator := &driver.Config{Ceiling: &policy.Policy{}}
+		var operator *driver.Config
+		ceiling := &policy.Policy{}
 		if *config != "" {
 			var err error
 			if operator, err = readAgent(*config); err != nil {
 				return 1, err
 			}
+			ceiling = operator.Ceiling
 		}
 		p := &policy.Policy{}
 		if *job != "" || *policyFile != "" {
-			read, err := readTask(*job, *task, *policyFile)
+			read, err := readRequest(operator, source{*job + *policyFile, *job != ""}, *task)
 			if err != nil {
 				return 1, err
 			}
-			p = read.Policy
+			p = read.config.Policy
 		}
 		var lines []audit.Line
 		for _, name := range args {
@@ -85,7 +86,7 @@ func newSuggest(s *streams) *command {
 			}
 			lines = append(lines, found...)
 		}
-		return c.suggest(suggest.For(p, operator.Ceiling, lines), lines)
+		return c.suggest(suggest.For(p, ceiling, lines), lines)
 	}
 	return c
 }
@@ -126,32 +127,4 @@ func readDenials(s *streams, name string, read func(io.Reader) ([]audit.Line, er
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return lines, nil
-}
-
-// readAgent reads the driver's plugin block in an agent's configuration.
-func readAgent(file string) (*driver.Config, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	var agent struct {
-		Plugins []struct {
-			Name   string         `hcl:",key"`
-			Config map[string]any `hcl:"config"`
-		} `hcl:"plugin"`
-	}
-	if err := hcl.Decode(&agent, string(data)); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	for _, plugin := range agent.Plugins {
-		if plugin.Name != Name {
-			continue
-		}
-		config, err := driver.DecodeConfig(plugin.Config)
-		if err != nil {
-			return nil, fmt.Errorf("%s: plugin %q: %w", file, Name, err)
-		}
-		return config, nil
-	}
-	return nil, fmt.Errorf("%s: it has no block plugin %q", file, Name)
 }

@@ -270,7 +270,7 @@ type TaskConfig struct {
 	Args    []string `codec:"args"`
 	// WorkDir is the working directory, absolute or relative to the task
 	// directory. Absent means the task directory, or the first workspace root
-	// if that is not in the policy.
+	// that is a directory if that is not in the policy.
 	WorkDir string `codec:"work_dir"`
 	// PIDMode and IPCMode are "private" or "host".
 	PIDMode string `codec:"pid_mode"`

@@ -6,25 +6,36 @@ package driver
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 
 	"github.com/hashicorp/nomad/helper/pluginutils/hclspecutils"
 	"github.com/hashicorp/nomad/helper/pluginutils/hclutils"
+	"github.com/hashicorp/nomad/nomad/structs"
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/hashicorp/nomad/plugins/shared/hclspec"
+	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 // DecodeTask decodes the config block of a job's task, as Nomad has parsed it,
 // the way that it reaches the driver: by the schema and over the wire.
-func DecodeTask(block map[string]any) (*TaskConfig, error) {
+// operator is the plugin's configuration, nil for the default one.
+func DecodeTask(operator *Config, block map[string]any) (*TaskConfig, error) {
 	cfg, err := encode(taskConfigSpec, block)
 	if err != nil {
 		return nil, err
 	}
-	return decodeTask(&Config{}, cfg)
+	if operator == nil {
+		operator = &Config{}
+	}
+	return decodeTask(operator, cfg)
 }
 
 // DecodeConfig decodes the config block of the plugin, as an agent does.
@@ -41,10 +52,7 @@ func DecodeConfig(block map[string]any) (*Config, error) {
 }
 
 // defaultConfig is the plugin's configuration where the operator sets nothing.
-func defaultConfig() (*Config, error) {
-	config := &Config{StateDir: defaultStateDir}
-	return config, config.validate()
-}
+func defaultConfig() (*Config, error) { return DecodeConfig(map[string]any{}) }
 
 // encode puts a block into the form in which Nomad sends it.
 func encode(spec *hclspec.Spec, block map[string]any) (*drivers.TaskConfig, error) {
@@ -60,29 +68,174 @@ func encode(spec *hclspec.Spec, block map[string]any) (*drivers.TaskConfig, erro
 	return &cfg, cfg.EncodeDriverConfig(value)
 }
 
-// Explain plans a task that has not been placed, on this host, with the
-// driver's default configuration: taskDir stands for the directory that Nomad
-// would make for it. It decides by the functions that start a task. missing
-// are the roots that are not there: a task with them would be refused.
-func Explain(task *TaskConfig, node policy.Node, taskDir string) (plan *policy.Plan, missing []string, err error) {
-	config, err := defaultConfig()
-	if err != nil {
-		return nil, nil, err
+// Forecast is what Nomad would say of a task that has not been placed, and
+// what it would be placed on.
+type Forecast struct {
+	// Operator is the plugin's configuration, as [DecodeConfig] returns it; nil for
+	// the default one.
+	Operator *Config
+	Node     policy.Node
+	// TaskDir is a directory that stands for the one that Nomad would make: a real
+	// path. The directory that it is in stands for that of all allocations.
+	TaskDir string
+	// Cgroup stands for the cgroups that Nomad would make; "" for none.
+	Cgroup string
+	User   string // of the job; "" if it names none
+	// MemoryMB and MemoryMaxMB are of the job's resources, in MiB; 0 if unknown.
+	MemoryMB, MemoryMaxMB int64
+}
+
+// Explanation is what a task may do.
+type Explanation struct {
+	Plan *policy.Plan
+	// AllFiles: the task sees the host's file system.
+	AllFiles bool
+	// Files are what it sees else, in the order of paths. Of what a path is in, the
+	// longest decides.
+	Files []FileAccess
+	// Masked are covered where Files show them.
+	Masked []string
+	// Missing are what is named but not on this host: a task with it would be
+	// refused.
+	Missing []string
+	User    string
+	HostPID bool
+	HostIPC bool
+	// Capabilities are names of capabilities(7).
+	Capabilities []string
+	// Limits are of cgroups and of setrlimit(2), a line each.
+	Limits []string
+}
+
+// FileAccess is what a task can do with a directory and what is in it, or with
+// a file.
+type FileAccess struct {
+	Path   string
+	Access landlock.AccessFS
+	Why    []string
+}
+
+// Explain says what a task may do that has not been placed. It decides by the
+// functions that start a task.
+func Explain(task *TaskConfig, f *Forecast) (*Explanation, error) {
+	config := f.Operator
+	if config == nil {
+		var err error
+		if config, err = defaultConfig(); err != nil {
+			return nil, err
+		}
 	}
+	node := f.Node
 	node.Fallback = config.fallback
-	dirs := &taskDirs{Task: taskDir, Clients: filepath.Dir(taskDir)}
+	dirs := &taskDirs{Task: f.TaskDir, Clients: filepath.Dir(f.TaskDir)}
+	e := &Explanation{}
 	lookUp := func(p *policy.Policy, taskDir string, own []string) (policy.Roots, error) {
 		there := p.Clone()
 		for _, roots := range []*[]string{&there.WorkspaceRoots, &there.ReadOnlyRoots, &there.UnixSocketRoots} {
-			*roots = existing(*roots, taskDir, &missing)
+			*roots = existing(*roots, taskDir, &e.Missing)
 		}
-		return policy.Resolve(there, taskDir, own)
+		roots, err := policy.Resolve(there, taskDir, own)
+		if len(there.WorkspaceRoots) < len(p.WorkspaceRoots) && len(there.WorkspaceRoots) == 0 {
+			roots.Workspace = nil // not the default in the place of what is missing
+		}
+		return roots, err
 	}
-	o, err := foresee(config, node, 1, &drivers.TaskConfig{}, task, dirs, &cgroup{}, lookUp)
+	group := &cgroup{Paths: map[string]string{}}
+	if f.Cgroup != "" {
+		group.Paths[""] = f.Cgroup
+	}
+	cfg := &drivers.TaskConfig{Resources: &drivers.Resources{NomadResources: &structs.AllocatedTaskResources{
+		Memory: structs.AllocatedMemoryResources{MemoryMB: f.MemoryMB, MemoryMaxMB: f.MemoryMaxMB},
+	}}}
+	o, err := foresee(config, node, 1, cfg, task, dirs, group, lookUp)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return o.enforced, missing, nil
+	e.Plan, e.AllFiles, e.HostPID, e.HostIPC = o.enforced, !o.view.private, o.modes.hostPID, o.modes.hostIPC
+	e.files(o)
+	if f.User != "" {
+		if _, err := lookupUser(f.User, dirs.Task, config); err != nil {
+			e.Missing = append(e.Missing, err.Error())
+		}
+	}
+	e.User = f.User
+	for _, n := range o.capabilities {
+		e.Capabilities = append(e.Capabilities, capabilityNames[n])
+	}
+	e.limits(o, task)
+	return e, nil
+}
+
+// files lists what the task sees.
+func (e *Explanation) files(o *outlook) {
+	if e.AllFiles {
+		return
+	}
+	why := map[string][]string{}
+	for _, reason := range o.enforced.Reasons {
+		if !slices.Contains(why[reason.Path], reason.Why) {
+			why[reason.Path] = append(why[reason.Path], reason.Why)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(why)) {
+		access := o.view.access(path)
+		if info, err := os.Stat(path); err == nil && !info.IsDir() {
+			access &= landlock.FileRights
+		}
+		above := slices.IndexFunc(e.Files, func(f FileAccess) bool {
+			return f.Access == access && slices.Equal(f.Why, why[path]) && beneath(f.Path, path)
+		})
+		if above < 0 { // else it says nothing new
+			e.Files = append(e.Files, FileAccess{path, access, why[path]})
+		}
+	}
+	for i := range o.view.mounts {
+		if m := &o.view.mounts[i]; m.Type == executor.Mask || m.Target == o.surroundings.dirs.Clients {
+			e.Masked = append(e.Masked, m.Target)
+		}
+	}
+}
+
+func (e *Explanation) limits(o *outlook, task *TaskConfig) {
+	add := func(format string, args ...any) { e.Limits = append(e.Limits, fmt.Sprintf(format, args...)) }
+	r := o.resources
+	if r.Memory > 0 {
+		add("memory: %d MiB, of which %d MiB are reserved", r.Memory>>20, r.MemoryReservation>>20)
+	}
+	if task.CPUHardLimit {
+		add("CPU: never more than the job's cpu, as cpu_hard_limit is set")
+	} else {
+		add("CPU: the job's cpu is a share; idle CPU can be used beyond it")
+	}
+	if r.PidsLimit != nil {
+		add("processes and threads: %d", *r.PidsLimit)
+	} else {
+		add("processes and threads: no limit")
+	}
+	names := map[int]string{}
+	for name, number := range resourceLimits {
+		names[number] = name
+	}
+	for _, l := range o.limits {
+		if l.Resource == unix.RLIMIT_CORE && l.Hard == noCore {
+			add("ulimit core: no core dumps")
+			continue
+		}
+		add("ulimit %s: %s, raisable to %s", names[l.Resource], limitText(l.Soft), limitText(l.Hard))
+	}
+	if task.Nice != 0 {
+		add("nice: %d", task.Nice)
+	}
+	if task.OOMScoreAdj != 0 {
+		add("oom_score_adj: %d", task.OOMScoreAdj)
+	}
+}
+
+func limitText(n uint64) string {
+	if n == unix.RLIM_INFINITY {
+		return "unlimited"
+	}
+	return strconv.FormatUint(n, 10)
 }
 
 // existing makes relative roots, which a task finds or makes, and leaves out

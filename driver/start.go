@@ -5,6 +5,7 @@ package driver
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -240,7 +241,7 @@ func (v *view) findWorkDir(dir, taskDir string, roots policy.Roots) (string, err
 		if v.admits(taskDir, landlock.ReadDir) || len(roots.Workspace) == 0 {
 			return taskDir, nil
 		}
-		return roots.Workspace[0], nil
+		return firstDirectory(roots.Workspace), nil
 	}
 	path := dir
 	if !filepath.IsAbs(path) {
@@ -254,6 +255,17 @@ func (v *view) findWorkDir(dir, taskDir string, roots policy.Roots) (string, err
 		return "", fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
 	}
 	return path, nil
+}
+
+// firstDirectory is the first of the roots that is not a file. A task that has
+// files alone starts in the root of its view.
+func firstDirectory(roots []string) string {
+	for _, root := range roots {
+		if info, err := os.Stat(root); err == nil && info.IsDir() {
+			return root
+		}
+	}
+	return "/"
 }
 
 // attributes are what InspectTask shows of a task's confinement.

@@ -233,6 +233,25 @@ func (v *view) admits(path string, access landlock.AccessFS) bool {
 	return v.ruleset == nil || v.ruleset.Admits(path, access)
 }
 
+// access is what the task can do with a real path, as far as file permissions
+// go, by Landlock's rights: those of the rules, but for what a read-only or
+// covering mount takes away.
+func (v *view) access(path string) landlock.AccessFS {
+	access := policy.FullAccess | landlock.IoctlDev | landlock.ResolveUnix
+	if v.ruleset != nil {
+		access = v.ruleset.Granted(path)
+	}
+	m := v.nearest(path)
+	switch {
+	case m == nil && v.private, m != nil && m.Type == executor.Mask:
+		return 0
+	case m != nil && m.ReadOnly:
+		// A device or a socket is no part of the file system that it lies in.
+		access &= policy.ReadAccess | landlock.IoctlDev | landlock.ResolveUnix
+	}
+	return access
+}
+
 // beneath reports whether path is dir or in it. Both are real paths.
 func beneath(dir, path string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")

@@ -22,11 +22,22 @@ import (
 // waitFor is how long a condition may take, on a machine that does other
 // things as well. Nothing sleeps for it: it only ends what would never end.
 var waitFor = func() time.Duration {
-	if os.Getenv("HARN_VM") != "" { // of vm.sh: programs are some 7 times slower
+	if inVM {
 		return 5 * time.Minute
 	}
 	return 90 * time.Second
 }()
+
+// inVM: in one of vm.sh, where programs are some 7 times slower.
+var inVM = os.Getenv("HARN_VM") != ""
+
+// patience is how long something may take that takes at most d on the host.
+func patience(d time.Duration) time.Duration {
+	if inVM {
+		return 7 * d
+	}
+	return d
+}
 
 // eventually returns when the condition holds.
 func eventually(t testing.TB, what string, condition func() bool) {

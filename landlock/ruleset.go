@@ -45,13 +45,19 @@ type PathRule struct {
 
 // Admits reports whether the rules admit the access to a real path.
 func (r *Ruleset) Admits(path string, access AccessFS) bool {
+	return access&^r.Granted(path) == 0
+}
+
+// Granted is what the rules grant on a real path: what any rule for it or for
+// a directory above grants.
+func (r *Ruleset) Granted(path string) AccessFS {
 	var granted AccessFS
 	for _, rule := range r.Paths {
 		if path == rule.Path || strings.HasPrefix(path, strings.TrimSuffix(rule.Path, "/")+"/") {
 			granted |= rule.Access
 		}
 	}
-	return access&^granted == 0
+	return granted
 }
 
 // FileRule admits access to a file by a descriptor of it: opening

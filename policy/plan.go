@@ -63,7 +63,13 @@ type Plan struct {
 	Warning string
 	// Notes are what this kernel cannot enforce.
 	Notes []string
+	// Reasons say why a confined task can reach what it can, in no order. Paths
+	// that no rule names, since one further up grants the same, are among them.
+	Reasons []Reason
 }
+
+// Reason says why a task can reach a path.
+type Reason struct{ Path, Why string }
 
 // Build makes the plan for a valid policy. An error means that the policy
 // demands what the node does not have.
@@ -76,12 +82,16 @@ func Build(p *Policy, roots Roots, world World, node Node) (*Plan, error) {
 		plan.Warning = "unrestricted: no Landlock and no seccomp"
 		return plan, nil
 	}
+	granted := grants(p, roots, world)
 	if node.ABI == 0 {
 		if err := plan.withoutLandlock(node); err != nil || plan.Deny == nil {
 			return plan, err
 		}
 	} else {
-		plan.Landlock = ruleset(p, roots, world, node)
+		plan.Landlock = ruleset(p, granted, node)
+	}
+	for _, g := range granted {
+		plan.Reasons = append(plan.Reasons, Reason{g.Path, g.why})
 	}
 	plan.Deny = []*seccomp.Group{seccomp.Baseline}
 	if plan.Profile == OSHardened {
@@ -133,7 +143,56 @@ func (d Device) access() (access landlock.AccessFS) {
 	return access
 }
 
-func ruleset(p *Policy, roots Roots, world World, node Node) *landlock.Ruleset {
+// grant is a rule, and why there is one.
+type grant struct {
+	landlock.PathRule
+	why string
+}
+
+// grants are the rules of a policy, as they stand in it.
+func grants(p *Policy, roots Roots, world World) (all []grant) {
+	add := func(why string, paths []string, access landlock.AccessFS, optional bool) {
+		for _, path := range paths {
+			all = append(all, grant{landlock.PathRule{Path: path, Access: access, Optional: optional}, why})
+		}
+	}
+	workspace := p.WorkspaceAccess()
+	if workspace&landlock.WriteFile != 0 {
+		workspace |= landlock.ResolveUnix
+	}
+	workspaceWhy := "workspace_roots"
+	if len(p.WorkspaceRoots) == 0 {
+		workspaceWhy = "the workspace, as no workspace_roots are named"
+	}
+	add("programs and libraries (plugin option system_read_roots)", world.System, readSet, true)
+	add("read_only_roots", roots.ReadOnly, readSet, false)
+	add(workspaceWhy, roots.Workspace, workspace, false)
+	add("unix_socket_roots", roots.Sockets, landlock.ResolveUnix, false)
+	add("every task: a private one", world.Scratch, scratchSet, false)
+	add("every task: what programs ask of the kernel", world.Kernel, kernelSet, true)
+	add("every task: a private one", world.Listed, landlock.ReadDir, true)
+	for _, device := range world.Devices {
+		why := "every task: a standard device"
+		if slices.Contains(p.Devices, device.Path) {
+			why = "devices"
+		}
+		add(why, []string{device.Path}, device.access(), true)
+	}
+	add("every task: terminals of its own", world.Terminals, terminalSet, true)
+	for _, volume := range world.Volumes {
+		access := workspace
+		if volume.ReadOnly {
+			access = readSet
+		}
+		add("a volume or a device plugin's mount", []string{volume.Path}, access, false)
+	}
+	if p.NetworkAllowed() {
+		add("network allowed: the lookup of names", world.Network, landlock.ReadFile, true)
+	}
+	return all
+}
+
+func ruleset(p *Policy, granted []grant, node Node) *landlock.Ruleset {
 	handled := node.ABI.Rights()
 	set := &landlock.Ruleset{HandledFS: handled.FS, Scoped: handled.Scope}
 	if !node.SharedPID {
@@ -146,37 +205,9 @@ func ruleset(p *Policy, roots Roots, world World, node Node) *landlock.Ruleset {
 		set.HandledNet = handled.Net
 		set.Ports = p.portRules()
 	}
-
-	var rules []landlock.PathRule
-	add := func(paths []string, access landlock.AccessFS, optional bool) {
-		for _, path := range paths {
-			rules = append(rules, landlock.PathRule{Path: path, Access: access, Optional: optional})
-		}
-	}
-	workspace := p.WorkspaceAccess()
-	if workspace&landlock.WriteFile != 0 {
-		workspace |= landlock.ResolveUnix
-	}
-	add(world.System, readSet, true)
-	add(roots.ReadOnly, readSet, false)
-	add(roots.Workspace, workspace, false)
-	add(roots.Sockets, landlock.ResolveUnix, false)
-	add(world.Scratch, scratchSet, false)
-	add(world.Kernel, kernelSet, true)
-	add(world.Listed, landlock.ReadDir, true)
-	for _, device := range world.Devices {
-		add([]string{device.Path}, device.access(), true)
-	}
-	add(world.Terminals, terminalSet, true)
-	for _, volume := range world.Volumes {
-		access := workspace
-		if volume.ReadOnly {
-			access = readSet
-		}
-		add([]string{volume.Path}, access, false)
-	}
-	if p.NetworkAllowed() {
-		add(world.Network, landlock.ReadFile, true)
+	rules := make([]landlock.PathRule, len(granted))
+	for i, g := range granted {
+		rules[i] = g.PathRule
 	}
 	set.Paths = merge(rules, handled.FS)
 	return set

@@ -1,0 +1,287 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/fatih/color"
+
+	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// explanation is what is said of a task.
+type explanation struct {
+	Profile      string           `json:"profile"`
+	ABI          int              `json:"landlock_abi"`
+	Files        []fileAccess     `json:"files"`
+	AllFiles     bool             `json:"all_files"` // the task sees the host's
+	Masked       []string         `json:"masked"`
+	Network      string           `json:"network"`
+	Namespaces   []string         `json:"namespaces"`
+	User         string           `json:"user"`
+	Capabilities []string         `json:"capabilities"`
+	Limits       []string         `json:"limits"`
+	Syscalls     []deniedSyscalls `json:"denied_syscalls"`
+	Warning      string           `json:"warning,omitempty"`
+	NotEnforced  []string         `json:"not_enforced_here"`
+	Missing      []string         `json:"missing"`
+}
+
+type fileAccess struct {
+	Path   string   `json:"path"`
+	Access string   `json:"access"` // of r, w and x
+	Rights string   `json:"rights"` // Landlock's names
+	Why    []string `json:"why"`
+	// partial is what the letters of Access do not tell.
+	partial string
+}
+
+type deniedSyscalls struct {
+	Group string            `json:"group"`
+	Calls map[string]string `json:"calls"` // and what a program could do with each
+}
+
+// newExplanation words what was found. names puts what a reader knows in the
+// place of directories that stand for others.
+func newExplanation(found *driver.Explanation, r *request, names *strings.Replacer) *explanation {
+	plan := found.Plan
+	e := &explanation{
+		Profile: plan.Profile.String(), ABI: int(plan.ABI), AllFiles: found.AllFiles,
+		Files: []fileAccess{}, Masked: []string{}, Syscalls: []deniedSyscalls{},
+		Warning: plan.Warning, NotEnforced: append([]string{}, plan.Notes...), Missing: append([]string{}, found.Missing...),
+		Capabilities: append([]string{}, found.Capabilities...), Limits: append(r.limits(), found.Limits...),
+		Namespaces: namespaces(found, r), User: found.User,
+	}
+	if e.User == "" {
+		e.User = "one of its own, of Nomad's dynamic workload users"
+	}
+	set := plan.Landlock
+	switch {
+	case !plan.Network:
+		e.Network = "denied"
+	case set != nil && set.HandledNet != 0:
+		var ports []string
+		for _, rule := range set.Ports {
+			ports = append(ports, fmt.Sprintf("%d %v", rule.Port, rule.Access))
+		}
+		e.Network = "TCP only, to ports: " + strings.Join(ports, ", ")
+	default:
+		e.Network = "allowed"
+	}
+	for _, f := range found.Files {
+		e.Files = append(e.Files, fileAccess{names.Replace(f.Path), letters(f.Access), f.Access.String(), f.Why, partial(f.Access)})
+	}
+	e.Files = append(e.Files, r.volumes()...)
+	for _, path := range found.Masked {
+		e.Masked = append(e.Masked, names.Replace(path))
+	}
+	for _, group := range plan.Deny {
+		denied := deniedSyscalls{Group: group.Name, Calls: map[string]string{}}
+		for _, entry := range group.Entries {
+			denied.Calls[entry.String()] = entry.Why
+		}
+		e.Syscalls = append(e.Syscalls, denied)
+	}
+	return e
+}
+
+func namespaces(found *driver.Explanation, r *request) []string {
+	private := func(host bool, what string) string {
+		if host {
+			return what + ": the host's"
+		}
+		return what + ": private"
+	}
+	network := "network: " + r.network()
+	if !found.Plan.Network {
+		network = "network: private, with nothing in it"
+	}
+	return []string{"mounts: private", private(found.HostPID, "processes"), private(found.HostIPC, "IPC"), network}
+}
+
+// letters are the rights as ls(1) shows permissions.
+func letters(access landlock.AccessFS) string {
+	out := []byte("---")
+	for i, right := range []landlock.AccessFS{landlock.ReadFile | landlock.ReadDir, landlock.WriteFile, landlock.Execute} {
+		if access&right != 0 {
+			out[i] = "rwx"[i]
+		}
+	}
+	return string(out)
+}
+
+// partial is what letters cannot tell of the rights: those on a directory that
+// can be changed in some ways only, and those that are about something else.
+func partial(access landlock.AccessFS) string {
+	const change = policy.FullAccess &^ policy.ReadAccess
+	var parts []string
+	// Kernels differ in the rights that they know; those of all are enough here.
+	if c := access & change; c != 0 && access&^landlock.FileRights&change != 0 && (c&landlock.WriteFile == 0 || c&landlock.MakeReg == 0) {
+		parts = append(parts, "of changes only "+c.String())
+	}
+	if access&landlock.IoctlDev != 0 {
+		parts = append(parts, "with ioctl")
+	}
+	if access == landlock.ResolveUnix {
+		parts = append(parts, "connecting to sockets")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// part is one of the parts of what is shown.
+type part struct {
+	title string
+	lines []string
+	warn  bool
+}
+
+func (e *explanation) parts() []part {
+	files := []string{"all, as far as file permissions go"}
+	if !e.AllFiles {
+		files = nil
+		width := 0
+		for _, f := range e.Files {
+			width = max(width, len(f.Path))
+		}
+		for _, f := range e.Files {
+			line := fmt.Sprintf("%s  %-*s  %s", f.Access, width, f.Path, strings.Join(f.Why, ", "))
+			if f.partial != "" {
+				line += ", " + f.partial
+			}
+			files = append(files, line)
+		}
+		if len(e.Masked) > 0 {
+			files = append(files, "---  covered: "+strings.Join(e.Masked, " "))
+		}
+		files = append(files, "nothing else is there to be found; of what a path is in, the longest line decides")
+	}
+	var calls []string
+	for _, group := range e.Syscalls {
+		calls = append(calls, group.lines()...)
+	}
+	user := []string{e.User, "capabilities: " + orNone(strings.Join(e.Capabilities, " "))}
+	all := []part{
+		{title: "Profile", lines: []string{fmt.Sprintf("%s, Landlock ABI %d", e.Profile, e.ABI)}},
+		{title: "Files", lines: files},
+		{title: "Network", lines: []string{e.Network}},
+		{title: "Namespaces", lines: e.Namespaces},
+		{title: "User", lines: user},
+		{title: "Limits", lines: e.Limits},
+		{title: "System calls denied", lines: append([]string{}, calls...)},
+		{title: "Not enforced here", lines: e.NotEnforced, warn: true},
+		{title: "Missing here, so that the task would be refused", lines: e.Missing, warn: true},
+	}
+	if len(calls) == 0 {
+		all[6].lines = []string{"none"}
+	}
+	if e.Warning != "" {
+		all = append(all, part{title: "Warning", lines: []string{e.Warning}, warn: true})
+	}
+	return all
+}
+
+// lines are the calls of a group by the reason, those of one on one line.
+func (d *deniedSyscalls) lines() (lines []string) {
+	byWhy := map[string][]string{}
+	for name, why := range d.Calls {
+		byWhy[why] = append(byWhy[why], name)
+	}
+	for _, why := range slices.Sorted(maps.Keys(byWhy)) {
+		slices.Sort(byWhy[why])
+		lines = append(lines, fmt.Sprintf("%s: %s: %s", d.Group, strings.Join(byWhy[why], " "), why))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func (e *explanation) print(c *command) {
+	for _, s := range e.parts() {
+		if len(s.lines) == 0 {
+			continue
+		}
+		title, body := color.New(color.Bold), color.New()
+		if s.warn {
+			title, body = color.New(color.Bold, color.FgYellow), color.New(color.FgYellow)
+		}
+		_, _ = title.Fprintln(c.stdout, s.title)
+		for _, line := range s.lines {
+			_, _ = body.Fprintf(c.stdout, "  %s\n", line)
+		}
+	}
+}
+
+// changes are what one explanation has and the other has not, by the title of
+// the part.
+type changes struct {
+	Removed map[string][]string `json:"removed"`
+	Added   map[string][]string `json:"added"`
+	titles  []string
+}
+
+// difference compares two explanations line by line. Their parts are in the
+// same order.
+func difference(before, after []part) *changes {
+	d := &changes{Removed: map[string][]string{}, Added: map[string][]string{}}
+	lines := func(all []part, title string) (lines []string) {
+		for _, s := range all {
+			if s.title == title {
+				for _, line := range s.lines {
+					lines = append(lines, strings.Join(strings.Fields(line), " ")) // columns differ in width
+				}
+			}
+		}
+		return lines
+	}
+	for _, s := range append(slices.Clone(before), after...) {
+		if slices.Contains(d.titles, s.title) {
+			continue
+		}
+		d.titles = append(d.titles, s.title)
+		old, changed := lines(before, s.title), lines(after, s.title)
+		for _, line := range old {
+			if !slices.Contains(changed, line) {
+				d.Removed[s.title] = append(d.Removed[s.title], line)
+			}
+		}
+		for _, line := range changed {
+			if !slices.Contains(old, line) {
+				d.Added[s.title] = append(d.Added[s.title], line)
+			}
+		}
+	}
+	return d
+}
+
+func (d *changes) print(c *command) {
+	if len(d.Removed)+len(d.Added) == 0 {
+		fmt.Fprintln(c.stdout, "No difference.")
+		return
+	}
+	bold, minus, plus := color.New(color.Bold), color.New(color.FgRed), color.New(color.FgGreen)
+	for _, title := range d.titles {
+		if len(d.Removed[title])+len(d.Added[title]) == 0 {
+			continue
+		}
+		_, _ = bold.Fprintln(c.stdout, title)
+		for _, line := range d.Removed[title] {
+			_, _ = minus.Fprintf(c.stdout, "- %s\n", line)
+		}
+		for _, line := range d.Added[title] {
+			_, _ = plus.Fprintf(c.stdout, "+ %s\n", line)
+		}
+	}
+}

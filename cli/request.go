@@ -1,0 +1,184 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/hashicorp/hcl"
+	"github.com/hashicorp/nomad/api"
+	"github.com/hashicorp/nomad/jobspec2"
+
+	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// request is what a task asks for.
+type request struct {
+	config *driver.TaskConfig
+	// task and group are of a job file; nil for a policy alone.
+	task  *api.Task
+	group *api.TaskGroup
+}
+
+// readRequest reads the configuration of a task, of a job or with a policy
+// alone. operator is the plugin's configuration, nil for the default one.
+func readRequest(operator *driver.Config, from source, task string) (*request, error) {
+	if from.isJob {
+		return readJob(operator, from.file, task)
+	}
+	data, err := os.ReadFile(from.file)
+	if err != nil {
+		return nil, err
+	}
+	p, err := decodePolicy(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", from.file, err)
+	}
+	return &request{config: &driver.TaskConfig{Policy: p}}, nil
+}
+
+func decodePolicy(data []byte) (*policy.Policy, error) {
+	p, _, err := policy.DecodeJSON(data)
+	if err == nil {
+		err = p.Validate()
+	}
+	return p, err
+}
+
+// readJob reads a task of a job.
+func readJob(operator *driver.Config, job, task string) (*request, error) {
+	text, err := os.ReadFile(job)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := jobspec2.ParseWithConfig(&jobspec2.ParseConfig{Path: job, Body: text, AllowFS: true, Strict: true})
+	if err != nil {
+		return nil, err
+	}
+	r, err := findTask(parsed, task)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", job, err)
+	}
+	if r.config, err = driver.DecodeTask(operator, r.task.Config); err != nil {
+		return nil, fmt.Errorf("%s: task %q: %w", job, r.task.Name, err)
+	}
+	return r, nil
+}
+
+// findTask returns the job's task of that name, or its only one of the driver.
+func findTask(job *api.Job, name string) (*request, error) {
+	var found []*request
+	var names []string
+	for _, group := range job.TaskGroups {
+		for _, task := range group.Tasks {
+			if task.Driver == driver.Name && (name == "" || name == task.Name) {
+				found = append(found, &request{task: task, group: group})
+				names = append(names, task.Name)
+			}
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) == 0 && name != "":
+		return nil, fmt.Errorf("no task %q with driver = %q", name, driver.Name)
+	case len(found) == 0:
+		return nil, fmt.Errorf("no task with driver = %q", driver.Name)
+	}
+	return nil, fmt.Errorf("several tasks have driver = %q: choose one by -task: %s", driver.Name, strings.Join(names, ", "))
+}
+
+// describe fills in what the job says of its task.
+func (r *request) describe(f *driver.Forecast) {
+	if r.task == nil {
+		return
+	}
+	f.User = r.task.User
+	if resources := r.task.Resources; resources != nil {
+		if resources.MemoryMB != nil {
+			f.MemoryMB = int64(*resources.MemoryMB)
+		}
+		if resources.MemoryMaxMB != nil {
+			f.MemoryMaxMB = int64(*resources.MemoryMaxMB)
+		}
+	}
+}
+
+// limits are those of the job's resources that are not the driver's.
+func (r *request) limits() []string {
+	lines := []string{}
+	if r.task == nil || r.task.Resources == nil {
+		return lines
+	}
+	if n := r.task.Resources.CPU; n != nil {
+		lines = append(lines, fmt.Sprintf("cpu: %d MHz", *n))
+	}
+	if n := r.task.Resources.Cores; n != nil && *n > 0 {
+		lines = append(lines, fmt.Sprintf("cores: %d of the task's own", *n))
+	}
+	return lines
+}
+
+// network is whose network a task has that may use one.
+func (r *request) network() string {
+	if r.group != nil && len(r.group.Networks) > 0 {
+		if mode := r.group.Networks[0].Mode; mode != "" && mode != "host" {
+			return "the group's, mode " + mode
+		}
+	}
+	return "the host's"
+}
+
+// volumes are what the job mounts. What is in them is known on a node alone.
+func (r *request) volumes() (files []fileAccess) {
+	if r.task == nil {
+		return nil
+	}
+	access := r.config.Policy.WorkspaceAccess()
+	for _, mount := range r.task.VolumeMounts {
+		f := fileAccess{Access: letters(access), Rights: access.String(), Why: []string{"volume_mount"}}
+		if mount.Destination != nil {
+			f.Path = *mount.Destination
+		}
+		if mount.Volume != nil {
+			f.Why[0] += " of " + *mount.Volume
+		}
+		if mount.ReadOnly != nil && *mount.ReadOnly {
+			f.Access, f.Rights = letters(policy.ReadAccess), policy.ReadAccess.String()
+		}
+		files = append(files, f)
+	}
+	return files
+}
+
+// readAgent reads the driver's plugin block in an agent's configuration.
+func readAgent(file string) (*driver.Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var agent struct {
+		Plugins []struct {
+			Name   string         `hcl:",key"`
+			Config map[string]any `hcl:"config"`
+		} `hcl:"plugin"`
+	}
+	if err := hcl.Decode(&agent, string(data)); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	for _, plugin := range agent.Plugins {
+		if plugin.Name != Name {
+			continue
+		}
+		config, err := driver.DecodeConfig(plugin.Config)
+		if err != nil {
+			return nil, fmt.Errorf("%s: plugin %q: %w", file, Name, err)
+		}
+		return config, nil
+	}
+	return nil, fmt.Errorf("%s: it has no block plugin %q", file, Name)
+}
