@@ -25,6 +25,7 @@ type verdict string
 
 const (
 	refused       verdict = "refused"        // as it must be
+	notStarted    verdict = "no start"       // nor does any task, under this profile on this kernel
 	admitted      verdict = "admitted"       // as the policy, or the documentation, says
 	notApplicable verdict = "n/a"            // its control fails, too
 	escaped       verdict = "ESCAPED"        // it got through
@@ -45,7 +46,7 @@ func (c cell) String() string {
 	switch c.Verdict {
 	case refused:
 		return c.Answer
-	case admitted, notApplicable:
+	case admitted, notApplicable, notStarted:
 		return string(c.Verdict)
 	}
 	return string(c.Verdict) + " " + c.Answer
@@ -109,7 +110,7 @@ func (t *table) column(p *profile) column {
 // refusedStart says that no task gets to run at all.
 func (c column) refusedStart(err error) {
 	for name := range c.attacks {
-		c.set(name, c.Attacks[name], c.profile.Name, cell{refused, "no start", err.Error()})
+		c.set(name, c.Attacks[name], c.profile.Name, cell{Verdict: notStarted, Why: err.Error()})
 	}
 }
 
@@ -255,6 +256,9 @@ func (t *table) summary(out io.Writer) {
 			}
 		}
 		_, _ = fmt.Fprintf(out, "  %-18s %3d refused, %3d admitted by the policy, %3d n/a, %d escaped", column+":", count[refused], count[admitted], count[notApplicable], count[escaped])
+		if n := count[notStarted]; n > 0 {
+			_, _ = fmt.Fprintf(out, ", %d not started: no task does under this profile", n)
+		}
 		if wrong := count[broken] + count[missing]; wrong > 0 {
 			_, _ = fmt.Fprintf(out, ", %d not as the policy says", wrong)
 		}

@@ -133,13 +133,12 @@ func (j *job) untilRunning() *job {
 
 // untilRestored waits, after the start of an agent, until it knows the
 // allocation again: its node is ready before.
-func (j *job) untilRestored() *job {
+func (j *job) untilRestored() {
 	j.t.Helper()
 	eventually(j.t, "the client does not know the allocation", func() bool {
 		_, err := j.a.Allocations().Stats(j.alloc, nil)
 		return err == nil
 	})
-	return j
 }
 
 func (j *job) untilDead() *job {

@@ -8,12 +8,15 @@
 #
 # A kernel must have at least the Landlock ABI that the matrix says, and all
 # else that the tests need: there, a test may be skipped for want of a higher
-# ABI alone. The output of all tests is in bin/vm/KERNEL.log.
+# ABI alone. The output of all tests is in bin/vm/KERNEL.log, what the attacks
+# came to in bin/vm/attack/KERNEL. LIMIT=900 is the time for one kernel, in
+# seconds.
 set -uo pipefail
 
 here=$(dirname "$(realpath "$0")")
 root=$(realpath "$here/../..")
 logs=$root/bin/vm
+LIMIT=${LIMIT:-900}
 
 # name, series, Landlock ABI, further kernel arguments
 matrix=(
@@ -28,12 +31,13 @@ matrix=(
 # In the VM: the tests of each package, in its directory. A line before and
 # after each says which and with what exit status.
 if [ "${1:-}" = -guest ]; then
-  shift
-  export HARN_ATTACK_BIN=$root/bin/attack HARN_ATTACK_OUT=$root/bin HARN_ATTACK_RACES=100 ATTACK_TIMEOUT=30
+  export HARN_ATTACK_OUT=$2
+  shift 2
+  export HARN_ATTACK_BIN=$root/bin/attack HARN_ATTACK_RACES=${HARN_ATTACK_RACES:-100} ATTACK_TIMEOUT=60
   for package; do
     echo "=== PACKAGE $package"
     # Not what compiles: no kernel makes a difference, and it takes long here.
-    cd "$root/$package" && "$logs/$package.test" -test.v -test.timeout 10m -test.skip '^TestTablesAreCurrent$'
+    cd "$root/$package" && "$logs/$package.test" -test.v -test.timeout "${LIMIT}s" -test.skip '^TestTablesAreCurrent$'
     echo "=== STATUS $?"
   done
   exit 0
@@ -61,8 +65,11 @@ count() {
 run() { # NAME SERIES ABI ARGUMENTS PACKAGE...
   local name=$1 series=$2 abi=$3 append=$4 began=$SECONDS log=$logs/$1.log failures='' status
   shift 4
-  "$here/vm.sh" -k "$series" -a "$append" -t 900 -- env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI="$abi" \
-    "$here/matrix.sh" -guest "$@" > "$log" 2>&1
+  rm -rf "$logs/attack/$name"
+  mkdir -p "$logs/attack/$name"
+  "$here/vm.sh" -k "$series" -a "$append" -t "$LIMIT" -w "$logs/attack/$name" -- \
+    env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI="$abi" LIMIT="$LIMIT" \
+    "$here/matrix.sh" -guest "$logs/attack/$name" "$@" > "$log" 2>&1
   status=$?
   {
     printf '%-14s %3s %4ss' "$name" "$abi" $((SECONDS - began))

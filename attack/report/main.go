@@ -1,0 +1,141 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Command report prints attack by profile and kernel, from what runs of the
+// attacks have left: DIR/KERNEL/attack-*.json. It fails if one got through.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// run is what the attacks came to on a kernel.
+type run struct {
+	name    string
+	Kernel  string                     `json:"kernel"`
+	ABI     int                        `json:"landlock_abi"`
+	Columns []string                   `json:"columns"`
+	Attacks map[string]string          `json:"attacks"`
+	Cells   map[string]map[string]cell `json:"cells"` // attack, profile
+}
+
+type cell struct {
+	Verdict string `json:"verdict"`
+	Answer  string `json:"answer"`
+}
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: report DIR")
+		os.Exit(2)
+	}
+	runs, err := read(os.Args[1])
+	if err == nil {
+		err = report(os.Stdout, runs)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "report:", err)
+		os.Exit(1)
+	}
+}
+
+func read(dir string) ([]run, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*", "attack-*.json"))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s holds no KERNEL/attack-*.json: run the attacks first", dir)
+	}
+	var runs []run
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		r := run{name: filepath.Base(filepath.Dir(file))}
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		runs = append(runs, r)
+	}
+	slices.SortFunc(runs, func(a, b run) int { return a.ABI - b.ABI })
+	return runs, nil
+}
+
+// short is a cell in a few letters.
+func (c cell) short() string {
+	switch c.Verdict {
+	case "":
+		return ""
+	case "refused":
+		return c.Answer
+	}
+	return c.Verdict
+}
+
+// report prints a line for each attack and profile, then one for each kernel
+// and profile.
+func report(out io.Writer, runs []run) error {
+	attacks, columns := map[string]string{}, []string{}
+	for _, r := range runs {
+		maps.Copy(attacks, r.Attacks)
+		for _, column := range r.Columns {
+			if !slices.Contains(columns, column) {
+				columns = append(columns, column)
+			}
+		}
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	header := []string{"attack", "profile"}
+	for _, r := range runs {
+		header = append(header, fmt.Sprintf("%s (ABI %d)", r.name, r.ABI))
+	}
+	_, _ = fmt.Fprintln(w, strings.Join(header, "\t"))
+	for _, attack := range slices.Sorted(maps.Keys(attacks)) {
+		for _, column := range columns {
+			line, any := []string{attack, column}, false
+			for _, r := range runs {
+				text := r.Cells[attack][column].short()
+				line, any = append(line, text), any || text != ""
+			}
+			if any {
+				_, _ = fmt.Fprintln(w, strings.Join(line, "\t"))
+			}
+		}
+	}
+	_ = w.Flush()
+
+	_, _ = fmt.Fprintln(out)
+	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintln(w, "kernel\tABI\tprofile\trefused\tadmitted by policy\tno task starts\tn/a\tnot as the policy says\tescaped\t")
+	wrong := 0
+	for _, r := range runs {
+		for _, column := range r.Columns {
+			count := map[string]int{}
+			for _, cells := range r.Cells {
+				if c, ok := cells[column]; ok {
+					count[c.Verdict]++
+				}
+			}
+			bad := count["NOT ADMITTED"] + count["WITHOUT RESULT"]
+			wrong += bad + count["ESCAPED"]
+			_, _ = fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t\n", r.name, r.ABI, column,
+				count["refused"], count["admitted"], count["no start"], count["n/a"], bad, count["ESCAPED"])
+		}
+	}
+	_ = w.Flush()
+	if wrong > 0 {
+		return errors.New("there are attacks that got through, or what a policy admits did not work")
+	}
+	return nil
+}
