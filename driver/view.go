@@ -43,7 +43,7 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 	v := &view{private: plan.Confined(), ruleset: plan.Landlock}
 	mounts := w.volumeMounts()
 	if v.private {
-		mounts = slices.Concat(w.baseMounts(), w.ownMounts(), w.rootMounts(roots), mounts)
+		mounts = slices.Concat(w.baseMounts(plan.Landlock != nil), w.ownMounts(), w.rootMounts(roots), mounts)
 		if plan.Network {
 			mounts = append(mounts, bindAll(w.policy.Network, true)...)
 			if w.dns != "" {

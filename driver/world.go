@@ -57,6 +57,10 @@ var maskedPaths = []string{
 	"/proc/sysrq-trigger", "/proc/timer_list",
 }
 
+// kernelSettings are what user 0 could change the kernel by. Where Landlock
+// applies, nothing in /proc can be written.
+var kernelSettings = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"}
+
 // taskWorld is what a task finds, besides the roots of its policy.
 type taskWorld struct {
 	dirs    *taskDirs
@@ -132,8 +136,8 @@ func realPaths(paths []string) []string {
 
 // baseMounts are what every task with a root of its own has: the system's
 // programs, and private versions of what is not to be shared.
-func (w *taskWorld) baseMounts() []placed {
-	mounts := slices.Concat(topLevel(), bindAll(w.policy.System, true), bindAll(w.cgroups, true), deviceMounts(w.devices))
+func (w *taskWorld) baseMounts(landlocked bool) []placed {
+	mounts := slices.Concat(topLevel(landlocked), bindAll(w.policy.System, true), bindAll(w.cgroups, true), deviceMounts(w.devices))
 	add := func(m executor.Mount) { mounts = append(mounts, placed{Mount: m}) }
 
 	add(executor.Mount{Type: executor.Tmpfs, Target: "/dev", ReadOnly: true, Devices: true, NoExec: true})
@@ -153,6 +157,13 @@ func (w *taskWorld) baseMounts() []placed {
 			mounts = append(mounts, shown(root, true))
 		}
 	}
+	if !landlocked {
+		for _, path := range kernelSettings {
+			m := shown(path, true)
+			m.guard, m.Optional = true, true
+			mounts = append(mounts, m)
+		}
+	}
 	for _, path := range w.masked {
 		mounts = append(mounts, placed{guard: true, Mount: executor.Mount{Type: executor.Mask, Target: path, Optional: true}})
 	}
@@ -167,8 +178,9 @@ func (w *taskWorld) procMount() placed {
 }
 
 // topLevel are empty directories in the place of those of the host, so that
-// what is denied there is denied as such, and the host's links.
-func topLevel() []placed {
+// what is denied there is denied as such, and the host's links. Without
+// Landlock the directories could be listed: then what is denied is not there.
+func topLevel(landlocked bool) []placed {
 	entries, err := os.ReadDir("/")
 	if err != nil {
 		return nil
@@ -178,7 +190,9 @@ func topLevel() []placed {
 		path := "/" + entry.Name()
 		switch entry.Type() {
 		case fs.ModeDir:
-			mounts = append(mounts, placed{Mount: executor.Mount{Type: executor.Dir, Target: path}})
+			if landlocked {
+				mounts = append(mounts, placed{Mount: executor.Mount{Type: executor.Dir, Target: path}})
+			}
 		case fs.ModeSymlink:
 			if target, err := os.Readlink(path); err == nil {
 				mounts = append(mounts, symlink(path, target))

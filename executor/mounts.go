@@ -211,9 +211,8 @@ func (v *view) mount(m *Mount, source int) error {
 	return fmt.Errorf("unknown type %q", m.Type)
 }
 
-// attach mounts a detached tree with the given flags. Kernels without
-// mount_setattr(2), before Linux 5.12, set them for its topmost mount only. The
-// MOUNT_ATTR_* of these flags have the values of the MS_* ones.
+// attach mounts a detached tree with the given flags, besides those that its
+// mounts have. The MOUNT_ATTR_* of these flags have the values of the MS_* ones.
 func attach(tree, target int, flags uintptr, propagate bool) error {
 	attr := unix.MountAttr{Attr_set: uint64(flags), Propagation: unix.MS_PRIVATE}
 	if propagate {
@@ -228,12 +227,7 @@ func attach(tree, target int, flags uintptr, propagate bool) error {
 		return fmt.Errorf("move_mount(2): %w", err)
 	}
 	if old {
-		if err := unix.Mount("", fdPath(tree), "", unix.MS_REMOUNT|unix.MS_BIND|flags, ""); err != nil {
-			return fmt.Errorf("setting mount flags: %w", err)
-		}
-		if err := unix.Mount("", fdPath(tree), "", unix.MS_REC|uintptr(attr.Propagation), ""); err != nil {
-			return fmt.Errorf("setting mount propagation: %w", err)
-		}
+		return setFlags(tree, flags, uintptr(attr.Propagation))
 	}
 	return nil
 }

@@ -94,6 +94,9 @@ func Build(p *Policy, roots Roots, world World, node Node) (*Plan, error) {
 		plan.Reasons = append(plan.Reasons, Reason{g.Path, g.why})
 	}
 	plan.Deny = []*seccomp.Group{seccomp.Baseline}
+	if plan.Landlock == nil {
+		plan.Deny = append(plan.Deny, seccomp.Mounts)
+	}
 	if plan.Profile == OSHardened {
 		plan.Deny = append(plan.Deny, seccomp.Hardened)
 	}

@@ -25,6 +25,13 @@ var Baseline = group("baseline", []Entry{
 	deny("userfaultfd", "halts the kernel at chosen moments, which makes its races easy to win"),
 })
 
+// Mounts are the calls besides those of Baseline that Landlock denies to every
+// program in a domain: for kernels without it.
+var Mounts = group("mounts", []Entry{
+	deny("move_mount", "changes what paths mean"),
+	deny("pivot_root", "changes what paths mean"),
+})
+
 // ioUring runs the operations of other calls, where no filter sees them.
 var ioUring = []Entry{
 	deny("io_uring_enter", "runs socket and file operations past this filter"),
@@ -32,6 +39,6 @@ var ioUring = []Entry{
 	deny("io_uring_setup", "runs socket and file operations past this filter"),
 }
 
-// Groups are all groups. Hardened and Baseline go with any other; of the rest,
+// Groups are all groups. Baseline, Mounts and Hardened go with any other; of the rest,
 // those for networks are alternatives, see each.
-var Groups = []*Group{Baseline, Hardened, Network, LocalIPC, UnixOnly, Families, TCPOnly, NoListen}
+var Groups = []*Group{Baseline, Mounts, Hardened, Network, LocalIPC, UnixOnly, Families, TCPOnly, NoListen}
