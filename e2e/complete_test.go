@@ -119,7 +119,7 @@ func TestResources(t *testing.T) {
         ulimit {
           nofile = "128:256"
           core   = "0"
-        }`)), "cpu    = 50\n        memory = 128", "cpu = 100\n memory = 64\n memory_max = 96", 1)
+        }`)), "cpu    = 50\n        memory = 128", "cpu = 400\n memory = 64\n memory_max = 96", 1)
 	j := a.submit(t, hcl).untilRunning().untilLogged("ready")
 	j.wantLogs("stdout", "128\n256\n0\n5\n500\n")
 	memory := strconv.Itoa(96 << 20)
@@ -129,15 +129,15 @@ func TestResources(t *testing.T) {
 		{"memory", "memory.soft_limit_in_bytes", "memory.low", strconv.Itoa(64 << 20)},
 		{"memory", "memory.memsw.limit_in_bytes", "memory.swap.max", either(memory, "0")},
 		{"pids", "pids.max", "pids.max", "50"},
-		{"cpu", "cpu.shares", "cpu.weight", either("100", j.cgroupFile("cpu", "cpu.shares", "cpu.weight"))},
+		{"cpu", "cpu.shares", "cpu.weight", either("400", j.cgroupFile("cpu", "cpu.shares", "cpu.weight"))},
 	} {
 		if got := j.cgroupFile(tc.controller, tc.v1, tc.v2); got != tc.want {
 			t.Errorf("%s: %s, want %s", either(tc.v1, tc.v2), got, tc.want)
 		}
 	}
-	// 100 MHz of this node, as a quota of each 100 ms.
+	// 400 MHz of this node, as a quota of each 100 ms.
 	node := a.find()
-	share := 100 / float64(node.NodeResources.Cpu.CpuShares) * float64(node.NodeResources.Cpu.TotalCpuCores)
+	share := 400 / float64(node.NodeResources.Cpu.CpuShares) * float64(node.NodeResources.Cpu.TotalCpuCores)
 	quota := strings.Fields(j.cgroupFile("cpu", "cpu.cfs_quota_us", "cpu.max"))[0]
 	if got, err := strconv.ParseFloat(quota, 64); err != nil || got < share*90_000 || got > share*110_000+1 {
 		t.Errorf("quota %s us, want %.0f", quota, share*100_000)
