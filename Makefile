@@ -61,6 +61,7 @@ fuzz: ## Feed decoders, policies, filters and records with what nobody expects: 
 .PHONY: e2e-vm
 e2e-vm: build nomad setup $(BIN)/e2e-device ## Run the same jobs in a VM with kernel 6.12, on unified cgroup v2
 	cd e2e && go test -c -o $(BIN)/vm/e2e.test .
+	GOCACHE=$(BIN)/vm/gocache CGO_ENABLED=0 go build os # for the test that builds a program
 	cd e2e && vm/vm.sh -k 6.12 -m 8192 -t 1500 -- \
 	  env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI=6 $(BIN)/vm/e2e.test -test.timeout 24m
 
