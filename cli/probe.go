@@ -40,7 +40,7 @@ func newProbe(s *streams) *command {
 		name:     "probe",
 		synopsis: "Show what this host can enforce",
 		description: "Shows what this host offers to confine tasks with. Landlock and seccomp are proved by a process that enters them " +
-			"and must then be denied; the rest is looked up. What is missing comes with what to change.",
+			"and must then be denied: files, truncation, TCP, ioctl, signals, abstract sockets and UDP, as far as the ABI has them, and a system call. User namespaces are proved by making one; the rest is looked up. What is missing comes with what to change.",
 		examples: []example{{"In a script that prepares nodes:", "probe -json"}},
 		statuses: []status{
 			{"0", "Everything is there."},
@@ -86,13 +86,17 @@ func judge(findings []finding) int {
 }
 
 func printFindings(c *command, findings []finding) {
+	width := 0
+	for _, f := range findings {
+		width = max(width, len(f.Name))
+	}
 	good, bad := color.New(color.FgGreen), color.New(color.FgRed)
 	for _, f := range findings {
 		mark := good.Sprint("yes")
 		if !f.OK {
 			mark = bad.Sprint("no ")
 		}
-		fmt.Fprintf(c.stdout, "%s  %-34s %s\n", mark, f.Name, f.Value)
+		fmt.Fprintf(c.stdout, "%s  %-*s  %s\n", mark, width, f.Name, f.Value)
 		if f.Hint != "" {
 			fmt.Fprintf(c.stdout, "     %s\n", f.Hint)
 		}
@@ -111,20 +115,8 @@ func find(proof executor.Proof) []finding {
 	}
 	add("root", true, os.Geteuid() == 0, fmt.Sprintf("user %d", os.Geteuid()), "run the Nomad client, and this command, as root")
 	add("Landlock", true, proof.ABI > 0, fmt.Sprintf("ABI %d", proof.ABI), proof.Landlock)
-	for _, feature := range []struct {
-		name, linux string
-		since       int
-	}{
-		{"Landlock: renames between directories", "5.19", 2},
-		{"Landlock: truncation", "6.2", 3},
-		{"Landlock: TCP ports", "6.7", 4},
-		{"Landlock: ioctl on devices", "6.10", 5},
-		{"Landlock: signals, abstract sockets", "6.12", 6},
-		{"Landlock: audit", "6.15", 7},
-		{"Landlock: UNIX sockets by path", "7.1", 9},
-		{"Landlock: UDP ports", "7.2", 10},
-	} {
-		add(feature.name, false, int(proof.ABI) >= feature.since, fmt.Sprintf("since ABI %d", feature.since), "needs Linux "+feature.linux)
+	for _, feature := range landlock.Features[1:] {
+		add("Landlock: "+feature.What, false, proof.ABI >= feature.Since, fmt.Sprintf("since ABI %d", feature.Since), "needs Linux "+feature.Linux)
 	}
 	add("seccomp filters", true, proof.Seccomp == "", "", proof.Seccomp)
 	enabled := audit.Enabled()
@@ -144,6 +136,9 @@ func find(proof executor.Proof) []finding {
 		_, err := os.Stat("/proc/self/ns/" + ns)
 		add("namespace: "+ns, true, err == nil, "", "the kernel is built without it: CONFIG_NAMESPACES and its options")
 	}
+	err = executor.ProbeUserNamespace()
+	add("namespace: user", false, err == nil, "for the command run without root", fmt.Sprint(err))
+	all[len(all)-1].spare = true
 	return all
 }
 

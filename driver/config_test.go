@@ -229,25 +229,28 @@ func TestDefaultPolicy(t *testing.T) {
 
 func TestCeilingIsAdvertised(t *testing.T) {
 	for _, tc := range []struct {
-		ceiling policy.Policy
-		want    map[string]string
+		config Config
+		want   map[string]string
 	}{
-		{policy.Policy{}, map[string]string{
+		{Config{Ceiling: &policy.Policy{}}, map[string]string{
 			"profile": "worktree", "side_effect_level": noLimit, "workspace_roots": noLimit, "read_only_roots": noLimit, "capabilities": noLimit,
+			"unix_socket_roots": noLimit, "tcp_connect": noLimit, "tcp_bind": noLimit, "devices": nothing,
 		}},
 		{
-			policy.Policy{
+			Config{Devices: []string{"/dev/kvm", "/dev/dri/*"}, Ceiling: &policy.Policy{
 				SandboxProfile: "os_hardened", SideEffectLevel: "network", WorkspaceRoots: []string{}, ReadOnlyRoots: []string{"/srv/a", "/srv/b"},
 				Capabilities: map[string][]string{"workspace": {"list", "read_text"}, "process": {"exec"}},
-			},
+				Extensions:   policy.Extensions{TCPConnect: []int{53, 443}, TCPBind: []int{}, UnixSocketRoots: []string{"/run/x"}},
+			}},
 			map[string]string{
 				"profile": "os_hardened", "side_effect_level": "network", "workspace_roots": nothing, "read_only_roots": "/srv/a,/srv/b",
-				"capabilities": "process.exec,workspace.list,workspace.read_text",
+				"capabilities":      "process.exec,workspace.list,workspace.read_text",
+				"unix_socket_roots": "/run/x", "tcp_connect": "53,443", "tcp_bind": nothing, "devices": "/dev/kvm,/dev/dri/*",
 			},
 		},
 	} {
-		if got := describeCeiling(&tc.ceiling); !reflect.DeepEqual(got, tc.want) {
-			t.Errorf("%+v: got %v, want %v", tc.ceiling, got, tc.want)
+		if got := describeCeiling(&tc.config); !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%+v: got %v, want %v", tc.config.Ceiling, got, tc.want)
 		}
 	}
 }

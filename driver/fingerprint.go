@@ -7,6 +7,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/shared/structs"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/version"
 )
@@ -74,13 +76,10 @@ func describe(config *Config, proof executor.Proof, cgroups int) *drivers.Finger
 		prefix + "profiles":     structs.NewStringAttribute(strings.Join(profiles(config, proof), ",")),
 		prefix + "fallback":     structs.NewStringAttribute(config.fallback.String()),
 	}
-	for _, feature := range []struct {
-		name  string
-		since int
-	}{{"fs", 1}, {"net", 4}, {"ioctl_dev", 5}, {"scope", 6}, {"audit", 7}, {"unix", 9}, {"udp", 10}} {
-		attrs[prefix+"landlock."+feature.name] = structs.NewBoolAttribute(int(proof.ABI) >= feature.since)
+	for _, feature := range landlock.Features {
+		attrs[prefix+"landlock."+feature.Name] = structs.NewBoolAttribute(proof.ABI >= feature.Since)
 	}
-	for name, value := range describeCeiling(config.Ceiling) {
+	for name, value := range describeCeiling(config) {
 		attrs[prefix+"ceiling."+name] = structs.NewStringAttribute(value)
 	}
 
@@ -97,7 +96,8 @@ const (
 
 // describeCeiling turns a ceiling into attributes. Those with more than one
 // value are lists as Nomad's constraint operator set_contains takes them.
-func describeCeiling(ceiling *policy.Policy) map[string]string {
+func describeCeiling(config *Config) map[string]string {
+	ceiling := config.Ceiling
 	attrs := map[string]string{"profile": ceiling.Profile().String(), "side_effect_level": noLimit, "capabilities": noLimit}
 	if level, limited := ceiling.Level(); limited {
 		attrs["side_effect_level"] = level.String()
@@ -108,12 +108,16 @@ func describeCeiling(ceiling *policy.Policy) map[string]string {
 		}
 		return strings.Join(values, ",")
 	}
-	for name, roots := range map[string][]string{"workspace_roots": ceiling.WorkspaceRoots, "read_only_roots": ceiling.ReadOnlyRoots} {
+	for name, values := range map[string][]string{
+		"workspace_roots": ceiling.WorkspaceRoots, "read_only_roots": ceiling.ReadOnlyRoots, "unix_socket_roots": ceiling.UnixSocketRoots,
+		"tcp_connect": numbers(ceiling.TCPConnect), "tcp_bind": numbers(ceiling.TCPBind),
+	} {
 		attrs[name] = noLimit
-		if roots != nil {
-			attrs[name] = list(roots)
+		if values != nil {
+			attrs[name] = list(values)
 		}
 	}
+	attrs["devices"] = list(config.Devices)
 	if ceiling.Capabilities != nil {
 		var operations []string
 		for _, capability := range slices.Sorted(maps.Keys(ceiling.Capabilities)) {
@@ -124,6 +128,17 @@ func describeCeiling(ceiling *policy.Policy) map[string]string {
 		attrs["capabilities"] = list(operations)
 	}
 	return attrs
+}
+
+// numbers prints ports; nil stays nil.
+func numbers(ports []int) (text []string) {
+	if ports != nil {
+		text = []string{}
+	}
+	for _, port := range ports {
+		text = append(text, strconv.Itoa(port))
+	}
+	return text
 }
 
 // judge says whether the node can run tasks, and if not, what to do.

@@ -102,8 +102,12 @@ func proveLandlock() (landlock.ABI, error) {
 	if err != nil {
 		return 0, err
 	}
-	rights := abi.Rights()
-	set, err := (&landlock.Ruleset{HandledFS: rights.FS, HandledNet: rights.Net, Scoped: rights.Scope}).Open()
+	trial, err := landlock.NewTrial(abi)
+	if err != nil {
+		return 0, err
+	}
+	defer trial.Close()
+	set, err := trial.Ruleset().Open()
 	if err != nil {
 		return 0, err
 	}
@@ -111,7 +115,7 @@ func proveLandlock() (landlock.ABI, error) {
 	if err := landlock.Enter(set.Fd(), 0); err != nil {
 		return 0, err
 	}
-	return abi, landlock.AllDenied(rights)
+	return abi, trial.AllDenied()
 }
 
 func proveSeccomp() error {

@@ -43,6 +43,27 @@ var abis = []Rights{
 	11: {Flags: NoNewPrivs},
 }
 
+// Feature is something that a kernel can restrict, or do, since an ABI.
+type Feature struct {
+	Name  string // short, in terms of landlock(7)
+	What  string
+	Since ABI
+	Linux string // the first version with it
+}
+
+// Features are those of all ABIs that a policy can make use of.
+var Features = []Feature{
+	{"fs", "files", 1, "5.13"},
+	{"refer", "renames between directories", 2, "5.19"},
+	{"truncate", "truncation", 3, "6.2"},
+	{"net", "TCP ports", 4, "6.7"},
+	{"ioctl_dev", "ioctl on devices", 5, "6.10"},
+	{"scope", "signals, abstract sockets", 6, "6.12"},
+	{"audit", "audit", 7, "6.15"},
+	{"unix", "UNIX sockets by path", 9, "7.1"},
+	{"udp", "UDP ports", 10, "7.2"},
+}
+
 // NewestABI is the newest ABI that this package knows. A kernel with a newer
 // one is used like this one: its interface is compatible, and rights that are
 // not handled are not restricted.

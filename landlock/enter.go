@@ -67,37 +67,6 @@ func Denied(dir string) error {
 	return denied("opening "+dir, err, unix.EACCES)
 }
 
-// AllDenied returns nil if the calling thread is denied one operation of each
-// kind that a ruleset without rules, handling these rights, denies: opening a
-// directory, TCP and UDP, a signal to the parent process.
-func AllDenied(handled Rights) error {
-	err := Denied("/")
-	if err == nil && handled.Net&ConnectTCP != 0 {
-		err = connectDenied("TCP", unix.SOCK_STREAM)
-	}
-	if err == nil && handled.Net&ConnectSendUDP != 0 {
-		err = connectDenied("UDP", unix.SOCK_DGRAM)
-	}
-	if err == nil && handled.Scope&ScopeSignal != 0 {
-		err = denied("signaling the parent process", unix.Kill(unix.Getppid(), 0), unix.EPERM)
-	}
-	return err
-}
-
-// connectDenied connects to a port of the loopback interface. Whether anybody
-// listens there, or the interface is up, does not matter: Landlock is asked
-// before.
-func connectDenied(protocol string, kind int) error {
-	const discard = 9
-	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return fmt.Errorf("landlock: making a %s socket: %w", protocol, err)
-	}
-	defer unix.Close(fd)
-	err = unix.Connect(fd, &unix.SockaddrInet4{Port: discard, Addr: [4]byte{127, 0, 0, 1}})
-	return denied(fmt.Sprintf("connecting to %s port %d", protocol, discard), err, unix.EACCES)
-}
-
 func denied(what string, err error, want unix.Errno) error {
 	switch {
 	case err == nil:
