@@ -412,28 +412,3 @@ func TestDeniedNoticesAMissingConfinement(t *testing.T) {
 		t.Errorf("got %v, want an error that expected EACCES", err)
 	}
 }
-
-// Each part of a trial notices that nothing is denied; under the ruleset all is
-// denied, which every probe shows (package executor).
-func TestTrialNoticesAMissingConfinement(t *testing.T) {
-	abi := kerneltest.Landlock(t, 1)
-	trial, err := NewTrial(abi)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer trial.Close()
-	set, err := trial.Ruleset().Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	set.Close()
-	for name, try := range map[string]func() error{
-		"all": trial.AllDenied, "truncate": truncateDenied, "ioctl": ioctlDenied, "abstract": trial.abstractDenied,
-		"tcp": func() error { return connectDenied("TCP", unix.SOCK_STREAM) },
-		"udp": func() error { return connectDenied("UDP", unix.SOCK_DGRAM) },
-	} {
-		if err := try(); err == nil || !strings.HasPrefix(err.Error(), "landlock: ") {
-			t.Errorf("%s: an unconfined process passes: %v", name, err)
-		}
-	}
-}
