@@ -103,12 +103,12 @@ func report(out io.Writer, runs []run) error {
 	_, _ = fmt.Fprintln(w, strings.Join(header, "\t"))
 	for _, attack := range slices.Sorted(maps.Keys(attacks)) {
 		for _, column := range columns {
-			line, any := []string{attack, column}, false
+			line, known := []string{attack, column}, false
 			for _, r := range runs {
 				text := r.Cells[attack][column].short()
-				line, any = append(line, text), any || text != ""
+				line, known = append(line, text), known || text != ""
 			}
-			if any {
+			if known {
 				_, _ = fmt.Fprintln(w, strings.Join(line, "\t"))
 			}
 		}

@@ -33,7 +33,7 @@ matrix=(
 if [ "${1:-}" = -guest ]; then
   export HARN_ATTACK_OUT=$2
   shift 2
-  export HARN_ATTACK_BIN=$root/bin/attack HARN_ATTACK_RACES=${HARN_ATTACK_RACES:-100} ATTACK_TIMEOUT=60
+  export HARN_ATTACK_BIN=$root/bin/attack HARN_ATTACK_RACES=${HARN_ATTACK_RACES:-20} ATTACK_TIMEOUT=60
   for package; do
     echo "=== PACKAGE $package"
     # Not what compiles: no kernel makes a difference, and it takes long here.
