@@ -277,3 +277,31 @@ func TestStatsHaveManyReaders(t *testing.T) {
 	}
 	readers.Wait()
 }
+
+// A task's environment has its tokens. Nomad keeps it, so that neither the
+// state that the driver hands to Nomad nor its own records need to.
+func TestTokensAreNotKept(t *testing.T) {
+	h := newHarness(t, nil)
+	cfg := h.task(sh(`echo "$TOKEN"; while :; do sleep 1; done`))
+	const token = "a-token-of-the-task"
+	cfg.Env["TOKEN"] = token
+	handle := h.start(cfg)
+	h.log(cfg, "stdout", token+"\n")
+	if strings.Contains(string(handle.DriverState), token) {
+		t.Error("the driver's state holds the token")
+	}
+	records := 0
+	if err := filepath.WalkDir(h.config.StateDir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		records++
+		content, err := os.ReadFile(path)
+		if strings.Contains(string(content), token) {
+			t.Errorf("%s holds the token", path)
+		}
+		return err
+	}); err != nil || records == 0 {
+		t.Errorf("%d records, %v", records, err)
+	}
+}
