@@ -35,7 +35,7 @@ func attend(run *driver.Run, terminal *os.File) (exit executor.Exit, err error) 
 	std := [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
 	var relay *relay
 	if terminal != nil {
-		if relay, err = newRelay(run.User()); err != nil {
+		if relay, err = newRelay(terminal, run.User()); err != nil {
 			return exit, fmt.Errorf("making a terminal: %w", err)
 		}
 		for i, f := range std {
@@ -54,7 +54,7 @@ func attend(run *driver.Run, terminal *os.File) (exit executor.Exit, err error) 
 		return exit, err
 	}
 	if relay != nil {
-		if err := relay.start(terminal); err != nil {
+		if err := relay.start(); err != nil {
 			return exit, errors.Join(err, task.Remove())
 		}
 		defer relay.stop()
@@ -97,22 +97,24 @@ type relay struct {
 	copied          chan struct{}
 }
 
-func newRelay(owner executor.User) (*relay, error) {
+func newRelay(user *os.File, owner executor.User) (*relay, error) {
 	master, command, err := pty.Open()
 	if err != nil {
 		return nil, err
 	}
+	r := &relay{master: master, command: command, user: user, copied: make(chan struct{})}
+	r.resize()
 	// So that the command can open its own descriptors again.
 	if os.Geteuid() == 0 {
 		err = command.Chown(int(owner.UID), -1)
 	}
-	return &relay{master: master, command: command, copied: make(chan struct{})}, err
+	return r, err
 }
 
 // start hands keys to the command as they are: also those that make signals,
 // which the command's terminal sends to the command's own foreground.
-func (r *relay) start(user *os.File) (err error) {
-	r.user = user
+func (r *relay) start() (err error) {
+	user := r.user
 	r.command.Close() // its reader sees the end when the last process of the command has ended
 	if r.settings, err = unix.IoctlGetTermios(int(user.Fd()), unix.TCGETS); err != nil {
 		return fmt.Errorf("reading the settings of the terminal: %w", err)
@@ -123,7 +125,7 @@ func (r *relay) start(user *os.File) (err error) {
 	raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
 	raw.Cflag = raw.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
 	raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
-	r.resize()
+	r.resize() // it may have changed meanwhile
 	if err := unix.IoctlSetTermios(int(user.Fd()), unix.TCSETSW, &raw); err != nil {
 		return fmt.Errorf("changing the settings of the terminal: %w", err)
 	}

@@ -85,6 +85,14 @@ func place(t *testing.T, policy string) string {
 // or as nobody without user namespaces.
 func callRun(t *testing.T, dir, who string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
+	cmd := runCommand(dir, who, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr, cmd.Stdin = &out, &errs, strings.NewReader("input\n")
+	_ = cmd.Run()
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+func runCommand(dir, who string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", append([]string{"run", "-policy", "p.json"}, args...)...)
 	cmd.Dir = dir
 	cmd.Env = []string{commandLineVariable + "=1", "PATH=/usr/bin:/bin", "SECRET=mine"}
@@ -94,10 +102,7 @@ func callRun(t *testing.T, dir, who string, args ...string) (status int, stdout,
 	if who == "nobody-alone" {
 		cmd.Env = append(cmd.Env, noNamespacesVariable+"=1")
 	}
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr, cmd.Stdin = &out, &errs, strings.NewReader("input\n")
-	_ = cmd.Run()
-	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+	return cmd
 }
 
 var everybody = []string{"root", "nobody", "nobody-alone"}
