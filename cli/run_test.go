@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -110,7 +111,12 @@ var everybody = []string{"root", "nobody", "nobody-alone"}
 // What a policy denies is denied, whoever runs; what stands beside it works.
 func TestRunConfines(t *testing.T) {
 	dir := place(t, `{"side_effect_level":"process_exec"}`)
+	private := func() []string { // of all runs, also of those that were killed
+		found, _ := filepath.Glob(filepath.Join(os.TempDir(), "harn-run-[0-9]*"))
+		return found
+	}
 	for _, who := range everybody {
+		before := private()
 		status, out, errs := callRun(t, dir, who, "--", "bash", "-c", `
 			cat; pwd; id -u
 			echo x > file && echo writes
@@ -130,7 +136,7 @@ func TestRunConfines(t *testing.T) {
 		if hidden == (who == "nobody-alone") {
 			t.Errorf("%s: what is not applied is said to be:\n%s", who, errs)
 		}
-		if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "harn-run-[0-9]*")); len(left) > 0 {
+		if left := private(); !slices.Equal(left, before) {
 			t.Errorf("%s: left behind: %v", who, left)
 		}
 		os.Remove(filepath.Join(dir, "file"))
