@@ -46,10 +46,15 @@ func (j *job) denied() (events []string) {
 	return events
 }
 
-// denials is the list of the task's denials, as "alloc fs" shows it.
+// denials is the list of the task's denials, as "alloc fs" shows it; "" if the
+// task was denied nothing.
 func (j *job) denials() string {
 	j.t.Helper()
-	r, err := j.a.AllocFS().Cat(j.alloc, "alloc/logs/"+j.task()+".denials.ndjson", nil)
+	list := "alloc/logs/" + j.task() + ".denials.ndjson"
+	if _, _, err := j.a.AllocFS().Stat(j.alloc, list, nil); err != nil && strings.Contains(err.Error(), "no such file") {
+		return ""
+	}
+	r, err := j.a.AllocFS().Cat(j.alloc, list, nil)
 	if err != nil {
 		j.t.Fatalf("%v\n%s", err, j.events())
 	}
