@@ -117,15 +117,19 @@ func TestExplainEqualsKernel(t *testing.T) {
 		return chosen
 	}
 	admitted, denied := map[string]int{}, map[string]int{}
-	for range 25 {
+	for i := range 25 {
 		p := &policy.Policy{SandboxProfile: []string{"worktree", "os_hardened"}[random.IntN(2)]}
 		p.SideEffectLevel = []string{"", "read_only", "network"}[random.IntN(3)]
 		p.WorkspaceRoots = some(append(directories, files...), 3)
 		p.ReadOnlyRoots = slices.DeleteFunc(some(append(directories, files...), 3), func(root string) bool { return slices.Contains(p.WorkspaceRoots, root) })
+		if i == 0 { // one within the other, and once more
+			p.WorkspaceRoots = []string{filepath.Join(dir, "a"), filepath.Join(dir, "a/1/deep")}
+			p.ReadOnlyRoots = []string{filepath.Join(dir, "a/1")}
+		}
 		if len(p.WorkspaceRoots) == 0 { // the task directory would be
 			p.WorkspaceRoots = []string{filepath.Join(dir, "inner")}
 		}
-		if random.IntN(2) == 0 {
+		if i > 0 && random.IntN(2) == 0 {
 			p.Capabilities = map[string][]string{"workspace": some([]string{"read_text", "list", "write_text", "delete", "exists"}, 3)}
 		}
 		text, err := json.Marshal(p)

@@ -182,10 +182,7 @@ func (e *Explanation) files(o *outlook) {
 		if info, err := os.Stat(path); err == nil && !info.IsDir() {
 			access &= landlock.FileRights
 		}
-		above := slices.IndexFunc(e.Files, func(f FileAccess) bool {
-			return f.Access == access && slices.Equal(f.Why, why[path]) && beneath(f.Path, path)
-		})
-		if above < 0 { // else it says nothing new
+		if above := e.nearest(path); above == nil || above.Access != access || !slices.Equal(above.Why, why[path]) { // else it says nothing new
 			e.Files = append(e.Files, FileAccess{path, access, why[path]})
 		}
 	}
@@ -194,6 +191,16 @@ func (e *Explanation) files(o *outlook) {
 			e.Masked = append(e.Masked, m.Target)
 		}
 	}
+}
+
+// nearest is what is listed of a path: the longest that it is in, nil if none.
+func (e *Explanation) nearest(path string) *FileAccess {
+	for i := range slices.Backward(e.Files) { // in the order of paths
+		if beneath(e.Files[i].Path, path) {
+			return &e.Files[i]
+		}
+	}
+	return nil
 }
 
 func (e *Explanation) limits(o *outlook, task *TaskConfig) {
