@@ -81,8 +81,9 @@ kernels: setup ## Run the tests of the kernel's features in VMs with other kerne
 kernels-attack: setup ## Run the attacks in the same VMs, print attack by profile and kernel
 	attack/build.sh $(BIN)/attack
 	go test -c -o $(BIN)/vm/attack.test ./attack
-	LIMIT=$${LIMIT:-3600} e2e/vm/matrix.sh attack; status=$$?; go run ./attack/report $(BIN)/vm/attack > $(BIN)/attack-matrix.txt && \
-	  tail -n 40 $(BIN)/attack-matrix.txt && echo "the whole table is in $(BIN)/attack-matrix.txt" && exit $$status
+	LIMIT=$${LIMIT:-3600} e2e/vm/matrix.sh attack; status=$$?; \
+	  go run ./attack/report $(BIN)/vm/attack > $(BIN)/attack-matrix.txt || status=1; \
+	  tail -n 40 $(BIN)/attack-matrix.txt; echo "the whole table is in $(BIN)/attack-matrix.txt"; exit $$status
 
 .PHONY: attack
 attack: ## Run some 400 attacks under every profile, print attack by profile: HARN_ATTACK_RACES=1000 is how often races are tried

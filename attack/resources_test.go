@@ -53,8 +53,8 @@ func resources(t *testing.T, n *nomad, p *programs, table *table) {
 			}
 			_ = os.Remove(s["RESULTS"])
 			c := exhaust(t, n, p, profile, s, &a)
-			if control := table.controls[a.Name]; control.Answer != succeeded && c.Verdict == refused {
-				c = cell{notApplicable, c.Answer, "its control fails: " + control.Answer}
+			if control := table.controls[a.Name]; control.Answer != succeeded && c.Verdict == Refused {
+				c = Cell{NotApplicable, c.Answer, "its control fails: " + control.Answer}
 			}
 			table.set(a.Name, a.About, profile.Name, c)
 		}
@@ -90,7 +90,7 @@ func readOne(file string) (result, bool) {
 }
 
 // exhaust runs the attack under limits, and judges what the host saw of it.
-func exhaust(t *testing.T, n *nomad, p *programs, profile *profile, s targets, a *listed) cell {
+func exhaust(t *testing.T, n *nomad, p *programs, profile *profile, s targets, a *listed) Cell {
 	cfg := n.task(profile.user, driver.TaskConfig{
 		Command:   p.dir + "/suite",
 		Args:      []string{"alone", a.Name},
@@ -105,7 +105,7 @@ func exhaust(t *testing.T, n *nomad, p *programs, profile *profile, s targets, a
 	}
 	exit, err := n.wait(t, cfg.ID, 2*time.Minute)
 	if err != nil {
-		return cell{escaped, "", "it does not end: " + err.Error()}
+		return Cell{Escaped, "", "it does not end: " + err.Error()}
 	}
 	r, answered := readOne(s["RESULTS"])
 	switch a.Name {
@@ -116,31 +116,31 @@ func exhaust(t *testing.T, n *nomad, p *programs, profile *profile, s targets, a
 	}
 	switch {
 	case exit.OOMKilled:
-		return cell{refused, "OOM", "killed by the limit of its memory"}
+		return Cell{Refused, "OOM", "killed by the limit of its memory"}
 	case !answered:
-		return cell{refused, fmt.Sprintf("exit %d", exit.ExitCode), fmt.Sprintf("it was ended by signal %d", exit.Signal)}
+		return Cell{Refused, fmt.Sprintf("exit %d", exit.ExitCode), fmt.Sprintf("it was ended by signal %d", exit.Signal)}
 	case r.Answer == succeeded:
-		return cell{escaped, "", a.About}
+		return Cell{Escaped, "", a.About}
 	}
-	return cell{refused, r.Answer, r.Detail}
+	return Cell{Refused, r.Answer, r.Detail}
 }
 
 // daemon looks for the process that the task left behind, by its argument.
-func daemon(r result, argument string) cell {
+func daemon(r result, argument string) Cell {
 	if r.Answer != succeeded {
-		return cell{refused, r.Answer, r.Detail}
+		return Cell{Refused, r.Answer, r.Detail}
 	}
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range files {
 		if data, _ := os.ReadFile(file); strings.HasSuffix(string(data), "sleep\x00"+argument+"\x00") {
-			return cell{escaped, "", "it runs on: " + file}
+			return Cell{Escaped, "", "it runs on: " + file}
 		}
 	}
-	return cell{refused, "killed", "it ended with the task"}
+	return Cell{Refused, "killed", "it ended with the task"}
 }
 
 // flooded looks at what a flood of the log has left on the host.
-func flooded(cfg *drivers.TaskConfig, r result) cell {
+func flooded(cfg *drivers.TaskConfig, r result) Cell {
 	var size int64
 	_ = filepath.WalkDir(cfg.TaskDir().LogDir, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -152,7 +152,7 @@ func flooded(cfg *drivers.TaskConfig, r result) cell {
 		return nil
 	})
 	if size > logLimit {
-		return cell{escaped, "", fmt.Sprintf("the logs have %d MB", size>>20)}
+		return Cell{Escaped, "", fmt.Sprintf("the logs have %d MB", size>>20)}
 	}
-	return cell{refused, "rotated", fmt.Sprintf("%s; Nomad keeps %d MB of it", r.Answer, size>>20)}
+	return Cell{Refused, "rotated", fmt.Sprintf("%s; Nomad keeps %d MB of it", r.Answer, size>>20)}
 }

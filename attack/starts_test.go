@@ -103,7 +103,7 @@ func starts(t *testing.T, n *nomad, table *table) {
 	}
 }
 
-func (r *startRace) run(t *testing.T, n *nomad, outside string, rounds int) cell {
+func (r *startRace) run(t *testing.T, n *nomad, outside string, rounds int) Cell {
 	cfg := n.task(taskUser, driver.TaskConfig{Command: "/bin/true"}, true)
 	dir := cfg.TaskDir().Dir
 	check(t, os.Chmod(cfg.TaskDir().LocalDir, 0o777))
@@ -165,11 +165,11 @@ func (r *startRace) run(t *testing.T, n *nomad, outside string, rounds int) cell
 	detail := fmt.Sprintf("%d starts, %d of them refused, %d swaps", rounds, rounds-started, count)
 	switch {
 	case stolen:
-		return cell{escaped, "", detail}
+		return Cell{Escaped, "", detail}
 	case count < rounds:
-		return cell{notApplicable, "", "the attacker never got to swap: " + detail}
+		return Cell{NotApplicable, "", "the attacker never got to swap: " + detail}
 	case started == 0:
-		return cell{broken, "", fmt.Sprintf("no task started, although the name is right half of the time: %s: %v", detail, refusals)}
+		return Cell{Broken, "", fmt.Sprintf("no task started, although the name is right half of the time: %s: %v", detail, refusals)}
 	}
-	return cell{refused, "held", detail}
+	return Cell{Refused, "held", detail}
 }

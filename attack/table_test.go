@@ -20,46 +20,9 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
-// verdict is what an attack comes to under a profile.
-type verdict string
-
-const (
-	refused       verdict = "refused"        // as it must be
-	notStarted    verdict = "no start"       // nor does any task, under this profile on this kernel
-	admitted      verdict = "admitted"       // as the policy, or the documentation, says
-	notApplicable verdict = "n/a"            // its control fails, too
-	escaped       verdict = "ESCAPED"        // it got through
-	broken        verdict = "NOT ADMITTED"   // the policy admits it, or its sibling, but it does not work
-	missing       verdict = "WITHOUT RESULT" // it was not run
-)
-
-var failures = []verdict{escaped, broken, missing}
-
-// cell is an attack under a profile.
-type cell struct {
-	Verdict verdict `json:"verdict"`
-	Answer  string  `json:"answer,omitempty"` // what the kernel said
-	Why     string  `json:"why,omitempty"`
-}
-
-func (c cell) String() string {
-	switch c.Verdict {
-	case refused:
-		return c.Answer
-	case admitted, notApplicable, notStarted:
-		return string(c.Verdict)
-	}
-	return string(c.Verdict) + " " + c.Answer
-}
-
 // table is attack by profile, on this kernel.
 type table struct {
-	Kernel  string                     `json:"kernel"`
-	ABI     landlock.ABI               `json:"landlock_abi"`
-	Columns []string                   `json:"columns"`
-	Attacks map[string]string          `json:"attacks"` // name: description
-	Cells   map[string]map[string]cell `json:"cells"`   // name, column
-
+	Results
 	attacks  map[string]listed
 	controls map[string]result
 }
@@ -68,11 +31,12 @@ func newTable(abi landlock.ABI, attacks []listed) *table {
 	var name unix.Utsname
 	_ = unix.Uname(&name)
 	table := &table{
-		Kernel:  unix.ByteSliceToString(name.Release[:]),
-		ABI:     abi,
-		Attacks: map[string]string{},
-		Cells:   map[string]map[string]cell{},
-
+		Results: Results{
+			Kernel:  unix.ByteSliceToString(name.Release[:]),
+			ABI:     abi,
+			Attacks: map[string]string{},
+			Cells:   map[string]map[string]Cell{},
+		},
 		attacks:  map[string]listed{},
 		controls: map[string]result{},
 	}
@@ -85,13 +49,13 @@ func newTable(abi landlock.ABI, attacks []listed) *table {
 func (t *table) control(r result) { t.controls[r.Name] = r }
 
 // set is for attacks that decide for themselves whether they got through.
-func (t *table) set(name, about, column string, c cell) {
+func (t *table) set(name, about, column string, c Cell) {
 	t.Attacks[name] = about
 	if !slices.Contains(t.Columns, column) {
 		t.Columns = append(t.Columns, column)
 	}
 	if t.Cells[name] == nil {
-		t.Cells[name] = map[string]cell{}
+		t.Cells[name] = map[string]Cell{}
 	}
 	t.Cells[name][column] = c
 }
@@ -110,7 +74,7 @@ func (t *table) column(p *profile) column {
 // refusedStart says that no task gets to run at all.
 func (c column) refusedStart(err error) {
 	for name := range c.attacks {
-		c.set(name, c.Attacks[name], c.profile.Name, cell{Verdict: notStarted, Why: err.Error()})
+		c.set(name, c.Attacks[name], c.profile.Name, Cell{Verdict: NotStarted, Why: err.Error()})
 	}
 }
 
@@ -122,27 +86,27 @@ func (c column) add(r result) {
 	c.set(r.Name, a.About, c.profile.Name, c.judge(&a, r))
 }
 
-func (c column) judge(a *listed, r result) cell {
+func (c column) judge(a *listed, r result) Cell {
 	control := c.controls[a.Name]
 	why, admits := c.admits(a)
 	switch {
 	case control.Answer != succeeded:
 		if r.Answer == succeeded && !admits { // there, but not without the driver?
-			return cell{escaped, r.Answer, "and its control fails: " + control.Answer}
+			return Cell{Escaped, r.Answer, "and its control fails: " + control.Answer}
 		}
-		return cell{notApplicable, r.Answer, "its control fails: " + cmp.Or(control.Detail, control.Answer, "it was not run")}
+		return Cell{NotApplicable, r.Answer, "its control fails: " + cmp.Or(control.Detail, control.Answer, "it was not run")}
 	case r.Answer == "preparation":
-		return cell{broken, r.Answer, "it could not prepare itself: " + r.Detail}
+		return Cell{Broken, r.Answer, "it could not prepare itself: " + r.Detail}
 	case r.Answer == succeeded && admits:
-		return cell{admitted, r.Answer, why}
+		return Cell{Admitted, r.Answer, why}
 	case r.Answer == succeeded:
-		return cell{escaped, "", a.About}
+		return Cell{Escaped, "", a.About}
 	case c.profile.byNetwork(a):
-		return cell{broken, r.Answer, "level network admits it: " + r.Detail}
+		return Cell{Broken, r.Answer, "level network admits it: " + r.Detail}
 	case r.Sibling != "" && r.Sibling != succeeded && control.Sibling == succeeded:
-		return cell{broken, r.Sibling, "its sibling, which the policy admits: " + r.Sibling}
+		return Cell{Broken, r.Sibling, "its sibling, which the policy admits: " + r.Sibling}
 	}
-	return cell{refused, r.Answer, r.Detail}
+	return Cell{Refused, r.Answer, r.Detail}
 }
 
 // byNetwork: level network admits the attack under this profile.
@@ -175,7 +139,7 @@ func (t *table) finish(tt *testing.T) {
 	for _, p := range profiles {
 		for name, a := range t.attacks {
 			if _, run := t.Cells[name][p.Name]; !run && !a.Alone && os.Getenv("ATTACK_RUN") == "" {
-				t.set(name, a.About, p.Name, cell{Verdict: missing})
+				t.set(name, a.About, p.Name, Cell{Verdict: Missing})
 			}
 		}
 	}
@@ -184,7 +148,7 @@ func (t *table) finish(tt *testing.T) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Cells)) {
 		for _, column := range t.Columns {
-			if c := t.Cells[name][column]; slices.Contains(failures, c.Verdict) {
+			if c := t.Cells[name][column]; c.Verdict.Failure() {
 				tt.Errorf("%s under %s: %s %s: %s", name, column, c.Verdict, c.Answer, c.Why)
 			}
 		}
@@ -195,7 +159,7 @@ func (t *table) finish(tt *testing.T) {
 // write leaves the table as text and as JSON, for a matrix of kernels.
 func (t *table) write(tt *testing.T, dir string) {
 	check(tt, os.MkdirAll(dir, 0o755))
-	data, err := json.MarshalIndent(t, "", " ")
+	data, err := json.MarshalIndent(t.Results, "", " ")
 	check(tt, err)
 	base := fmt.Sprintf("%s/attack-%s", dir, t.Kernel)
 	check(tt, os.WriteFile(base+".json", data, 0o644))
@@ -224,14 +188,14 @@ func (t *table) print(out io.Writer) {
 	}
 	_ = w.Flush()
 	_, _ = fmt.Fprintln(out, "\nadmitted, and why:")
-	t.reasons(out, admitted)
+	t.reasons(out, Admitted)
 	_, _ = fmt.Fprintln(out, "\nnot applicable, and why:")
-	t.reasons(out, notApplicable)
+	t.reasons(out, NotApplicable)
 	_, _ = fmt.Fprintln(out)
 }
 
 // reasons prints why attacks have a verdict, each once for all columns that agree.
-func (t *table) reasons(out io.Writer, v verdict) {
+func (t *table) reasons(out io.Writer, v Verdict) {
 	for _, name := range slices.Sorted(maps.Keys(t.Cells)) {
 		columns := map[string][]string{}
 		for _, column := range t.Columns {
@@ -249,17 +213,12 @@ func (t *table) reasons(out io.Writer, v verdict) {
 func (t *table) summary(out io.Writer) {
 	_, _ = fmt.Fprintf(out, "Linux %s, Landlock ABI %d: %d attacks\n", t.Kernel, t.ABI, len(t.Cells))
 	for _, column := range t.Columns {
-		count := map[verdict]int{}
-		for name := range t.Cells {
-			if c, ok := t.Cells[name][column]; ok {
-				count[c.Verdict]++
-			}
-		}
-		_, _ = fmt.Fprintf(out, "  %-18s %3d refused, %3d admitted by the policy, %3d n/a, %d escaped", column+":", count[refused], count[admitted], count[notApplicable], count[escaped])
-		if n := count[notStarted]; n > 0 {
+		count := t.Count(column)
+		_, _ = fmt.Fprintf(out, "  %-18s %3d refused, %3d admitted by the policy, %3d n/a, %d escaped", column+":", count[Refused], count[Admitted], count[NotApplicable], count[Escaped])
+		if n := count[NotStarted]; n > 0 {
 			_, _ = fmt.Fprintf(out, ", %d not started: no task does under this profile", n)
 		}
-		if wrong := count[broken] + count[missing]; wrong > 0 {
+		if wrong := count[Broken] + count[Missing]; wrong > 0 {
 			_, _ = fmt.Fprintf(out, ", %d not as the policy says", wrong)
 		}
 		_, _ = fmt.Fprintln(out)

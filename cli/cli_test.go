@@ -30,6 +30,21 @@ func write(t *testing.T, name, text string) string {
 	return file
 }
 
+// wantTexts checks what is in an output, and what is not.
+func wantTexts(t *testing.T, name, output string, has, not []string) {
+	t.Helper()
+	for _, text := range has {
+		if !strings.Contains(output, text) {
+			t.Errorf("%s: no %q in\n%s", name, text, output)
+		}
+	}
+	for _, text := range not {
+		if strings.Contains(output, text) {
+			t.Errorf("%s: %q in\n%s", name, text, output)
+		}
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	for _, tc := range []struct {
 		args           []string
@@ -82,16 +97,7 @@ func TestExplain(t *testing.T) {
 		if status != 0 || stderr != "" {
 			t.Errorf("%s: %d %s", name, status, stderr)
 		}
-		for _, text := range tc.has {
-			if !strings.Contains(stdout, text) {
-				t.Errorf("%s: no %q in\n%s", name, text, stdout)
-			}
-		}
-		for _, text := range tc.not {
-			if strings.Contains(stdout, text) {
-				t.Errorf("%s: %q in\n%s", name, text, stdout)
-			}
-		}
+		wantTexts(t, name, stdout, tc.has, tc.not)
 	}
 	for policy, want := range map[string]string{
 		`{"sandbox_profile": "worktre"}`: `did you mean "worktree"`,
@@ -199,16 +205,7 @@ func TestExplainSources(t *testing.T) {
 		if status != tc.status {
 			t.Errorf("%s: %d %s", name, status, all)
 		}
-		for _, text := range tc.has {
-			if !strings.Contains(all, text) {
-				t.Errorf("%s: no %q in\n%s", name, text, all)
-			}
-		}
-		for _, text := range tc.not {
-			if strings.Contains(all, text) {
-				t.Errorf("%s: %q in\n%s", name, text, all)
-			}
-		}
+		wantTexts(t, name, all, tc.has, tc.not)
 	}
 }
 

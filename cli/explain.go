@@ -77,12 +77,6 @@ type explainer struct {
 	abi          int
 }
 
-// source is a file with a policy.
-type source struct {
-	file  string
-	isJob bool
-}
-
 func (e *explainer) source(isJob bool) func(string) error {
 	return func(file string) error {
 		e.sources = append(e.sources, source{file, isJob})
@@ -91,12 +85,9 @@ func (e *explainer) source(isJob bool) func(string) error {
 }
 
 func (e *explainer) explainAll() ([]*explanation, error) {
-	var operator *driver.Config
-	if e.config != "" {
-		var err error
-		if operator, err = readAgent(e.config); err != nil {
-			return nil, err
-		}
+	operator, err := readOperator(e.config)
+	if err != nil {
+		return nil, err
 	}
 	var requests []*request
 	for _, from := range e.sources {
@@ -111,7 +102,7 @@ func (e *explainer) explainAll() ([]*explanation, error) {
 		if err != nil {
 			return nil, err
 		}
-		requests = append(requests, &request{config: &driver.TaskConfig{Policy: p}})
+		requests = append(requests, policyRequest(p))
 	}
 	var all []*explanation
 	for i, r := range requests {

@@ -166,6 +166,9 @@ func (e *explanation) parts() []part {
 	for _, group := range e.Syscalls {
 		calls = append(calls, group.lines()...)
 	}
+	if len(calls) == 0 {
+		calls = []string{"none"}
+	}
 	user := []string{e.User, "capabilities: " + orNone(strings.Join(e.Capabilities, " "))}
 	all := []part{
 		{title: "Profile", lines: []string{fmt.Sprintf("%s, Landlock ABI %d", e.Profile, e.ABI)}},
@@ -174,12 +177,9 @@ func (e *explanation) parts() []part {
 		{title: "Namespaces", lines: e.Namespaces},
 		{title: "User", lines: user},
 		{title: "Limits", lines: e.Limits},
-		{title: "System calls denied", lines: append([]string{}, calls...)},
+		{title: "System calls denied", lines: calls},
 		{title: "Not enforced here", lines: e.NotEnforced, warn: true},
 		{title: "Missing here, so that the task would be refused", lines: e.Missing, warn: true},
-	}
-	if len(calls) == 0 {
-		all[6].lines = []string{"none"}
 	}
 	if e.Warning != "" {
 		all = append(all, part{title: "Warning", lines: []string{e.Warning}, warn: true})

@@ -24,6 +24,25 @@ type request struct {
 	group *api.TaskGroup
 }
 
+// source is a file with a policy.
+type source struct {
+	file  string
+	isJob bool
+}
+
+// fileSource is the one that is named of two files.
+func fileSource(job, policyFile string) source {
+	if job != "" {
+		return source{job, true}
+	}
+	return source{policyFile, false}
+}
+
+// policyRequest asks for a policy alone.
+func policyRequest(p *policy.Policy) *request {
+	return &request{config: &driver.TaskConfig{Policy: p}}
+}
+
 // readRequest reads the configuration of a task, of a job or with a policy
 // alone. operator is the plugin's configuration, nil for the default one.
 func readRequest(operator *driver.Config, from source, task string) (*request, error) {
@@ -38,7 +57,7 @@ func readRequest(operator *driver.Config, from source, task string) (*request, e
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", from.file, err)
 	}
-	return &request{config: &driver.TaskConfig{Policy: p}}, nil
+	return policyRequest(p), nil
 }
 
 func decodePolicy(data []byte) (*policy.Policy, error) {
@@ -155,8 +174,12 @@ func (r *request) volumes() (files []fileAccess) {
 	return files
 }
 
-// readAgent reads the driver's plugin block in an agent's configuration.
-func readAgent(file string) (*driver.Config, error) {
+// readOperator reads the driver's plugin block in an agent's configuration: nil
+// without a file, for the default one.
+func readOperator(file string) (*driver.Config, error) {
+	if file == "" {
+		return nil, nil
+	}
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err

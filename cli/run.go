@@ -99,24 +99,16 @@ func (v variables) Set(text string) error {
 }
 
 func (r *runner) run(args []string) (int, error) {
-	given := 0
-	for _, is := range []bool{r.job != "", r.policyFile != "", !r.options.empty()} {
-		if is {
-			given++
-		}
-	}
-	if given != 1 {
+	files := r.job != "" || r.policyFile != ""
+	if r.job != "" && r.policyFile != "" || files == !r.options.empty() {
 		return 0, usage("give either -job FILE, or -policy FILE, or options with the names of the policy's fields")
 	}
 	if len(args) == 0 && r.job == "" {
 		return 0, usage("give a command behind the options: -- COMMAND [ARGUMENT ...]")
 	}
-	var operator *driver.Config
-	if r.config != "" {
-		var err error
-		if operator, err = readAgent(r.config); err != nil {
-			return notRun, err
-		}
+	operator, err := readOperator(r.config)
+	if err != nil {
+		return notRun, err
 	}
 	config, err := r.read(operator, args)
 	if err != nil {
@@ -165,14 +157,7 @@ func (r *runner) run(args []string) (int, error) {
 // read returns the task. Words behind the options take the place of its
 // command.
 func (r *runner) read(operator *driver.Config, args []string) (*driver.TaskConfig, error) {
-	var asked *request
-	var err error
-	if r.options.empty() {
-		asked, err = readRequest(operator, source{r.job + r.policyFile, r.job != ""}, r.task)
-	} else {
-		asked = &request{config: &driver.TaskConfig{}}
-		asked.config.Policy, err = r.options.policy()
-	}
+	asked, err := r.asked(operator)
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +175,14 @@ func (r *runner) read(operator *driver.Config, args []string) (*driver.TaskConfi
 		asked.config.Command, asked.config.Args = args[0], args[1:]
 	}
 	return asked.config, nil
+}
+
+func (r *runner) asked(operator *driver.Config) (*request, error) {
+	if r.options.empty() {
+		return readRequest(operator, fileSource(r.job, r.policyFile), r.task)
+	}
+	p, err := r.options.policy()
+	return policyRequest(p), err
 }
 
 // privilege is what this process may do. The error says why there are no user

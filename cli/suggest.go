@@ -12,7 +12,6 @@ import (
 	"github.com/posener/complete"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
-	"github.com/burin-labs/nomad-driver-harn/driver"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/suggest"
 )
@@ -54,18 +53,17 @@ func newSuggest(s *streams) *command {
 		if *job != "" && *policyFile != "" || len(args) > 1 || len(args) == 0 && *log == "" {
 			return 0, usage("give one list of denials, or -log FILE, or both, and at most one of -job FILE and -policy FILE")
 		}
-		var operator *driver.Config
+		operator, err := readOperator(*config)
+		if err != nil {
+			return 1, err
+		}
 		ceiling := &policy.Policy{}
-		if *config != "" {
-			var err error
-			if operator, err = readAgent(*config); err != nil {
-				return 1, err
-			}
+		if operator != nil {
 			ceiling = operator.Ceiling
 		}
 		p := &policy.Policy{}
 		if *job != "" || *policyFile != "" {
-			read, err := readRequest(operator, source{*job + *policyFile, *job != ""}, *task)
+			read, err := readRequest(operator, fileSource(*job, *policyFile), *task)
 			if err != nil {
 				return 1, err
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -50,7 +51,7 @@ func (d *taskDirs) nomads() []string {
 // checkRoots refuses roots in the directories of other allocations.
 func (d *taskDirs) checkRoots(roots policy.Roots) error {
 	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly, roots.Sockets) {
-		if beneath(d.Clients, root) && !beneath(d.Task, root) {
+		if landlock.Beneath(d.Clients, root) && !landlock.Beneath(d.Task, root) {
 			return fmt.Errorf("root %s is in the directory of Nomad's allocations: a task gets its own only, name a path in its task directory", root)
 		}
 	}

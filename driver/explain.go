@@ -51,8 +51,14 @@ func DecodeConfig(block map[string]any) (*Config, error) {
 	return &config, config.validate()
 }
 
-// defaultConfig is the plugin's configuration where the operator sets nothing.
-func defaultConfig() (*Config, error) { return DecodeConfig(map[string]any{}) }
+// orDefault is the plugin's configuration, for nil the one of an operator who
+// sets nothing.
+func (c *Config) orDefault() (*Config, error) {
+	if c != nil {
+		return c, nil
+	}
+	return DecodeConfig(map[string]any{})
+}
 
 // encode puts a block into the form in which Nomad sends it.
 func encode(spec *hclspec.Spec, block map[string]any) (*drivers.TaskConfig, error) {
@@ -118,12 +124,9 @@ type FileAccess struct {
 // Explain says what a task may do that has not been placed. It decides by the
 // functions that start a task.
 func Explain(task *TaskConfig, f *Forecast) (*Explanation, error) {
-	config := f.Operator
-	if config == nil {
-		var err error
-		if config, err = defaultConfig(); err != nil {
-			return nil, err
-		}
+	config, err := f.Operator.orDefault()
+	if err != nil {
+		return nil, err
 	}
 	node := f.Node
 	node.Fallback = config.fallback
@@ -172,7 +175,7 @@ func (e *Explanation) files(o *outlook) {
 		return
 	}
 	why := map[string][]string{}
-	for _, reason := range o.enforced.Reasons {
+	for _, reason := range o.enforced.Reasons() {
 		if !slices.Contains(why[reason.Path], reason.Why) {
 			why[reason.Path] = append(why[reason.Path], reason.Why)
 		}
@@ -196,7 +199,7 @@ func (e *Explanation) files(o *outlook) {
 // nearest is what is listed of a path: the longest that it is in, nil if none.
 func (e *Explanation) nearest(path string) *FileAccess {
 	for i := range slices.Backward(e.Files) { // in the order of paths
-		if beneath(e.Files[i].Path, path) {
+		if landlock.Beneath(e.Files[i].Path, path) {
 			return &e.Files[i]
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -61,12 +62,9 @@ type Run struct {
 // PrepareRun plans a task by the functions by which the driver does, and
 // changes nothing. The error is a [CommandError] if it is about the command.
 func PrepareRun(task *TaskConfig, node policy.Node, o *RunOptions) (*Run, error) {
-	config := o.Operator
-	if config == nil {
-		var err error
-		if config, err = defaultConfig(); err != nil {
-			return nil, err
-		}
+	config, err := o.Operator.orDefault()
+	if err != nil {
+		return nil, err
 	}
 	node.Fallback = config.fallback
 	if err := task.complete(config); err != nil {
@@ -147,7 +145,7 @@ func checkTaskDir(dir string) error {
 	switch {
 	case dir == "/":
 		reason = "it is the whole file system"
-	case beneath("/proc", dir), beneath("/dev", dir), beneath("/sys", dir):
+	case landlock.Beneath("/proc", dir), landlock.Beneath("/dev", dir), landlock.Beneath("/sys", dir):
 		reason = "it is a part of the kernel's own file systems, of which the task has private ones"
 	case dir == privateTmp:
 		reason = "the task has a private one: take a directory in it"

@@ -54,7 +54,7 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 		mounts = append(mounts, w.procMount())
 	}
 	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly, roots.Sockets) {
-		if v.private && beneath(root, w.dirs.Clients) { // other allocations
+		if v.private && landlock.Beneath(root, w.dirs.Clients) { // other allocations
 			mounts = append(mounts, placed{Mount: executor.Mount{Type: executor.Tmpfs, Target: w.dirs.Clients, ReadOnly: true}})
 			break
 		}
@@ -72,13 +72,13 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 // a mount could do is refused.
 func (w *taskWorld) sharedView(roots policy.Roots, workspace landlock.AccessFS, plan *policy.Plan) (*view, error) {
 	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly) {
-		if beneath(root, w.dirs.Clients) {
+		if landlock.Beneath(root, w.dirs.Clients) {
 			return nil, fmt.Errorf("root %s contains %s, where the records and the tmp directory of this run are, which nothing can hide without root and user namespaces: set TMPDIR to a directory outside of it", root, w.dirs.Clients)
 		}
 	}
 	for _, root := range roots.ReadOnly {
 		for _, above := range roots.Workspace {
-			if beneath(above, root) && workspace&^policy.ReadAccess != 0 {
+			if landlock.Beneath(above, root) && workspace&^policy.ReadAccess != 0 {
 				return nil, fmt.Errorf("read_only_roots: %s lies in the workspace root %s, where only a mount could keep it read-only, and without root and user namespaces nothing can be mounted: run it as root, or name workspace roots beside it", root, above)
 			}
 		}
@@ -153,12 +153,12 @@ func (w *taskWorld) rootMounts(roots policy.Roots) []placed {
 	shows := mounts
 	for _, root := range roots.Sockets {
 		// Where a workspace shows it, a task may make sockets of its own, too.
-		if !slices.ContainsFunc(shows, func(m placed) bool { return beneath(m.Target, root) }) {
+		if !slices.ContainsFunc(shows, func(m placed) bool { return landlock.Beneath(m.Target, root) }) {
 			mounts = append(mounts, shown(root, true))
 		}
 	}
 	for i := range mounts {
-		mounts[i].own = beneath(w.dirs.Task, mounts[i].Target)
+		mounts[i].own = landlock.Beneath(w.dirs.Task, mounts[i].Target)
 	}
 	for _, link := range roots.Links {
 		mounts = append(mounts, symlink(link.Path, link.Target))
@@ -195,7 +195,7 @@ func (v *view) list() []executor.Mount {
 // nearest is the last mount at or above a path, nil if there is none.
 func (v *view) nearest(path string) *placed {
 	for i := range slices.Backward(v.mounts) {
-		if beneath(v.mounts[i].Target, path) {
+		if landlock.Beneath(v.mounts[i].Target, path) {
 			return &v.mounts[i]
 		}
 	}
@@ -250,11 +250,6 @@ func (v *view) access(path string) landlock.AccessFS {
 		access &= policy.ReadAccess | landlock.IoctlDev | landlock.ResolveUnix
 	}
 	return access
-}
-
-// beneath reports whether path is dir or in it. Both are real paths.
-func beneath(dir, path string) bool {
-	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // exists reports whether there is anything at a path.

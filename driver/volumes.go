@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -74,12 +75,12 @@ func checkDestination(path string, dirs *taskDirs, system []string) error {
 		return fmt.Errorf("it would hide the whole file system: name a directory in it")
 	}
 	for _, special := range []string{"/proc", "/sys", "/dev"} {
-		if beneath(special, path) {
+		if landlock.Beneath(special, path) {
 			return fmt.Errorf("%s is the task's own version of the kernel's: choose another place", special)
 		}
 	}
 	for _, needed := range slices.Concat(system, realPaths(system), []string{dirs.Task, dirs.Clients}) {
-		if beneath(path, needed) {
+		if landlock.Beneath(path, needed) {
 			return fmt.Errorf("it would hide %s, which every task needs: choose another place", needed)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -111,7 +112,7 @@ func makeWorld(dirs *taskDirs, system []string, group *cgroup, volumes []volume,
 
 func (w *taskWorld) addNetworkFile(file string) {
 	known := slices.Concat(w.policy.System, w.policy.Network)
-	if !slices.ContainsFunc(known, func(root string) bool { return beneath(root, file) }) {
+	if !slices.ContainsFunc(known, func(root string) bool { return landlock.Beneath(root, file) }) {
 		w.policy.Network = append(w.policy.Network, file)
 	}
 }

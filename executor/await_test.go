@@ -68,6 +68,21 @@ func (f *fixture) halfStart(plan *Plan) *halfStarted {
 	return h
 }
 
+// finish gives the plan, and attaches to the task that has started by it.
+func (h *halfStarted) finish(t *testing.T, plan *Plan) *Task {
+	t.Helper()
+	if err := json.NewEncoder(h.plan).Encode(plan); err != nil {
+		t.Fatal(err)
+	}
+	h.plan.Close()
+	AwaitStart(h.dir)
+	task, err := Attach("half", h.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
+
 // A plugin that is killed during a start may have given the plan already: the
 // program is about to execute, and the next start must not be its second.
 func TestAwaitStart(t *testing.T) {
@@ -77,19 +92,7 @@ func TestAwaitStart(t *testing.T) {
 	if _, err := Attach("half", h.dir); !errors.Is(err, ErrNotStarted) {
 		t.Fatalf("%v, want ErrNotStarted", err)
 	}
-	data, err := json.Marshal(plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.plan.Write(data); err != nil {
-		t.Fatal(err)
-	}
-	h.plan.Close()
-	AwaitStart(h.dir)
-	task, err := Attach("half", h.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	task := h.finish(t, plan)
 	if err := os.WriteFile(f.workspace+"/go", nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -123,15 +126,7 @@ func TestSignalsDuringAStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := json.NewEncoder(h.plan).Encode(plan); err != nil {
-		t.Fatal(err)
-	}
-	h.plan.Close()
-	AwaitStart(h.dir)
-	task, err := Attach("half", h.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	task := h.finish(t, plan)
 	if exit, err := task.Exit(); err != nil || exit.Code != 4 {
 		t.Errorf("%+v, %v, want 4", exit, err)
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
 // setFlags adds flags to a mount and to all that are mounted in it, one after
@@ -64,8 +66,7 @@ func mountPoints(list, base string) (points []string) {
 		if len(fields) < 5 {
 			continue
 		}
-		point := unescape(fields[4])
-		if point == base || strings.HasPrefix(point, strings.TrimSuffix(base, "/")+"/") {
+		if point := unescape(fields[4]); landlock.Beneath(base, point) {
 			points = append(points, point)
 		}
 	}

@@ -48,12 +48,17 @@ func (r *Ruleset) Admits(path string, access AccessFS) bool {
 	return access&^r.Granted(path) == 0
 }
 
+// Beneath reports whether path is dir or in it. Both are real paths.
+func Beneath(dir, path string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
 // Granted is what the rules grant on a real path: what any rule for it or for
 // a directory above grants.
 func (r *Ruleset) Granted(path string) AccessFS {
 	var granted AccessFS
 	for _, rule := range r.Paths {
-		if path == rule.Path || strings.HasPrefix(path, strings.TrimSuffix(rule.Path, "/")+"/") {
+		if Beneath(rule.Path, path) {
 			granted |= rule.Access
 		}
 	}

@@ -63,9 +63,8 @@ type Plan struct {
 	Warning string
 	// Notes are what this kernel cannot enforce.
 	Notes []string
-	// Reasons say why a confined task can reach what it can, in no order. Paths
-	// that no rule names, since one further up grants the same, are among them.
-	Reasons []Reason
+	// granted are the rules as the policy has them, before they are merged.
+	granted []grant
 }
 
 // Reason says why a task can reach a path.
@@ -90,9 +89,7 @@ func Build(p *Policy, roots Roots, world World, node Node) (*Plan, error) {
 	} else {
 		plan.Landlock = ruleset(p, granted, node)
 	}
-	for _, g := range granted {
-		plan.Reasons = append(plan.Reasons, Reason{g.Path, g.why})
-	}
+	plan.granted = granted
 	plan.Deny = []*seccomp.Group{seccomp.Baseline}
 	if plan.Landlock == nil {
 		plan.Deny = append(plan.Deny, seccomp.Mounts)
@@ -243,6 +240,16 @@ func merge(rules []landlock.PathRule, handled landlock.AccessFS) []landlock.Path
 		}
 	}
 	return needed
+}
+
+// Reasons say why a confined task can reach what it can, in no order. Paths
+// that no rule names, since one further up grants the same, are among them.
+func (plan *Plan) Reasons() []Reason {
+	reasons := make([]Reason, len(plan.granted))
+	for i, g := range plan.granted {
+		reasons[i] = Reason{g.Path, g.why}
+	}
+	return reasons
 }
 
 // Confined reports whether the kernel confines the task at all.

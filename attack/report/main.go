@@ -16,21 +16,14 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/burin-labs/nomad-driver-harn/attack"
 )
 
-// run is what the attacks came to on a kernel.
+// run is what the attacks came to on a kernel of the matrix.
 type run struct {
-	name    string
-	Kernel  string                     `json:"kernel"`
-	ABI     int                        `json:"landlock_abi"`
-	Columns []string                   `json:"columns"`
-	Attacks map[string]string          `json:"attacks"`
-	Cells   map[string]map[string]cell `json:"cells"` // attack, profile
-}
-
-type cell struct {
-	Verdict string `json:"verdict"`
-	Answer  string `json:"answer"`
+	name string
+	attack.Results
 }
 
 func main() {
@@ -63,24 +56,13 @@ func read(dir string) ([]run, error) {
 			return nil, err
 		}
 		r := run{name: filepath.Base(filepath.Dir(file))}
-		if err := json.Unmarshal(data, &r); err != nil {
+		if err := json.Unmarshal(data, &r.Results); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 		runs = append(runs, r)
 	}
-	slices.SortFunc(runs, func(a, b run) int { return a.ABI - b.ABI })
+	slices.SortFunc(runs, func(a, b run) int { return int(a.ABI - b.ABI) })
 	return runs, nil
-}
-
-// short is a cell in a few letters.
-func (c cell) short() string {
-	switch c.Verdict {
-	case "":
-		return ""
-	case "refused":
-		return c.Answer
-	}
-	return c.Verdict
 }
 
 // report prints a line for each attack and profile, then one for each kernel
@@ -101,12 +83,15 @@ func report(out io.Writer, runs []run) error {
 		header = append(header, fmt.Sprintf("%s (ABI %d)", r.name, r.ABI))
 	}
 	_, _ = fmt.Fprintln(w, strings.Join(header, "\t"))
-	for _, attack := range slices.Sorted(maps.Keys(attacks)) {
+	for _, name := range slices.Sorted(maps.Keys(attacks)) {
 		for _, column := range columns {
-			line, known := []string{attack, column}, false
+			line, known := []string{name, column}, false
 			for _, r := range runs {
-				text := r.Cells[attack][column].short()
-				line, known = append(line, text), known || text != ""
+				text := ""
+				if c, ok := r.Cells[name][column]; ok {
+					text, known = c.String(), true
+				}
+				line = append(line, text)
 			}
 			if known {
 				_, _ = fmt.Fprintln(w, strings.Join(line, "\t"))
@@ -121,16 +106,15 @@ func report(out io.Writer, runs []run) error {
 	wrong := 0
 	for _, r := range runs {
 		for _, column := range r.Columns {
-			count := map[string]int{}
-			for _, cells := range r.Cells {
-				if c, ok := cells[column]; ok {
-					count[c.Verdict]++
+			count := r.Count(column)
+			for verdict, n := range count {
+				if verdict.Failure() {
+					wrong += n
 				}
 			}
-			bad := count["NOT ADMITTED"] + count["WITHOUT RESULT"]
-			wrong += bad + count["ESCAPED"]
 			_, _ = fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t\n", r.name, r.ABI, column,
-				count["refused"], count["admitted"], count["no start"], count["n/a"], bad, count["ESCAPED"])
+				count[attack.Refused], count[attack.Admitted], count[attack.NotStarted], count[attack.NotApplicable],
+				count[attack.Broken]+count[attack.Missing], count[attack.Escaped])
 		}
 	}
 	_ = w.Flush()

@@ -65,7 +65,7 @@ count() {
 run() { # NAME SERIES ABI ARGUMENTS PACKAGE...
   local name=$1 series=$2 abi=$3 append=$4 began=$SECONDS log=$logs/$1.log failures='' status
   shift 4
-  rm -rf "$logs/attack/$name"
+  case " $* " in *" attack "*) rm -rf "$logs/attack/$name" ;; esac
   mkdir -p "$logs/attack/$name"
   "$here/vm.sh" -k "$series" -a "$append" -t "$LIMIT" -w "$logs/attack/$name" -- \
     env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI="$abi" LIMIT="$LIMIT" \
