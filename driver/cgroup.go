@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,12 +12,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs"
 	"github.com/opencontainers/cgroups/fs2"
+	"golang.org/x/sys/unix"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"
@@ -157,20 +158,26 @@ func (g *cgroup) pids() ([]int, bool) {
 	if path == "" {
 		return nil, false
 	}
-	pids, err := cgroups.GetAllPids(path)
-	return pids, err == nil
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return nil, false
+	}
+	if st.Nlink > 2 { // there are cgroups within it
+		pids, err := cgroups.GetAllPids(path)
+		return pids, err == nil
+	}
+	text, err := os.ReadFile(path + "/cgroup.procs")
+	if err != nil {
+		return nil, false
+	}
+	var pids []int
+	for line := range bytes.FieldsSeq(text) {
+		pids = append(pids, int(decimal(line)))
+	}
+	return pids, true
 }
 
-// cgroupSample is what the kernel counts of a cgroup.
-type cgroupSample struct {
-	cpu              cpuTimes
-	throttledPeriods uint64
-	throttledTime    uint64 // nanoseconds
-	memory           drivers.MemoryStats
-	memoryLimit      uint64 // bytes
-}
-
-// manager reads and writes the cgroups, of v1 without some controllers.
+// manager writes the cgroups, of v1 without some controllers.
 func (g *cgroup) manager(without ...string) (cgroups.Manager, error) {
 	if unified, v2 := g.Paths[""]; v2 {
 		return fs2.NewManager(&cgroups.Cgroup{}, unified)
@@ -189,54 +196,4 @@ func (g *cgroup) own() string {
 		return unified
 	}
 	return g.Paths["freezer"]
-}
-
-// read returns nil if the task has no cgroup.
-func (g *cgroup) read() (*cgroupSample, error) {
-	if len(g.Paths) == 0 {
-		return nil, nil
-	}
-	manager, err := g.manager()
-	if err != nil {
-		return nil, err
-	}
-	_, v2 := g.Paths[""]
-	stats, err := manager.Stats(&cgroups.StatsOptions{Controllers: cgroups.CPU | cgroups.Memory})
-	if err != nil {
-		return nil, err
-	}
-	usage, memory := stats.CpuStats.CpuUsage, stats.MemoryStats
-	s := &cgroupSample{
-		cpu: cpuTimes{
-			user:   time.Duration(usage.UsageInUsermode),
-			system: time.Duration(usage.UsageInKernelmode),
-			total:  time.Duration(usage.TotalUsage),
-		},
-		throttledPeriods: stats.CpuStats.ThrottlingData.ThrottledPeriods,
-		throttledTime:    stats.CpuStats.ThrottlingData.ThrottledTime,
-		memoryLimit:      memory.Usage.Limit,
-		memory: drivers.MemoryStats{
-			Swap:       memory.SwapOnlyUsage.Usage,
-			MappedFile: memory.Stats["mapped_file"],
-			Usage:      memory.Usage.Usage,
-			MaxUsage:   memory.Usage.MaxUsage,
-		},
-	}
-	m := &s.memory
-	if v2 {
-		m.MappedFile = memory.Stats["file_mapped"]
-		m.RSS, m.Cache, m.KernelUsage = memory.Stats["anon"], memory.Stats["file"], memory.Stats["kernel"]
-		m.Measured = []string{"RSS", "Cache", "Swap", "Mapped File", "Usage"}
-		if _, counted := memory.Stats["kernel"]; counted { // since Linux 5.18
-			m.Measured = append(m.Measured, "Kernel Usage")
-		}
-		if m.MaxUsage > 0 { // memory.peak, since Linux 5.19
-			m.Measured = append(m.Measured, "Max Usage")
-		}
-		return s, nil
-	}
-	m.RSS, m.Cache = memory.Stats["rss"], memory.Stats["cache"]
-	m.KernelUsage, m.KernelMaxUsage = memory.KernelUsage.Usage, memory.KernelUsage.MaxUsage
-	m.Measured = []string{"RSS", "Cache", "Swap", "Mapped File", "Usage", "Max Usage", "Kernel Usage", "Kernel Max Usage"}
-	return s, nil
 }

@@ -198,8 +198,8 @@ func (d *Driver) reportOOM(h *taskHandle) {
 		return
 	}
 	message := "Out of memory: the kernel has killed a process of the task"
-	if sample, err := h.cgroup.read(); err == nil && sample != nil {
-		message += fmt.Sprintf("; the limit is %d MiB, the task used up to %d MiB: raise memory or memory_max", sample.memoryLimit>>20, sample.memory.MaxUsage>>20)
+	if limit, used, err := h.cgroup.memoryLimit(); err == nil && limit > 0 {
+		message += fmt.Sprintf("; the limit is %d MiB, the task used up to %d MiB: raise memory or memory_max", limit>>20, used>>20)
 	}
 	d.emit(h.config, message)
 }

@@ -5,10 +5,7 @@ package driver
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -47,20 +44,23 @@ func (c *compute) ticks(percent float64) float64 {
 	return percent / 100 * c.mhz / float64(c.cores)
 }
 
+// shared is how old what was read for another subscriber may be.
+const shared = 100 * time.Millisecond
+
 // stats sends the task's resource usage at once, and then every interval,
 // until ctx or the task ends.
 func (h *taskHandle) stats(ctx context.Context, interval time.Duration, ch chan<- *drivers.TaskResourceUsage) {
 	defer close(ch)
 	ticker := time.NewTicker(max(interval, time.Millisecond))
 	defer ticker.Stop()
-	s := sampler{task: h, last: map[string]cpuTimes{}}
+	s := subscriber{compute: h.compute}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-h.task.Done():
 			return
-		case ch <- s.sample():
+		case ch <- s.report(h.usage(min(interval/2, shared))):
 		}
 		select {
 		case <-ctx.Done():
@@ -72,123 +72,75 @@ func (h *taskHandle) stats(ctx context.Context, interval time.Duration, ch chan<
 	}
 }
 
-// sampler takes samples for one subscriber: percentages are of the time since
-// its own last one.
-type sampler struct {
-	task *taskHandle
-	last map[string]cpuTimes // by PID, "" for the whole task
+// subscriber is told percentages of the time since it was told the last ones.
+type subscriber struct {
+	compute *compute
+	last    *usage
 }
 
-// cpuTimes are CPU times since the start, and when they were read.
-type cpuTimes struct {
-	user, system, total time.Duration
-	at                  time.Time
-}
+// What is measured, as Nomad names it.
+var (
+	measuredMemory = []string{"RSS", "Swap"}
+	measuredCPU    = []string{"System Mode", "User Mode", "Percent"}
+	measuredSum    = append(measuredCPU[:3:3], "Total Ticks")
+	measuredGroup  = append(measuredSum[:4:4], "Throttled Periods", "Throttled Time")
+)
 
-func (s *sampler) sample() *drivers.TaskResourceUsage {
-	now := time.Now()
-	pids := map[string]*drivers.ResourceUsage{}
-	var sum processSample
-	for _, pid := range s.task.pids() {
-		p, err := readProcess(pid)
-		if err != nil {
-			continue // it has ended
-		}
-		p.at = now
-		key := strconv.Itoa(pid)
-		pids[key] = &drivers.ResourceUsage{
-			MemoryStats: &drivers.MemoryStats{RSS: p.rss, Swap: p.swap, Measured: []string{"RSS", "Swap"}},
-			CpuStats:    s.cpu(key, p.cpuTimes, "System Mode", "User Mode", "Percent"),
-		}
-		sum.add(p)
-	}
-	for key := range s.last {
-		if _, alive := pids[key]; !alive && key != "" {
-			delete(s.last, key)
+func (s *subscriber) report(now *usage) *drivers.TaskResourceUsage {
+	last := s.last
+	s.last = now
+	var elapsed time.Duration // 0 if there is nothing to compare with
+	before := map[int]cpuTimes{}
+	if last != nil {
+		elapsed = now.at.Sub(last.at)
+		for i := range last.processes {
+			before[last.processes[i].pid] = last.processes[i].cpuTimes
 		}
 	}
-	usage := &drivers.TaskResourceUsage{Timestamp: now.UTC().UnixNano(), Pids: pids}
-	if group, err := s.task.cgroup.read(); err == nil && group != nil {
-		group.cpu.at = now
-		cpu := s.cpu("", group.cpu, "System Mode", "User Mode", "Percent", "Total Ticks", "Throttled Periods", "Throttled Time")
-		cpu.ThrottledPeriods, cpu.ThrottledTime = group.throttledPeriods, group.throttledTime
-		usage.ResourceUsage = &drivers.ResourceUsage{MemoryStats: &group.memory, CpuStats: cpu}
-		return usage
-	}
-	// Without cgroups, the sum of the processes that there are now.
-	sum.at = now
-	usage.ResourceUsage = &drivers.ResourceUsage{
-		MemoryStats: &drivers.MemoryStats{RSS: sum.rss, Swap: sum.swap, Measured: []string{"RSS", "Swap"}},
-		CpuStats:    s.cpu("", sum.cpuTimes, "System Mode", "User Mode", "Percent", "Total Ticks"),
-	}
-	return usage
-}
-
-// cpu compares CPU times with those of the last sample. The first sample has
-// nothing to compare with.
-func (s *sampler) cpu(key string, now cpuTimes, measured ...string) *drivers.CpuStats {
-	stats := &drivers.CpuStats{Measured: measured}
-	last, ok := s.last[key]
-	s.last[key] = now
-	if elapsed := now.at.Sub(last.at); ok && elapsed > 0 {
-		percent := func(now, last time.Duration) float64 {
-			return max(0, 100*float64(now-last)/float64(elapsed)) // processes that ended may lower a sum
+	pids := make(map[string]*drivers.ResourceUsage, len(now.processes))
+	for i := range now.processes {
+		p := &now.processes[i]
+		r := &drivers.ResourceUsage{
+			MemoryStats: &drivers.MemoryStats{RSS: p.rss, Swap: p.swap, Measured: measuredMemory},
+			CpuStats:    &drivers.CpuStats{Measured: measuredCPU},
 		}
-		stats.UserMode = percent(now.user, last.user)
-		stats.SystemMode = percent(now.system, last.system)
-		stats.Percent = percent(now.total, last.total)
-		stats.TotalTicks = s.task.compute.ticks(stats.Percent)
+		if was, ok := before[p.pid]; ok {
+			s.compare(r.CpuStats, p.cpuTimes, was, elapsed)
+		}
+		pids[strconv.Itoa(p.pid)] = r
 	}
-	return stats
-}
-
-// processSample is what /proc says of a process.
-type processSample struct {
-	cpuTimes
-	rss, swap uint64 // bytes
-}
-
-func (p *processSample) add(q processSample) {
-	p.user += q.user
-	p.system += q.system
-	p.total += q.total
-	p.rss += q.rss
-	p.swap += q.swap
-}
-
-// clockTick is the unit of CPU times in /proc, sysconf(3) _SC_CLK_TCK: 100 a
-// second on every architecture that Go runs on.
-const clockTick = time.Second / 100
-
-// readProcess reads proc_pid_stat(5) and proc_pid_status(5).
-func readProcess(pid int) (processSample, error) {
-	var p processSample
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return p, err
-	}
-	_, rest, _ := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
-	fields := strings.Fields(rest) // from field 3
-	const utime, stime, rss = 14 - 3, 15 - 3, 24 - 3
-	if len(fields) <= rss {
-		return p, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	number := func(s string) uint64 {
-		n, _ := strconv.ParseUint(s, 10, 64) // the kernel's own numbers
-		return n
-	}
-	p.user = time.Duration(number(fields[utime])) * clockTick
-	p.system = time.Duration(number(fields[stime])) * clockTick
-	p.total = p.user + p.system
-	p.rss = number(fields[rss]) * uint64(os.Getpagesize())
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return p, err
-	}
-	for line := range strings.Lines(string(status)) {
-		if kb, ok := strings.CutPrefix(line, "VmSwap:"); ok {
-			p.swap = number(strings.TrimSuffix(strings.TrimSpace(kb), " kB")) << 10
+	whole := &drivers.ResourceUsage{}
+	if group := now.group; group != nil {
+		memory := group.memory
+		whole.MemoryStats = &memory
+		whole.CpuStats = &drivers.CpuStats{
+			Measured: measuredGroup, ThrottledPeriods: group.throttledPeriods, ThrottledTime: group.throttledTime,
+		}
+		if last != nil && last.group != nil {
+			s.compare(whole.CpuStats, group.cpuTimes, last.group.cpuTimes, elapsed)
+		}
+	} else {
+		// Without cgroups, the sum of the processes that there are now.
+		sum := now.sum()
+		whole.MemoryStats = &drivers.MemoryStats{RSS: sum.rss, Swap: sum.swap, Measured: measuredMemory}
+		whole.CpuStats = &drivers.CpuStats{Measured: measuredSum}
+		if last != nil {
+			s.compare(whole.CpuStats, sum.cpuTimes, last.sum().cpuTimes, elapsed)
 		}
 	}
-	return p, nil
+	return &drivers.TaskResourceUsage{ResourceUsage: whole, Timestamp: now.at.UTC().UnixNano(), Pids: pids}
+}
+
+// compare tells CPU times as percentages of the time between two readings.
+func (s *subscriber) compare(stats *drivers.CpuStats, now, last cpuTimes, elapsed time.Duration) {
+	if elapsed <= 0 {
+		return
+	}
+	percent := func(now, last time.Duration) float64 {
+		return max(0, 100*float64(now-last)/float64(elapsed)) // processes that ended may lower a sum
+	}
+	stats.UserMode = percent(now.user, last.user)
+	stats.SystemMode = percent(now.system, last.system)
+	stats.Percent = percent(now.total, last.total)
+	stats.TotalTicks = s.compute.ticks(stats.Percent)
 }
