@@ -297,13 +297,15 @@ func TestStop(t *testing.T) {
 	}
 }
 
-func (h *harness) pids(id string) []int {
+func (h *harness) handle(id string) *taskHandle {
 	handle, ok := h.driver.tasks.get(id)
 	if !ok {
 		h.t.Fatal("no such task")
 	}
-	return handle.pids()
+	return handle
 }
+
+func (h *harness) pids(id string) []int { return h.handle(id).pids() }
 
 // The client cannot tell "unknown task" from other errors, and tries again for
 // minutes: so that is not one.
@@ -624,6 +626,14 @@ func TestStats(t *testing.T) {
 		if usage.MemoryStats.RSS < 25<<20 || usage.CpuStats.Percent < 5 {
 			t.Errorf("process: %+v %+v", usage.MemoryStats, usage.CpuStats)
 		}
+	}
+	// Subscribers share what has just been read.
+	read := h.handle(cfg.ID).usage(0)
+	if h.handle(cfg.ID).usage(time.Hour) != read {
+		t.Error("it was read twice")
+	}
+	if h.handle(cfg.ID).usage(0) == read {
+		t.Error("what is too old was not read again")
 	}
 	if err := h.DestroyTask(cfg.ID, true); err != nil {
 		t.Fatal(err)

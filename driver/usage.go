@@ -5,6 +5,7 @@ package driver
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -16,7 +17,7 @@ import (
 )
 
 // meter reads what a task uses. Who asks at nearly the same time shares what
-// was read: it costs some 20 files, once a second for each task of the node.
+// was read: that is a file of each process and some of the task's cgroups.
 type meter struct {
 	lock sync.Mutex
 	last *usage
@@ -98,8 +99,8 @@ var readers = sync.Pool{New: func() any { return new(reader) }}
 func newReader() *reader   { return readers.Get().(*reader) }
 func (r *reader) release() { readers.Put(r) }
 
-// file reads a file by system calls alone: an os.File would be registered with
-// the runtime's poller at first, which costs as much again.
+// file reads a file by system calls alone: an os.File would be offered to the
+// runtime's poller first.
 func (r *reader) file(path string) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -119,30 +120,52 @@ func (r *reader) file(path string) ([]byte, error) {
 	return nil, fmt.Errorf("%s: longer than %d bytes", path, len(r.buffer))
 }
 
-// number reads a file that is one number.
-func (r *reader) number(path string) (uint64, error) {
+// counter is a number with a name, and where to put it.
+type counter struct {
+	name  string
+	value *uint64
+}
+
+// counters reads lines of a name and a number each, and returns how many of
+// these counters there are. A file that is missing, since a kernel can be built
+// without its controller, has none.
+func (r *reader) counters(path string, counters ...counter) (found int, err error) {
 	text, err := r.file(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, err
 	}
-	return decimal(bytes.TrimSpace(text)), nil
+	for line := range bytes.Lines(text) {
+		name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte{' '})
+		for _, c := range counters {
+			if c.name == string(name) {
+				*c.value = decimal(value)
+				found++
+			}
+		}
+	}
+	return found, nil
+}
+
+// numbers reads files of a directory that are one number each. Those that are
+// missing count as 0.
+func (r *reader) numbers(dir string, files ...counter) error {
+	for _, f := range files {
+		text, err := r.file(dir + "/" + f.name)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		*f.value = decimal(bytes.TrimSpace(text))
+	}
+	return nil
 }
 
 // decimal returns 0 for what is no number, as "max".
 func decimal(text []byte) uint64 {
 	n, _ := strconv.ParseUint(string(text), 10, 64)
 	return n
-}
-
-// lines calls f with the first word of each line, and the rest of it.
-func lines(text []byte, f func(name string, value []byte)) {
-	for len(text) > 0 {
-		var line []byte
-		line, text, _ = bytes.Cut(text, []byte{'\n'})
-		if name, value, ok := bytes.Cut(line, []byte{' '}); ok {
-			f(string(name), value)
-		}
-	}
 }
 
 // swapping reports whether anything on the machine is swapped out, sysinfo(2).
@@ -220,121 +243,66 @@ var (
 // unified reads a cgroup of v2, Documentation/admin-guide/cgroup-v2.rst.
 func (r *reader) unified(path string) (*groupUsage, error) {
 	u := &groupUsage{}
-	text, err := r.file(path + "/cpu.stat")
+	var total, user, system, throttled uint64 // microseconds
+	if _, err := r.counters(path+"/cpu.stat",
+		counter{"usage_usec", &total}, counter{"user_usec", &user}, counter{"system_usec", &system},
+		counter{"nr_throttled", &u.throttledPeriods}, counter{"throttled_usec", &throttled},
+	); err != nil {
+		return nil, err
+	}
+	const us = time.Microsecond
+	u.cpuTimes = cpuTimes{time.Duration(user) * us, time.Duration(system) * us, time.Duration(total) * us}
+	u.throttledTime = throttled * uint64(us)
+
+	m := &u.memory
+	m.Measured = measuredByV2[:len(measuredByV2):len(measuredByV2)]
+	always := []counter{{"anon", &m.RSS}, {"file", &m.Cache}, {"file_mapped", &m.MappedFile}}
+	found, err := r.counters(path+"/memory.stat", append(always, counter{"kernel", &m.KernelUsage})...)
 	if err != nil {
 		return nil, err
 	}
-	lines(text, func(name string, value []byte) {
-		switch name {
-		case "usage_usec":
-			u.total = time.Duration(decimal(value)) * time.Microsecond
-		case "user_usec":
-			u.user = time.Duration(decimal(value)) * time.Microsecond
-		case "system_usec":
-			u.system = time.Duration(decimal(value)) * time.Microsecond
-		case "nr_throttled":
-			u.throttledPeriods = decimal(value)
-		case "throttled_usec":
-			u.throttledTime = decimal(value) * uint64(time.Microsecond)
-		}
-	})
-	m := &u.memory
-	m.Measured = measuredByV2[:len(measuredByV2):len(measuredByV2)]
-	if text, err = r.file(path + "/memory.stat"); err != nil {
-		return nil, err
+	if found > len(always) { // since Linux 5.18
+		m.Measured = append(m.Measured, "Kernel Usage")
 	}
-	lines(text, func(name string, value []byte) {
-		switch name {
-		case "anon":
-			m.RSS = decimal(value)
-		case "file":
-			m.Cache = decimal(value)
-		case "file_mapped":
-			m.MappedFile = decimal(value)
-		case "kernel": // since Linux 5.18
-			m.KernelUsage = decimal(value)
-			m.Measured = append(m.Measured, "Kernel Usage")
-		}
-	})
-	if m.Usage, err = r.number(path + "/memory.current"); err != nil {
-		return nil, err
+	err = r.numbers(path, counter{"memory.current", &m.Usage}, counter{"memory.swap.current", &m.Swap}, counter{"memory.peak", &m.MaxUsage})
+	if m.MaxUsage > 0 { // since Linux 5.19
+		m.Measured = append(m.Measured, "Max Usage")
 	}
-	m.Swap, _ = r.number(path + "/memory.swap.current") // not without CONFIG_SWAP
-	if m.MaxUsage, err = r.number(path + "/memory.peak"); err == nil {
-		m.Measured = append(m.Measured, "Max Usage") // since Linux 5.19
-	}
-	return u, nil
+	return u, err
 }
 
 // legacy reads the cgroups of v1, Documentation/admin-guide/cgroup-v1.
 func (r *reader) legacy(g *cgroup) (*groupUsage, error) {
 	u := &groupUsage{}
 	if path := g.Paths["cpuacct"]; path != "" {
-		total, err := r.number(path + "/cpuacct.usage")
-		if err != nil {
+		var total, user, system uint64 // the first in nanoseconds, the others in ticks
+		if _, err := r.counters(path+"/cpuacct.stat", counter{"user", &user}, counter{"system", &system}); err != nil {
 			return nil, err
 		}
-		u.total = time.Duration(total)
-		text, err := r.file(path + "/cpuacct.stat")
-		if err != nil {
+		if err := r.numbers(path, counter{"cpuacct.usage", &total}); err != nil {
 			return nil, err
 		}
-		lines(text, func(name string, value []byte) {
-			switch name {
-			case "user":
-				u.user = time.Duration(decimal(value)) * clockTick
-			case "system":
-				u.system = time.Duration(decimal(value)) * clockTick
-			}
-		})
+		u.cpuTimes = cpuTimes{time.Duration(user) * clockTick, time.Duration(system) * clockTick, time.Duration(total)}
 	}
-	text, err := r.file(g.Paths["cpu"] + "/cpu.stat")
-	if err != nil {
+	if _, err := r.counters(g.Paths["cpu"]+"/cpu.stat",
+		counter{"nr_throttled", &u.throttledPeriods}, counter{"throttled_time", &u.throttledTime},
+	); err != nil {
 		return nil, err
 	}
-	lines(text, func(name string, value []byte) {
-		switch name {
-		case "nr_throttled":
-			u.throttledPeriods = decimal(value)
-		case "throttled_time":
-			u.throttledTime = decimal(value)
-		}
-	})
 	m, memory := &u.memory, g.Paths["memory"]
 	m.Measured = measuredByV1
-	if text, err = r.file(memory + "/memory.stat"); err != nil {
+	if _, err := r.counters(memory+"/memory.stat",
+		counter{"rss", &m.RSS}, counter{"cache", &m.Cache}, counter{"mapped_file", &m.MappedFile}, counter{"swap", &m.Swap},
+	); err != nil {
 		return nil, err
 	}
-	lines(text, func(name string, value []byte) {
-		switch name {
-		case "rss":
-			m.RSS = decimal(value)
-		case "cache":
-			m.Cache = decimal(value)
-		case "mapped_file":
-			m.MappedFile = decimal(value)
-		case "swap": // not if swap is not accounted
-			m.Swap = decimal(value)
-		}
-	})
-	for _, f := range []struct {
-		name  string
-		value *uint64
-	}{
-		{"/memory.usage_in_bytes", &m.Usage},
-		{"/memory.max_usage_in_bytes", &m.MaxUsage},
-		{"/memory.kmem.usage_in_bytes", &m.KernelUsage},
-		{"/memory.kmem.max_usage_in_bytes", &m.KernelMaxUsage},
-	} {
-		if *f.value, err = r.number(memory + f.name); err != nil {
-			return nil, err
-		}
-	}
-	return u, nil
+	return u, r.numbers(memory,
+		counter{"memory.usage_in_bytes", &m.Usage}, counter{"memory.max_usage_in_bytes", &m.MaxUsage},
+		counter{"memory.kmem.usage_in_bytes", &m.KernelUsage}, counter{"memory.kmem.max_usage_in_bytes", &m.KernelMaxUsage})
 }
 
 // memoryLimit is what the kernel holds the task to, in bytes, and the most
-// that it has used.
+// that it has used. Both are 0 if that is not known.
 func (g *cgroup) memoryLimit() (limit, used uint64, err error) {
 	r := newReader()
 	defer r.release()
@@ -342,10 +310,10 @@ func (g *cgroup) memoryLimit() (limit, used uint64, err error) {
 	if err != nil || u == nil {
 		return 0, 0, err
 	}
-	path := g.Paths["memory"] + "/memory.limit_in_bytes"
 	if unified, v2 := g.Paths[""]; v2 {
-		path = unified + "/memory.max"
+		err = r.numbers(unified, counter{"memory.max", &limit})
+	} else {
+		err = r.numbers(g.Paths["memory"], counter{"memory.limit_in_bytes", &limit})
 	}
-	limit, err = r.number(path)
 	return limit, u.memory.MaxUsage, err
 }
