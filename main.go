@@ -18,7 +18,6 @@ import (
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/nomad/plugins"
 	"github.com/hashicorp/nomad/plugins/base"
 
 	"github.com/burin-labs/nomad-driver-harn/cli"
@@ -43,7 +42,8 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
-	plugins.ServeCtx(func(ctx context.Context, logger hclog.Logger) any {
-		return driver.New(ctx, logger)
-	})
+	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, JSONFormat: true}) // which the agent reads
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	driver.Serve(driver.New(ctx, logger), logger)
 }

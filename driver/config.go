@@ -70,6 +70,11 @@ var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 		hclspec.NewAttr("denial_events", "string", false),
 		hclspec.NewLiteral(`"auto"`),
 	),
+	"logs": hclspec.NewBlock("logs", false, hclspec.NewObject(map[string]*hclspec.Spec{
+		"collector":     hclspec.NewAttr("collector", "string", false),
+		"max_files":     hclspec.NewAttr("max_files", "number", false),
+		"max_file_size": hclspec.NewAttr("max_file_size", "number", false),
+	})),
 	"sweep_period": hclspec.NewDefault(
 		hclspec.NewAttr("sweep_period", "string", false),
 		hclspec.NewLiteral(`"1m"`),
@@ -114,6 +119,8 @@ type Config struct {
 	// Devices are what policies may name as devices: paths, with the wildcards of
 	// path.Match. Absent means none.
 	Devices []string `codec:"devices"`
+	// Logs says who collects the tasks' logs; absent means Nomad.
+	Logs *LogsConfig `codec:"logs"`
 	// Ceiling limits what jobs may ask for; absent means no limit, but for the
 	// profile unrestricted.
 	Ceiling *policy.Policy `codec:"ceiling"`
@@ -187,6 +194,9 @@ func (c *Config) validate() error {
 		problems = append(problems, fmt.Sprintf("denial_events: %q, expected %q (where auditing is enabled), %q, or %q (enables auditing on this host)",
 			c.DenialEvents, denialsAuto, denialsOff, denialsEnable))
 	}
+	if err := c.Logs.validate(); err != nil {
+		problems = append(problems, "logs: "+err.Error())
+	}
 	problems = append(problems, wrongPaths("masked_paths", c.MaskedPaths)...)
 	problems = append(problems, wrongPaths("system_read_roots", c.SystemReadRoots)...)
 	if err := c.validateDefaultPolicy(); err != nil {
@@ -247,18 +257,22 @@ func (c *Config) systemReadRoots() []string {
 
 // taskConfigSpec is the schema of a task's config block in a job.
 var taskConfigSpec = hclspec.NewObject(map[string]*hclspec.Spec{
-	"command":           hclspec.NewAttr("command", "string", true),
-	"args":              hclspec.NewAttr("args", "list(string)", false),
-	"work_dir":          hclspec.NewAttr("work_dir", "string", false),
-	"pid_mode":          hclspec.NewAttr("pid_mode", "string", false),
-	"ipc_mode":          hclspec.NewAttr("ipc_mode", "string", false),
-	"cap_add":           hclspec.NewAttr("cap_add", "list(string)", false),
-	"cap_drop":          hclspec.NewAttr("cap_drop", "list(string)", false),
-	"cpu_hard_limit":    hclspec.NewAttr("cpu_hard_limit", "bool", false),
-	"pids_limit":        hclspec.NewAttr("pids_limit", "number", false),
-	"oom_score_adj":     hclspec.NewAttr("oom_score_adj", "number", false),
-	"nice":              hclspec.NewAttr("nice", "number", false),
-	"ulimit":            hclspec.NewBlockAttrs("ulimit", "string", false),
+	"command":        hclspec.NewAttr("command", "string", true),
+	"args":           hclspec.NewAttr("args", "list(string)", false),
+	"work_dir":       hclspec.NewAttr("work_dir", "string", false),
+	"pid_mode":       hclspec.NewAttr("pid_mode", "string", false),
+	"ipc_mode":       hclspec.NewAttr("ipc_mode", "string", false),
+	"cap_add":        hclspec.NewAttr("cap_add", "list(string)", false),
+	"cap_drop":       hclspec.NewAttr("cap_drop", "list(string)", false),
+	"cpu_hard_limit": hclspec.NewAttr("cpu_hard_limit", "bool", false),
+	"pids_limit":     hclspec.NewAttr("pids_limit", "number", false),
+	"oom_score_adj":  hclspec.NewAttr("oom_score_adj", "number", false),
+	"nice":           hclspec.NewAttr("nice", "number", false),
+	"ulimit":         hclspec.NewBlockAttrs("ulimit", "string", false),
+	"logs": hclspec.NewBlock("logs", false, hclspec.NewObject(map[string]*hclspec.Spec{
+		"max_files":     hclspec.NewAttr("max_files", "number", false),
+		"max_file_size": hclspec.NewAttr("max_file_size", "number", false),
+	})),
 	"capability_policy": hclspec.NewBlock("capability_policy", false, hclspec.NewObject(policySpec)),
 })
 
@@ -290,6 +304,8 @@ type TaskConfig struct {
 	Nice int64 `codec:"nice"`
 	// Ulimit are limits of setrlimit(2), "SOFT:HARD" by name.
 	Ulimit map[string]string `codec:"ulimit"`
+	// Logs limits the log files where the driver collects them.
+	Logs *LogFiles `codec:"logs"`
 	// Policy absent means the operator's default_policy, or else the same as an
 	// empty block.
 	Policy *policy.Policy `codec:"capability_policy"`

@@ -272,6 +272,10 @@ func TestConfigErrors(t *testing.T) {
 	t.Setenv(fallbackVariable, "")
 	for body, want := range map[string]string{
 		`denial_events = "on"`:                                    "denial_events",
+		`logs { collector = "syslog" }`:                           `logs: collector: "syslog", expected "nomad"`,
+		`logs { max_files = 3 }`:                                  `logs: max_files and max_file_size are for collector = "driver"`,
+		"logs {\ncollector = \"driver\"\nmax_files = -1\n}":       "logs: max_files: -1, expected 1 to 1000",
+		"logs {\ncollector = \"driver\"\nmax_file_size = 1e6\n}":  "logs: max_file_size: 1000000, expected 1 to 100000 (MiB)",
 		`sweep_period = "soon"`:                                   "sweep_period",
 		`sweep_period = "1ms"`:                                    "sweep_period",
 		`state_dir = "state"`:                                     "state_dir",

@@ -119,6 +119,7 @@ func (d *Driver) Capabilities() (*drivers.Capabilities, error) {
 		NetIsolationModes:    []drivers.NetIsolationMode{drivers.NetIsolationModeHost, drivers.NetIsolationModeGroup},
 		MountConfigs:         drivers.MountConfigSupportNone,
 		DynamicWorkloadUsers: true,
+		DisableLogCollection: d.currentConfig().collector() == byDriver, // by Nomad
 	}, nil
 }
 
@@ -210,7 +211,9 @@ func (d *Driver) StartTask(cfg *drivers.TaskConfig) (*drivers.TaskHandle, *drive
 	handle, err := d.start(cfg)
 	if err != nil {
 		d.logger.Debug("refused task", "task_id", cfg.ID, "error", err)
-		releaseLogs(cfg)
+		if d.currentConfig().collector() == byNomad {
+			releaseLogs(cfg)
+		}
 		return nil, nil, structs.NewRecoverableError(err, false)
 	}
 	return handle, nil, nil
@@ -266,16 +269,11 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	if err := discard(&p.state); err != nil {
 		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", dir, err)
 	}
-	stdout, err := openLog(cfg.AllocDir, cfg.StdoutPath)
+	output, err := openOutput(cfg, p.plan.Logs != nil)
 	if err != nil {
 		return nil, err
 	}
-	defer stdout.Close()
-	stderr, err := openLog(cfg.AllocDir, cfg.StderrPath)
-	if err != nil {
-		return nil, err
-	}
-	defer stderr.Close()
+	defer output.close()
 	if err := makeTmp(p.state.TaskDir); err != nil {
 		return nil, err
 	}
@@ -288,7 +286,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 		err = p.state.Cgroup.apply(p.resources)
 	}
 	if err == nil {
-		task, err = executor.Start(cfg.ID, dir, p.plan, stdout, stderr)
+		task, err = output.start(cfg.ID, dir, p.plan)
 	}
 	if err != nil {
 		return nil, errors.Join(err, discard(&p.state))

@@ -75,6 +75,7 @@ func describe(config *Config, proof executor.Proof, cgroups int) *drivers.Finger
 		prefix + "cgroups":      structs.NewIntAttribute(int64(cgroups), ""),
 		prefix + "profiles":     structs.NewStringAttribute(strings.Join(profiles(config, proof), ",")),
 		prefix + "fallback":     structs.NewStringAttribute(config.fallback.String()),
+		prefix + "logs":         structs.NewStringAttribute(config.collector()),
 	}
 	for _, feature := range landlock.Features {
 		attrs[prefix+"landlock."+feature.Name] = structs.NewBoolAttribute(proof.ABI >= feature.Since)

@@ -38,20 +38,26 @@ func openLog(allocDir, path string) (*os.File, error) {
 	return f, nil
 }
 
-func openFIFO(dir, name string) (*os.File, error) {
+// openBeneath opens a path beneath a directory, on which no symbolic link is.
+func openBeneath(dir, name string, flags uint64) (int, error) {
 	at, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return -1, err
 	}
 	defer unix.Close(at)
-	path, err := unix.Openat2(at, name, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC,
+	fd, err := unix.Openat2(at, name, &unix.OpenHow{
+		Flags:   flags | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
 	})
+	if errors.Is(err, unix.ELOOP) {
+		return -1, errors.New("a symbolic link is on this path: a task has replaced it")
+	}
+	return fd, err
+}
+
+func openFIFO(dir, name string) (*os.File, error) {
+	path, err := openBeneath(dir, name, unix.O_PATH)
 	if err != nil {
-		if errors.Is(err, unix.ELOOP) {
-			return nil, errors.New("a symbolic link is on this path: a task has replaced it")
-		}
 		return nil, err
 	}
 	defer unix.Close(path)

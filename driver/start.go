@@ -57,11 +57,16 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, err
 	}
+	logs, err := planLogs(config, cfg, task)
+	if err != nil {
+		return nil, err
+	}
 	p := &prepared{policy: o.enforced, resources: o.resources}
 	p.plan = &executor.Plan{
 		World:       o.world(cfg),
 		Confinement: o.confinement(task, user, &group),
 		Process:     process,
+		Logs:        logs,
 	}
 	p.state = TaskState{
 		StateDir:   recordsDir(config.StateDir, cfg.AllocID, cfg.Name, cfg.ID),

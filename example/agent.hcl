@@ -19,6 +19,13 @@ plugin "nomad-driver-harn" {
     # host, "off", or "enable", which switches auditing on.
     denial_events = "auto"
 
+    # Who collects the tasks' logs: "nomad", by a process for each task, or
+    # "driver", by the task's supervisor. Then the limits are here: Nomad tells
+    # drivers nothing of a job's logs block but whether they are disabled.
+    logs {
+      collector = "nomad"
+    }
+
     # Tasks of user 0 are refused.
     allow_root = false
 

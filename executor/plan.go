@@ -14,6 +14,8 @@ type Plan struct {
 	World       World       `json:"world"`
 	Confinement Confinement `json:"confinement"`
 	Process     Process     `json:"process"`
+	// Logs, if not nil, are what the supervisor writes: see [StartLogged].
+	Logs *Logs `json:"logs,omitempty"`
 	// Attended: the task is in the foreground, see [StartAttended].
 	Attended bool `json:"attended,omitempty"`
 }

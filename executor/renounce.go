@@ -25,12 +25,14 @@ func undumpable() error {
 }
 
 // renounce gives up what this process does not need once its program executes:
-// it waits, sends signals, and reads and writes what it has open. It goes for
-// all threads, and cannot be undone.
+// it waits, sends signals, and reads and writes what it has open; searchProc
+// lets it look for processes, and logs is the directory in which it makes and
+// removes the task's log files, noLogs if it does not. It goes for all threads,
+// and cannot be undone.
 //
 // The capability bounding set is left as it is: no program can be executed any
 // more, and under no_new_privs none would gain from it.
-func renounce(searchProc bool) error {
+func renounce(searchProc bool, logs int) error {
 	keep := []int{unix.CAP_KILL}
 	if searchProc {
 		keep = append(keep, unix.CAP_SYS_PTRACE) // what hidepid asks for
@@ -49,7 +51,7 @@ func renounce(searchProc bool) error {
 	if err != nil {
 		return err
 	}
-	program, err := seccomp.Compile(arch, restFilter(searchProc))
+	program, err := seccomp.Compile(arch, restFilter(searchProc, logs))
 	if err != nil {
 		return err
 	}
@@ -75,25 +77,32 @@ func setThreadsCapabilities(set uint64) error {
 	return nil
 }
 
+// noLogs stands for no directory.
+const noLogs = -1
+
 // restFilter denies what a process that has renounced does not do: it opens and
-// changes no files, executes nothing, and has no network.
-func restFilter(searchProc bool) *seccomp.Filter {
+// changes no files, but for logs, executes nothing, and has no network.
+func restFilter(searchProc bool, logs int) *seccomp.Filter {
 	filter := seccomp.Combine(seccomp.Baseline, seccomp.Network)
 	for _, name := range []string{
 		"execve", "execveat", "setns", "unshare", "chroot", "pivot_root", "fsopen", "move_mount", "open_tree",
 		"open", "openat2", "creat", "truncate", "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat",
-		"unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "mknod", "mknodat",
+		"unlink", "mkdir", "mkdirat", "rmdir", "mknod", "mknodat",
 		"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat", "setxattr", "lsetxattr", "fsetxattr",
 		"setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid", "capset",
 		"keyctl", "add_key", "request_key", "pidfd_getfd",
 	} {
 		filter.Rules = append(filter.Rules, seccomp.Rule{Syscall: name})
 	}
-	opening := seccomp.Rule{Syscall: "openat"}
+	opening, removing := seccomp.Rule{Syscall: "openat"}, seccomp.Rule{Syscall: "unlinkat"}
+	if logs != noLogs {
+		in := seccomp.Args{{Index: 0, Values: []uint32{uint32(logs)}}}
+		opening.Admit, removing.Admit = []seccomp.Args{in}, []seccomp.Args{in}
+	}
 	if searchProc {
 		const flags, change = 2, unix.O_ACCMODE | unix.O_CREAT | unix.O_TRUNC
-		opening.Admit = []seccomp.Args{{{Index: flags, Mask: change, Values: []uint32{unix.O_RDONLY}}}}
+		opening.Admit = append(opening.Admit, seccomp.Args{{Index: flags, Mask: change, Values: []uint32{unix.O_RDONLY}}})
 	}
-	filter.Rules = append(filter.Rules, opening)
+	filter.Rules = append(filter.Rules, opening, removing)
 	return filter
 }

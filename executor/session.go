@@ -112,7 +112,7 @@ func beginSession(in io.Reader) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := renounce(false); err != nil {
+	if err := renounce(false, noLogs); err != nil {
 		return nil, command.abandon(fmt.Errorf("dropping the session's privileges: %w", err))
 	}
 	return command, nil

@@ -70,8 +70,10 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 		return nil, err
 	}
 	defer null.Close()
-	if std[0] == nil {
-		std[0] = null
+	for fd, f := range std {
+		if f == nil {
+			std[fd] = null
+		}
 	}
 	planR, planW, err := os.Pipe()
 	if err != nil {

@@ -22,7 +22,7 @@ const (
 	planFD   = 3 // the Plan, as JSON
 	statusFD = 4 // one status, as JSON
 	stateFD  = 5 // the task's directory of records
-	stdoutFD = 6 // the task's
+	stdoutFD = 6 // the task's; or the directory of its logs
 	stderrFD = 7
 )
 
@@ -58,6 +58,9 @@ func supervisor() int {
 		return 1
 	}
 	go s.signals.forward()
+	if s.logs != nil {
+		s.logs.collect()
+	}
 	if s.lifeline != nil {
 		go attend(s.lifeline)
 	}
@@ -66,7 +69,13 @@ func supervisor() int {
 		return 1
 	}
 	exit.OOMKilled = s.cgroups.oomKilled()
-	killDescendants()
+	// In a PID namespace of its own, the kernel does so when this process ends.
+	if s.logs != nil || os.Getpid() != 1 {
+		killDescendants()
+	}
+	if s.logs != nil {
+		s.logs.finish()
+	}
 	if err := s.exit.write(exit); err != nil {
 		return 1
 	}
@@ -79,6 +88,8 @@ type supervised struct {
 	exit    *preparedRecord
 	cgroups *cgroups
 	signals signalQueue
+	// logs is not nil for a plan with Logs.
+	logs *collector
 	// lifeline is not nil for an attended task.
 	lifeline *os.File
 }
@@ -150,7 +161,7 @@ func begin() (*supervised, error) {
 			return nil, err
 		}
 	}
-	std, err := openStdio(plan)
+	std, err := s.openStdio(plan)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +173,7 @@ func begin() (*supervised, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.settle(host, record, plan.World.HostPID); err != nil {
+	if err := s.settle(host, record, plan); err != nil {
 		return nil, s.first.abandon(err)
 	}
 	unix.Close(s.first.pidfd)
@@ -170,7 +181,7 @@ func begin() (*supervised, error) {
 }
 
 // settle records what was started, and gives up what is not needed any more.
-func (s *supervised) settle(host int, record *preparedRecord, hostPID bool) (err error) {
+func (s *supervised) settle(host int, record *preparedRecord, plan *Plan) (err error) {
 	s.started.At = time.Now()
 	if s.started.Process, err = seenFrom(host, s.first.pidfd); err != nil {
 		return err
@@ -180,7 +191,11 @@ func (s *supervised) settle(host int, record *preparedRecord, hostPID bool) (err
 	}
 	// Last, since all else needs more; before anybody is told that the task
 	// runs: if it fails, the task ends.
-	if err := renounce(hostPID); err != nil {
+	logs := noLogs
+	if plan.Logs != nil {
+		logs = stdoutFD
+	}
+	if err := renounce(plan.World.HostPID, logs); err != nil {
 		return fmt.Errorf("dropping the supervisor's privileges: %w", err)
 	}
 	return nil
@@ -211,39 +226,43 @@ func joinNetwork(n Network) error {
 	return nil
 }
 
-func openStdio(plan *Plan) (stdio, error) {
+// openStdio opens what the task's descriptors are to be.
+func (s *supervised) openStdio(plan *Plan) (std stdio, err error) {
 	if plan.Attended {
 		return attendedStdio(), nil
 	}
-	return taskStdio(plan.Confinement.User)
-}
-
-// taskStdio is /dev/null and the log FIFOs. They become the task user's, so
-// that it can open /dev/stdout; by descriptor, since a name could be a link.
-// It can open them to write only: who reads a FIFO takes lines away from the
-// log, also from that of another task of the allocation with the same user.
-func taskStdio(u User) (stdio, error) {
-	null, err := os.Open(os.DevNull)
+	if plan.Logs != nil {
+		s.logs, std, err = openLogs(stdoutFD, plan.Logs)
+	} else {
+		std = stdio{nil, os.NewFile(stdoutFD, "stdout"), os.NewFile(stderrFD, "stderr")}
+	}
 	if err != nil {
 		return stdio{}, err
 	}
-	std := stdio{null, os.NewFile(stdoutFD, "stdout"), os.NewFile(stderrFD, "stderr")}
+	if std[0], err = os.Open(os.DevNull); err != nil {
+		return stdio{}, err
+	}
 	for _, f := range std[1:] {
-		info, err := f.Stat()
-		if err != nil {
-			return stdio{}, err
-		}
-		if info.Mode().Type() != os.ModeNamedPipe {
-			continue
-		}
-		if err := f.Chown(int(u.UID), int(u.GID)); err != nil {
-			return stdio{}, fmt.Errorf("log FIFO: %w", err)
-		}
-		if err := f.Chmod(0o200); err != nil {
-			return stdio{}, fmt.Errorf("log FIFO: %w", err)
+		if err := giveAway(f, plan.Confinement.User); err != nil {
+			return stdio{}, fmt.Errorf("the task's end of its log: %w", err)
 		}
 	}
 	return std, nil
+}
+
+// giveAway makes a FIFO or a pipe the task user's, so that it can open
+// /dev/stdout; by descriptor, since a name could be a link. It can open it to
+// write only: who reads it takes lines away from the log, also from that of
+// another task of the allocation with the same user.
+func giveAway(f *os.File, u User) error {
+	info, err := f.Stat()
+	if err != nil || info.Mode().Type() != os.ModeNamedPipe {
+		return err
+	}
+	if err := f.Chown(int(u.UID), int(u.GID)); err != nil {
+		return err
+	}
+	return f.Chmod(0o200)
 }
 
 // seenFrom identifies a process as it is seen by a /proc, which may be of
@@ -293,10 +312,9 @@ func signalAll(sig syscall.Signal) {
 }
 
 // killDescendants kills what is left of a task when its first process has
-// ended. In a PID namespace of its own, the kernel does so when the supervisor
-// ends.
+// ended, and waits for its end.
 func killDescendants() {
-	for os.Getpid() != 1 {
+	for {
 		signalAll(unix.SIGKILL)
 		// Those that were orphaned, or will be, are children of this process.
 		if _, err := unix.Wait4(-1, nil, 0, nil); err != nil && !errors.Is(err, unix.EINTR) {
