@@ -5,6 +5,7 @@ package executor
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -252,5 +253,69 @@ func TestFullDiskLosesLogsNotTasks(t *testing.T) {
 	f.wantFile(f.workspace+"/done", "done\n")
 	if info, err := os.Stat(dir + "/t.stdout.0"); err != nil || info.Size() == 0 {
 		t.Errorf("what there was room for was not kept: %v, %v", info, err)
+	}
+}
+
+// The end of a pipe may be passed on to a process elsewhere: the task's end is
+// not held up by it.
+func TestLogsDoNotWaitForOthers(t *testing.T) {
+	dir := t.TempDir()
+	d, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	c, std, err := openLogs(int(d.Fd()), &Logs{Task: "t", MaxFiles: 1, MaxFileSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.collect()
+	if _, err := std[1].WriteString("held\n"); err != nil {
+		t.Fatal(err)
+	}
+	c.finish() // std is open still
+	if got, err := os.ReadFile(dir + "/t.stdout.0"); err != nil || string(got) != "held\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	std[1].Close()
+	std[2].Close()
+}
+
+// Whatever is written in whatever pieces: nothing is lost or doubled, and no
+// file is too large.
+func TestRotatedKeepsAll(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		dir := t.TempDir()
+		d, err := os.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := rotated{dir: int(d.Fd()), name: "x.", maxFiles: 1 << 20, maxSize: 1 + random.Int64N(50)}
+		if err := r.openLast(); err != nil {
+			t.Fatal(err)
+		}
+		var want []byte
+		for range random.IntN(20) {
+			piece := make([]byte, random.IntN(120))
+			for i := range piece {
+				piece[i] = "ab\n"[random.IntN(3)]
+			}
+			want = append(want, piece...)
+			r.write(piece)
+		}
+		var got []byte
+		for n := range r.number + 1 {
+			text, err := os.ReadFile(dir + "/" + r.fileName(n))
+			if err != nil || int64(len(text)) > r.maxSize {
+				t.Fatalf("file %d has %d bytes, at most %d are to be, %v", n, len(text), r.maxSize, err)
+			}
+			got = append(got, text...)
+		}
+		if string(got) != string(want) {
+			t.Fatalf("files of %d bytes: %q, want %q", r.maxSize, got, want)
+		}
+		unix.Close(r.file)
+		d.Close()
 	}
 }
