@@ -12,15 +12,16 @@ const allocationRate = "allocations a second"
 
 // throughput runs jobs of many short tasks, in turns.
 func (b *bench) throughput() error {
-	return b.withNode(func(n *node) error {
+	compared := in("throughput")
+	return b.withCluster(compared, func(c *cluster) error {
 		samples := map[string][]*throughput{}
 		for round := range b.rounds {
-			for _, name := range allDrivers {
-				t, err := b.timeJob(n, fmt.Sprintf("throughput-%s-%d", name, round), name)
+			for _, s := range compared {
+				t, err := b.timeJob(c, fmt.Sprintf("throughput-%s-%d", s.id(), round), s)
 				if err != nil {
-					return fmt.Errorf("%s: %w", name, err)
+					return fmt.Errorf("%s: %w", s.name, err)
 				}
-				samples[name] = append(samples[name], t)
+				samples[s.name] = append(samples[s.name], t)
 			}
 		}
 		for _, m := range []struct {
@@ -32,12 +33,12 @@ func (b *bench) throughput() error {
 			{"CPU per allocation: client and plugin", "ms", func(t *throughput) float64 { return milliseconds(t.own) / float64(b.allocations) }},
 			{"CPU per allocation: supervisors or executors, logmon, tasks", "ms", func(t *throughput) float64 { return milliseconds(t.children) / float64(b.allocations) }},
 		} {
-			for _, name := range allDrivers {
+			for _, s := range compared {
 				var values []float64
-				for _, t := range samples[name] {
+				for _, t := range samples[s.name] {
 					values = append(values, m.value(t))
 				}
-				b.report.add("throughput", m.what, m.unit, name, values...)
+				b.report.add("throughput", m.what, m.unit, s.name, values...)
 			}
 		}
 		return nil
@@ -46,23 +47,23 @@ func (b *bench) throughput() error {
 
 type throughput struct{ wall, own, children time.Duration }
 
-func (b *bench) timeJob(n *node, id, driver string) (*throughput, error) {
+func (b *bench) timeJob(c *cluster, id string, s subject) (*throughput, error) {
 	cpu := func() (own, children time.Duration) {
-		for _, pid := range append(pidsOf(pluginProcess), n.client.cmd.Process.Pid) {
-			o, c := cpuWithChildren(pid)
-			own, children = own+o, children+c
+		for _, pid := range append(c.plugin(s), c.clients[s.client].cmd.Process.Pid) {
+			o, waited := cpuWithChildren(pid)
+			own, children = own+o, children+waited
 		}
 		return own, children
 	}
 	ownBefore, childrenBefore := cpu()
-	if err := n.register(job(id, driver, command("/bin/true"), b.allocations, true)); err != nil {
+	if err := c.register(s.job(id, command("/bin/true"), b.allocations)); err != nil {
 		return nil, err
 	}
-	all, err := n.allocations(id, b.allocations, dead)
+	all, err := c.allocations(id, b.allocations, dead)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.purge(id); err != nil {
+	if err := c.purge(id); err != nil {
 		return nil, err
 	}
 	own, children := cpu()
@@ -77,45 +78,48 @@ const (
 
 // memory measures what sleeping tasks cost.
 func (b *bench) memory() error {
-	return b.withNode(func(n *node) error {
-		for _, name := range allDrivers {
-			if err := b.sleepers(n, name); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+	compared := in("memory")
+	return b.withCluster(compared, func(c *cluster) error {
+		for _, s := range compared {
+			if err := b.sleepers(c, s); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
 			}
 		}
 		return b.quiet()
 	})
 }
 
-func (b *bench) sleepers(n *node, driver string) error {
-	id := "sleep-" + driver
-	if err := n.register(job(id, driver, command("/bin/sleep", "100000"), b.counts.sleepers, true)); err != nil {
+func (b *bench) sleepers(c *cluster, s subject) error {
+	id := "sleep-" + s.id()
+	if err := c.register(s.job(id, command("/bin/sleep", "100000"), b.counts.sleepers)); err != nil {
 		return err
 	}
-	if _, err := n.allocations(id, b.counts.sleepers, running); err != nil {
+	if _, err := c.allocations(id, b.counts.sleepers, running); err != nil {
 		return err
 	}
-	kinds := []string{executorProcess}
-	if driver == harn {
-		kinds = []string{pluginProcess, supervisorProcess}
+	pids := append(c.plugin(s), pidsOf(supervisorProcess, executorProcess)...)
+	if s.driver != floor { // whose plugin is this program, with all that it needs besides
+		b.tellMemory(c, s, pids)
 	}
+	b.report.add("memory", idleCPU, "%", s.name, b.idleCPU(pids))
+	return c.purge(id)
+}
+
+// tellMemory reports the memory of a subject's tasks. pids are the driver's.
+func (b *bench) tellMemory(c *cluster, s subject, pids []int) {
 	const kb = 1024
 	each := func(what string, bytes float64) {
-		b.report.add("memory", what, "kB", driver, bytes/kb/float64(b.counts.sleepers))
+		b.report.add("memory", what, "kB", s.name, bytes/kb/float64(b.counts.sleepers))
 	}
-	m := memoryOf(pidsOf(kinds...))
-	each(privateMemory, m.private)
-	each("PSS per task: plugin and supervisors, or executors", m.pss)
-	if driver == harn {
-		m = memoryOf(pidsOf(pluginProcess))
-		b.report.add("memory", "private memory of the plugin alone", "kB", driver, m.private/kb)
-		m = memoryOf(pidsOf(supervisorProcess))
-		each("private memory per task: supervisors alone", m.private)
+	driver, logmon := memoryOf(pids), memoryOf(pidsOf(logmonProcess))
+	each(privateMemory, driver.private)
+	each("PSS per task: plugin and supervisors, or executors", driver.pss)
+	each("PSS per task: Nomad's logmon", logmon.pss)
+	each("PSS per task: everything that Nomad and the driver start for it", driver.pss+logmon.pss)
+	if s.driver == harn {
+		b.report.add("memory", "private memory of the plugin alone", "kB", s.name, memoryOf(c.plugin(s)).private/kb)
+		each("private memory per task: supervisors alone", memoryOf(pidsOf(supervisorProcess)).private)
 	}
-	m = memoryOf(pidsOf(logmonProcess))
-	each("PSS per task: Nomad's logmon", m.pss)
-	b.report.add("memory", idleCPU, "%", driver, b.idleCPU(pidsOf(kinds...)))
-	return n.purge(id)
 }
 
 // idleCPU is the CPU time that processes use, in percent of a core, per 100

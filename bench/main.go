@@ -1,9 +1,10 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Command bench measures the driver against Nomad's own, on this machine:
-// "make bench". Everything that is compared is measured in the same run, in
-// turns, so that what else the machine does meanwhile hits all of it.
+// Command bench measures the driver against Nomad's own, and against one that
+// does the least that a driver can do, on this machine: "make bench". Everything
+// that is compared is measured in the same run, in turns, so that what else the
+// machine does meanwhile hits all of it.
 //
 // It runs in namespaces of its own and leaves nothing behind. A part that
 // fails is reported, and the others go on.
@@ -23,7 +24,11 @@ import (
 )
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == peerCommand {
+	switch {
+	case filepath.Base(os.Args[0]) == floorProgram:
+		serveFloor(os.Args[1:])
+		return
+	case len(os.Args) == 3 && os.Args[1] == peerCommand:
 		servePeer(os.Args[2])
 		return
 	}
@@ -43,7 +48,7 @@ type part struct {
 
 var parts = []part{
 	{"grpc", "one task at a time, through the driver's gRPC alone", (*bench).startByGRPC},
-	{"start", "one task at a time, through an agent", func(b *bench) error { return b.withNode(b.startByAgent) }},
+	{"start", "one task at a time, through an agent", func(b *bench) error { return b.withCluster(in("start"), b.startByAgent) }},
 	{"throughput", "a job of many short tasks", (*bench).throughput},
 	{"memory", "memory and CPU of many sleeping tasks", (*bench).memory},
 	{"work", "what the confinement costs the program in it", (*bench).work},
@@ -81,7 +86,7 @@ func run(args []string) error {
 	small := flags.Bool("short", false, "try it with small numbers, in a minute: what it prints says nothing")
 	markdown := flags.Bool("markdown", false, "print tables for the README")
 	bin := flags.String("bin", "../bin", "the directory of nomad and nomad-driver-harn")
-	drivers := flags.String("drivers", strings.Join(allDrivers, ","), "drivers to measure; the first one is what the others are compared with")
+	drivers := flags.String("drivers", strings.Join(driverNames(), ","), "drivers to measure; the first one is what the others are compared with")
 	out := flags.String("out", "../bin/bench", "the directory for results.json and the plots")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -89,7 +94,9 @@ func run(args []string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root, as a Nomad client does")
 	}
-	allDrivers = strings.Split(*drivers, ",")
+	if err := keep(strings.Split(*drivers, ",")); err != nil {
+		return err
+	}
 	b := &bench{counts: full, report: newReport()}
 	if *small {
 		b.counts, b.report.Short = short, true
@@ -108,8 +115,9 @@ func run(args []string) error {
 			return fmt.Errorf("%w: run \"make build nomad\"", err)
 		}
 	}
-	// Not in /tmp, of which tasks have a private version.
-	if b.dir, err = os.MkdirTemp("/var/tmp", "harn-bench-"); err != nil {
+	// Not in /tmp, of which tasks have a private version. The name is short: a
+	// client has UNIX sockets beneath, whose paths have 107 bytes at most.
+	if b.dir, err = os.MkdirTemp("/var/tmp", "harn-"); err != nil {
 		return err
 	}
 	defer func() {

@@ -6,6 +6,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -39,11 +40,12 @@ func eventually(what string, every time.Duration, condition func() (bool, error)
 	}
 }
 
-// node is a Nomad server and a client, each an agent of its own.
-type node struct {
+// cluster is a Nomad server and its clients, each an agent of its own.
+type cluster struct {
 	*api.Client
-	dir            string
-	server, client *agentProcess
+	dir     string
+	server  *agentProcess
+	clients map[string]*agentProcess // by the class of the node
 }
 
 type agentProcess struct {
@@ -52,40 +54,40 @@ type agentProcess struct {
 	log   string
 }
 
-// withNode runs f with a server and a client.
-func (b *bench) withNode(f func(*node) error) error {
-	dir, err := os.MkdirTemp(b.dir, "node-")
+// withCluster runs f with a server and the clients of some subjects.
+func (b *bench) withCluster(subjects []subject, f func(*cluster) error) error {
+	dir, err := os.MkdirTemp(b.dir, "c")
 	if err != nil {
 		return err
 	}
-	n := &node{dir: dir}
+	c := &cluster{dir: dir, clients: map[string]*agentProcess{}}
 	defer func() {
-		n.stop()
+		c.stop()
 		kerneltest.UnmountBeneath(dir)
 		_ = os.RemoveAll(dir)
 	}()
-	if err := n.start(b); err != nil {
-		return fmt.Errorf("%w\n%s", err, n.logs())
+	if err := c.start(b, subjects); err != nil {
+		return fmt.Errorf("%w\n%s", err, c.logs())
 	}
-	if err := f(n); err != nil {
-		return fmt.Errorf("%w\n%s", err, n.logs())
+	if err := f(c); err != nil {
+		return fmt.Errorf("%w\n%s", err, c.logs())
 	}
 	return nil
 }
 
-func (n *node) start(b *bench) error {
-	if err := os.Chmod(n.dir, 0o755); err != nil {
+func (c *cluster) start(b *bench, subjects []subject) error {
+	if err := os.Chmod(c.dir, 0o755); err != nil {
 		return err
 	}
-	ports, err := freePorts(6)
+	ports, err := freePorts(3)
 	if err != nil {
 		return err
 	}
-	n.Client, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", ports[0])})
+	c.Client, err = api.NewClient(&api.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", ports[0])})
 	if err != nil {
 		return err
 	}
-	n.server, err = n.startAgent(b, "server", ports[:3], `
+	c.server, err = c.startAgent(b, "server", ports, `
 server {
   enabled          = true
   bootstrap_expect = 1
@@ -97,30 +99,84 @@ server {
 		return err
 	}
 	err = eventually("the server has a key", 50*time.Millisecond, func() (bool, error) {
-		keys, _, err := n.Keyring().List(nil)
-		return err == nil && len(keys) > 0, n.server.gone()
+		keys, _, err := c.Keyring().List(nil)
+		return err == nil && len(keys) > 0, c.server.gone()
 	})
 	if err != nil {
 		return err
+	}
+	for _, s := range subjects {
+		if c.clients[s.client] != nil {
+			continue
+		}
+		client, err := c.startClient(b, s.client, ports[1])
+		if err != nil {
+			return err
+		}
+		c.clients[s.client] = client
+	}
+	return eventually("the clients are ready", 50*time.Millisecond, func() (bool, error) {
+		nodes, _, err := c.Nodes().List(nil)
+		if err != nil {
+			return false, c.gone()
+		}
+		for _, s := range subjects {
+			if !slices.ContainsFunc(nodes, s.ready) {
+				return false, c.gone()
+			}
+		}
+		return true, nil
+	})
+}
+
+// ready is whether a node can run the subject's jobs.
+func (s subject) ready(node *api.NodeListStub) bool {
+	d := node.Drivers[s.driver]
+	return node.NodeClass == s.client && node.Status == "ready" && d != nil && d.Detected && d.Healthy
+}
+
+// startClient starts a client with all drivers. rpc is the server's port.
+func (c *cluster) startClient(b *bench, class string, rpc int) (*agentProcess, error) {
+	ports, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	// Each client has a copy: the memory that two plugins share would count half.
+	plugins := filepath.Join(c.dir, class+"-plugins")
+	if err := os.Mkdir(plugins, 0o755); err != nil {
+		return nil, err
+	}
+	if err := copyFile(filepath.Join(b.bin, harnProgram), filepath.Join(plugins, harnProgram)); err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Symlink(self, filepath.Join(plugins, floorProgram)); err != nil {
+		return nil, err
+	}
+	var harnOptions, floorArgs string
+	firstUser := 80000 // Nomad's default
+	if class == logsClient {
+		harnOptions = `logs {
+      collector = "driver"
+    }`
+		floorArgs = fmt.Sprintf("args = [%q]", floorWithoutLogs)
+		firstUser += usersOfClient
 	}
 	var files strings.Builder
 	for source, target := range chroot() {
 		fmt.Fprintf(&files, "    %q = %q\n", source, target)
 	}
-	plugins := filepath.Join(n.dir, "plugins")
-	if err := os.Mkdir(plugins, 0o755); err != nil {
-		return err
-	}
-	if err := copyFile(filepath.Join(b.bin, "nomad-driver-harn"), filepath.Join(plugins, "nomad-driver-harn")); err != nil {
-		return err
-	}
-	n.client, err = n.startAgent(b, "client", ports[3:], fmt.Sprintf(`
+	return c.startAgent(b, class, ports, fmt.Sprintf(`
 plugin_dir = %q
 telemetry {
   publish_allocation_metrics = true # without it the client asks for no stats
 }
 client {
   enabled             = true
+  node_class          = %q
   servers             = ["127.0.0.1:%d"]
   network_interface   = "lo" # all there is in this network namespace
   alloc_mounts_dir    = %q
@@ -129,6 +185,10 @@ client {
   gc_max_allocs       = 100000
   gc_disk_usage_threshold  = 99
   gc_inode_usage_threshold = 99
+  users {
+    dynamic_user_min = %d
+    dynamic_user_max = %d
+  }
   options {
     "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean,consul,vault"
   }
@@ -140,28 +200,25 @@ plugin "raw_exec" {
     enabled = true
   }
 }
-plugin "nomad-driver-harn" {
+plugin %q {
   config {
     state_dir = %q
+    %s
   }
 }
-`, plugins, ports[1], n.dir+"/mounts", files.String(), n.dir+"/state"))
-	if err != nil {
-		return err
-	}
-	return eventually("the client is ready", 50*time.Millisecond, func() (bool, error) {
-		nodes, _, err := n.Nodes().List(nil)
-		if err != nil || len(nodes) == 0 || nodes[0].Status != "ready" {
-			return false, n.client.gone()
-		}
-		for _, name := range allDrivers {
-			if d := nodes[0].Drivers[name]; d == nil || !d.Detected || !d.Healthy {
-				return false, n.client.gone()
-			}
-		}
-		return true, nil
-	})
+plugin %q {
+  %s
 }
+`, plugins, class, rpc, c.mounts(class), firstUser, firstUser+usersOfClient-1, files.String(),
+		harnProgram, filepath.Join(c.dir, class+"-state"), harnOptions, floorProgram, floorArgs))
+}
+
+// usersOfClient is how many dynamic users a client has: no two tasks of a
+// machine have the same one.
+const usersOfClient = 5000
+
+// mounts is where an agent mounts the directories of its allocations.
+func (c *cluster) mounts(name string) string { return filepath.Join(c.dir, name+"-mounts") }
 
 func freePorts(n int) ([]int, error) {
 	var ports []int
@@ -176,9 +233,9 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-func (n *node) startAgent(b *bench, name string, ports []int, config string) (*agentProcess, error) {
-	data := filepath.Join(n.dir, name)
-	for _, dir := range []string{data, n.dir + "/mounts"} {
+func (c *cluster) startAgent(b *bench, name string, ports []int, config string) (*agentProcess, error) {
+	data := filepath.Join(c.dir, name)
+	for _, dir := range []string{data, c.mounts(name)} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, err
 		}
@@ -204,11 +261,11 @@ advertise {
   serf = "127.0.0.1"
 }
 `, name, data, ports[0], ports[1], ports[2])
-	file := filepath.Join(n.dir, name+".hcl")
+	file := filepath.Join(c.dir, name+".hcl")
 	if err := os.WriteFile(file, []byte(common+config), 0o600); err != nil {
 		return nil, err
 	}
-	p := &agentProcess{ended: make(chan struct{}), log: filepath.Join(n.dir, name+".log")}
+	p := &agentProcess{ended: make(chan struct{}), log: filepath.Join(c.dir, name+".log")}
 	log, err := os.Create(p.log)
 	if err != nil {
 		return nil, err
@@ -232,19 +289,28 @@ advertise {
 	return p, nil
 }
 
-// gone is an error if the agent has ended.
+// gone is an error if an agent has ended.
+func (c *cluster) gone() error {
+	for _, p := range c.clients {
+		if err := p.gone(); err != nil {
+			return err
+		}
+	}
+	return c.server.gone()
+}
+
 func (p *agentProcess) gone() error {
 	select {
 	case <-p.ended:
-		return errors.New("the agent has ended")
+		return fmt.Errorf("the agent with the log %s has ended", p.log)
 	default:
 		return nil
 	}
 }
 
 // stop ends all that was started. Jobs were stopped before, if all went well.
-func (n *node) stop() {
-	for _, p := range []*agentProcess{n.client, n.server} {
+func (c *cluster) stop() {
+	for _, p := range append(slices.Collect(maps.Values(c.clients)), c.server) {
 		if p != nil {
 			_ = p.cmd.Process.Kill()
 			<-p.ended
@@ -261,25 +327,27 @@ func (n *node) stop() {
 	}
 }
 
-// logs are the last lines of the client's log.
-func (n *node) logs() string {
-	if n.client == nil {
-		return ""
+// logs are the last lines of the clients' logs.
+func (c *cluster) logs() string {
+	var tails strings.Builder
+	for name, p := range c.clients {
+		text, _ := os.ReadFile(p.log)
+		fmt.Fprintf(&tails, "%s: ...%s\n", name, text[max(0, len(text)-1000):])
 	}
-	text, _ := os.ReadFile(n.client.log)
-	return string(text[max(0, len(text)-2000):])
+	return tails.String()
 }
 
-// job is a batch job of some tasks of one driver.
-func job(id, driver string, config map[string]any, count int, logs bool) *api.Job {
+// job is a batch job of some tasks of a subject.
+func (s subject) job(id string, config map[string]any, count int) *api.Job {
 	j := api.NewBatchJob(id, id, "global", 50)
 	zero, no := 0, false
 	j.Reschedule = &api.ReschedulePolicy{Attempts: &zero, Unlimited: &no}
-	task := api.NewTask("t", driver)
+	j.Constrain(api.NewConstraint("${node.class}", "=", s.client))
+	task := api.NewTask("t", s.driver)
 	task.Config = config
-	cpu, mb, files, disabled := 20, 64, 1, !logs
+	cpu, mb, files := 20, 64, 1
 	task.Resources = &api.Resources{CPU: &cpu, MemoryMB: &mb}
-	task.LogConfig = &api.LogConfig{MaxFiles: &files, MaxFileSizeMB: &files, Disabled: &disabled}
+	task.LogConfig = &api.LogConfig{MaxFiles: &files, MaxFileSizeMB: &files}
 	group := api.NewTaskGroup("g", count)
 	mode, attempts, disk := "fail", 0, 10
 	group.RestartPolicy = &api.RestartPolicy{Attempts: &attempts, Mode: &mode}
@@ -287,18 +355,18 @@ func job(id, driver string, config map[string]any, count int, logs bool) *api.Jo
 	return j.AddTaskGroup(group.AddTask(task))
 }
 
-func (n *node) register(j *api.Job) error {
-	_, _, err := n.Jobs().Register(j, nil)
+func (c *cluster) register(j *api.Job) error {
+	_, _, err := c.Jobs().Register(j, nil)
 	return err
 }
 
 // allocations waits until count allocations of a job are as they should be.
-func (n *node) allocations(id string, count int, done func(*api.TaskState) bool) ([]*api.AllocationListStub, error) {
+func (c *cluster) allocations(id string, count int, done func(*api.TaskState) bool) ([]*api.AllocationListStub, error) {
 	var all []*api.AllocationListStub
 	err := eventually("job "+id, 200*time.Millisecond, func() (bool, error) {
 		var err error
-		if all, _, err = n.Jobs().Allocations(id, true, nil); err != nil {
-			return false, n.server.gone()
+		if all, _, err = c.Jobs().Allocations(id, true, nil); err != nil {
+			return false, c.gone()
 		}
 		finished := 0
 		for _, a := range all {
@@ -313,7 +381,7 @@ func (n *node) allocations(id string, count int, done func(*api.TaskState) bool)
 				finished++
 			}
 		}
-		return finished >= count, n.client.gone()
+		return finished >= count, c.gone()
 	})
 	return all, err
 }
@@ -347,18 +415,18 @@ func at(s *api.TaskState, kind string) time.Time {
 }
 
 // purge ends a job and waits until its tasks are gone.
-func (n *node) purge(id string) error {
-	if _, _, err := n.Jobs().Deregister(id, false, nil); err != nil {
+func (c *cluster) purge(id string) error {
+	if _, _, err := c.Jobs().Deregister(id, false, nil); err != nil {
 		return err
 	}
 	err := eventually("the end of job "+id, 200*time.Millisecond, func() (bool, error) {
-		all, _, err := n.Jobs().Allocations(id, true, nil)
+		all, _, err := c.Jobs().Allocations(id, true, nil)
 		if err != nil {
-			return false, n.server.gone()
+			return false, c.gone()
 		}
 		for _, a := range all {
 			if a.ClientStatus != "complete" && a.ClientStatus != "failed" {
-				return false, n.client.gone()
+				return false, c.gone()
 			}
 		}
 		return true, nil
@@ -366,10 +434,10 @@ func (n *node) purge(id string) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := n.Jobs().Deregister(id, true, nil); err != nil {
+	if _, _, err := c.Jobs().Deregister(id, true, nil); err != nil {
 		return err
 	}
-	if err := n.System().GarbageCollect(); err != nil {
+	if err := c.System().GarbageCollect(); err != nil {
 		return err
 	}
 	return eventually("the processes of job "+id, 100*time.Millisecond, func() (bool, error) {

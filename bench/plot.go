@@ -21,15 +21,15 @@ type plot struct{ file, title, measure string }
 // render draws nothing if there is nothing to draw.
 func (p plot) render(r *report, w io.Writer) error {
 	var series []chart.Series
-	for _, name := range allDrivers {
+	for _, s := range in("scale") {
 		var x, y []float64
 		for _, m := range r.Measures {
-			if m.Name == p.measure && m.Subject == name {
+			if m.Name == p.measure && m.Subject == s.name {
 				x, y = append(x, float64(m.Tasks)), append(y, m.Median)
 			}
 		}
 		if len(x) > 1 {
-			series = append(series, chart.ContinuousSeries{Name: name, XValues: x, YValues: y, Style: chart.Style{StrokeWidth: 2, DotWidth: 3}})
+			series = append(series, chart.ContinuousSeries{Name: s.name, XValues: x, YValues: y, Style: chart.Style{StrokeWidth: 2, DotWidth: 3}})
 		}
 	}
 	if series == nil {

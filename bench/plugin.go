@@ -33,16 +33,6 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/internal/drivertest"
 )
 
-// Drivers.
-const (
-	harn    = "harn"
-	rawExec = "raw_exec"
-	execDrv = "exec"
-)
-
-// allDrivers begins with the one that the others are compared with.
-var allDrivers = []string{rawExec, execDrv, harn}
-
 // peerCommand makes this program the plugin process of a driver that is built
 // into Nomad.
 const peerCommand = "peer"
@@ -80,9 +70,13 @@ func (b *bench) startDriver(name, dir string) (*driverProcess, error) {
 	}
 	logger := hclog.NewNullLogger()
 	p := &driverProcess{name: name, dir: dir}
-	if name == harn {
-		p.cmd = exec.Command(filepath.Join(b.bin, "nomad-driver-harn"))
-	} else {
+	switch name {
+	case harn:
+		p.cmd = exec.Command(filepath.Join(b.bin, harnProgram))
+	case floor:
+		p.cmd = exec.Command("/proc/self/exe")
+		p.cmd.Args = []string{floorProgram}
+	default:
 		program, err := b.peerProgram(dir)
 		if err != nil {
 			return nil, err
@@ -109,7 +103,7 @@ func (b *bench) startDriver(name, dir string) (*driverProcess, error) {
 		return nil, err
 	}
 	p.DriverPlugin = raw.(drivers.DriverPlugin)
-	if name != harn {
+	if p.builtIn() {
 		// The driver starts its executors from the program that it runs. From now
 		// on that is Nomad's, as in an agent.
 		if err := unix.Mount(filepath.Join(b.bin, "nomad"), p.cmd.Path, "", unix.MS_BIND, ""); err != nil {
@@ -129,6 +123,9 @@ func (b *bench) startDriver(name, dir string) (*driverProcess, error) {
 	p.fsi = caps.FSIsolation
 	return p, nil
 }
+
+// builtIn is whether the driver is one of Nomad's.
+func (p *driverProcess) builtIn() bool { return p.name == rawExec || p.name == execDrv }
 
 func (p *driverProcess) configure() error {
 	config := map[string]any{}
@@ -183,7 +180,7 @@ func (p *driverProcess) crash() {
 
 func (p *driverProcess) stop() {
 	p.client.Kill()
-	if p.name != harn {
+	if p.builtIn() {
 		_ = unix.Unmount(p.cmd.Path, unix.MNT_DETACH)
 	}
 }

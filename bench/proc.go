@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,9 +18,11 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
 
+const harnProgram = "nomad-driver-harn"
+
 // Kinds of processes that a running task needs.
 const (
-	pluginProcess     = "plugin"
+	pluginProcess     = "plugin"     // of any driver
 	supervisorProcess = "supervisor" // ours
 	executorProcess   = "executor"   // raw_exec's and exec's
 	logmonProcess     = "logmon"     // Nomad's own, for every driver
@@ -27,7 +30,7 @@ const (
 
 func kind(p kerneltest.Process) string {
 	switch {
-	case strings.HasSuffix(p.Args[0], "/nomad-driver-harn"):
+	case isProgram(p, harnProgram), isProgram(p, floorProgram):
 		return pluginProcess
 	case p.Args[0] == "harn-supervisor":
 		return supervisorProcess
@@ -35,6 +38,21 @@ func kind(p kerneltest.Process) string {
 		return p.Args[1]
 	}
 	return ""
+}
+
+// isProgram is whether a program is what the process runs, but for a task's
+// supervisor, which has a name of its own.
+func isProgram(p kerneltest.Process, name string) bool { return filepath.Base(p.Args[0]) == name }
+
+// plugin is the process of a subject's driver, none if that is built into Nomad.
+func (c *cluster) plugin(s subject) (pids []int) {
+	agent := c.clients[s.client].cmd.Process.Pid
+	for _, p := range kerneltest.Processes() {
+		if isProgram(p, "nomad-driver-"+s.driver) && parent(p.PID) == agent {
+			pids = append(pids, p.PID)
+		}
+	}
+	return pids
 }
 
 // pidsOf are the processes of some kinds.
@@ -98,14 +116,25 @@ func cpuOf(pids []int) time.Duration {
 // cpuWithChildren is the CPU time of a process, and of its children that it
 // has waited for.
 func cpuWithChildren(pid int) (own, children time.Duration) {
+	stat := statOf(pid)
+	ticks := func(field int) time.Duration { return time.Duration(stat(field)) * time.Second / 100 }
+	return ticks(14) + ticks(15), ticks(16) + ticks(17)
+}
+
+// parent is the parent of a process, 0 if that process has ended.
+func parent(pid int) int { return statOf(pid)(4) }
+
+// statOf reads the numbers of a process by the fields of proc_pid_stat(5). They
+// are 0 if it has ended.
+func statOf(pid int) func(field int) int {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, 0
+		return func(int) int { return 0 }
 	}
+	const first = 3 // after the name, which is in parentheses
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	ticks := func(number int) time.Duration { // as proc_pid_stat(5) counts fields
-		n, _ := strconv.Atoi(fields[number-3])
-		return time.Duration(n) * time.Second / 100
+	return func(field int) int {
+		n, _ := strconv.Atoi(fields[field-first])
+		return n
 	}
-	return ticks(14) + ticks(15), ticks(16) + ticks(17)
 }

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -46,6 +47,9 @@ type measure struct {
 	Count  int // of the samples
 	Median float64
 	P95    float64
+	// Ratio is that of the medians to the subject that the others are compared
+	// with, 0 if that was not measured.
+	Ratio float64 `json:",omitempty"`
 }
 
 // target is a goal, and what was reached.
@@ -54,6 +58,8 @@ type target struct {
 	Value float64
 	Limit float64
 	Met   bool
+	// Floor is the same number of the driver that does the least.
+	Floor *float64 `json:",omitempty"`
 }
 
 func newReport() *report {
@@ -154,20 +160,51 @@ func (r *report) median(name, subject string) float64 {
 	return math.NaN()
 }
 
-// finish compares what was measured with the targets.
+// finish compares what was measured, with each other and with the targets.
 func (r *report) finish() {
 	r.LoadAfter = load()
+	for _, m := range r.Measures {
+		if base := r.base(m); base != nil && base != m && base.Median != 0 {
+			m.Ratio = m.Median / base.Median
+		}
+	}
 	for _, t := range targets {
 		value := t.value(r)
-		if math.IsNaN(value) || math.IsInf(value, 0) {
+		if !measured(value) {
 			continue // that part was not run
 		}
 		met := value <= t.limit
 		if t.atLeast {
 			met = value >= t.limit
 		}
-		r.Targets = append(r.Targets, target{t.name, value, t.limit, met})
+		reached := target{Name: t.name, Value: value, Limit: t.limit, Met: met}
+		if t.floor != nil {
+			if least := t.floor(r); measured(least) {
+				reached.Floor = &least
+			}
+		}
+		r.Targets = append(r.Targets, reached)
 	}
+}
+
+// measured is whether a number is that of measures that there are.
+func measured(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// base is the same measure of the part's first subject, nil if it has none.
+func (r *report) base(m *measure) *measure {
+	var first string
+	for _, other := range r.Measures {
+		if other.Part != m.Part {
+			continue
+		}
+		if first == "" {
+			first = other.Subject
+		}
+		if other.Subject == first && other.title() == m.title() {
+			return other
+		}
+	}
+	return nil
 }
 
 // save writes results.json and the plots.
@@ -200,19 +237,27 @@ func (r *report) save(dir string) error {
 func (r *report) print(w io.Writer, markdown bool) {
 	fmt.Fprintf(w, "%s, Linux %s, %d x %s, %d MB, load before %s\n", r.Date.Format("2 January 2006"), r.Kernel, r.Cores, r.CPU, r.MemoryMB, r.LoadBefore)
 	fmt.Fprintln(w, "median / 95th percentile (ratio of the medians to the first column)")
-	for _, p := range parts {
-		if rows := r.rows(p.name); rows != nil {
-			fmt.Fprintf(w, "\n%s: %s\n\n", p.name, p.about)
-			table(w, rows, markdown)
+	if markdown {
+		r.printMarkdown(w)
+	} else {
+		for _, p := range parts {
+			if rows := r.rows(p.name); rows != nil {
+				fmt.Fprintf(w, "\n%s: %s\n\n", p.name, p.about)
+				table(w, rows, markdown)
+			}
 		}
 	}
-	rows := [][]string{{"target", "limit", "measured", ""}}
+	rows := [][]string{{"target", "limit", "measured", "", "floor"}}
 	for _, t := range r.Targets {
 		verdict := "met"
 		if !t.Met {
-			verdict = "NOT MET"
+			verdict = "NOT met"
 		}
-		rows = append(rows, []string{t.Name, number(t.Limit), number(t.Value), verdict})
+		least := ""
+		if t.Floor != nil {
+			least = number(*t.Floor)
+		}
+		rows = append(rows, []string{t.Name, number(t.Limit), number(t.Value), verdict, least})
 	}
 	if len(rows) > 1 {
 		fmt.Fprintln(w)
@@ -223,16 +268,35 @@ func (r *report) print(w io.Writer, markdown bool) {
 	}
 }
 
-// rows is the table of a part, with its head; nil if there is none.
-func (r *report) rows(part string) [][]string {
-	var subjects, titles []string
+// printMarkdown writes two tables, as the README has them: of drivers, and of
+// confined work.
+func (r *report) printMarkdown(w io.Writer) {
+	const confined = "work"
+	var drivers []string
+	for _, p := range parts {
+		if p.name != confined {
+			drivers = append(drivers, p.name)
+		}
+	}
+	for _, rows := range [][][]string{r.rows(drivers...), r.rows(confined)} {
+		if rows != nil {
+			fmt.Fprintln(w)
+			table(w, rows, true)
+		}
+	}
+}
+
+// rows is the table of some parts, with its head; nil if there is none. A cell
+// is empty where a subject was not measured.
+func (r *report) rows(parts ...string) [][]string {
+	var found, titles []string
 	cells := map[[2]string]*measure{}
 	for _, m := range r.Measures {
-		if m.Part != part {
+		if !slices.Contains(parts, m.Part) {
 			continue
 		}
-		if !slices.Contains(subjects, m.Subject) {
-			subjects = append(subjects, m.Subject)
+		if !slices.Contains(found, m.Subject) {
+			found = append(found, m.Subject)
 		}
 		if !slices.Contains(titles, m.title()) {
 			titles = append(titles, m.title())
@@ -242,24 +306,34 @@ func (r *report) rows(part string) [][]string {
 	if titles == nil {
 		return nil
 	}
-	rows := [][]string{append([]string{""}, subjects...)}
+	columns := inOrder(found)
+	rows := [][]string{append([]string{""}, columns...)}
 	for _, title := range titles {
 		row := []string{title}
-		base := cells[[2]string{title, subjects[0]}]
-		for _, subject := range subjects {
+		for _, subject := range columns {
 			m := cells[[2]string{title, subject}]
 			switch {
 			case m == nil:
 				row = append(row, "")
-			case base == nil || m == base || base.Median == 0:
+			case m.Ratio == 0:
 				row = append(row, m.String())
 			default:
-				row = append(row, fmt.Sprintf("%s (%s)", m, number(m.Median/base.Median)))
+				row = append(row, fmt.Sprintf("%s (%s)", m, number(m.Ratio)))
 			}
 		}
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// inOrder puts the names of drivers' subjects in the order of subjects. Others
+// stay as they are.
+func inOrder(found []string) []string {
+	place := func(name string) int {
+		return slices.IndexFunc(subjects, func(s subject) bool { return s.name == name })
+	}
+	slices.SortStableFunc(found, func(a, b string) int { return cmp.Compare(place(a), place(b)) })
+	return found
 }
 
 func table(w io.Writer, rows [][]string, markdown bool) {

@@ -30,18 +30,20 @@ const (
 
 // scale grows the number of tasks of one node.
 func (b *bench) scale() error {
-	for _, name := range allDrivers {
+	for _, s := range in("scale") {
 		most := b.counts.scale[len(b.counts.scale)-1]
-		if name != harn {
+		if s.driver != harn {
 			most = b.peerScale
 		}
-		if err := b.scaleDriver(name, most); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		if err := b.scaleDriver(s.driver, most); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	for _, count := range b.counts.scale {
-		if err := b.scaleNode(count); err != nil {
-			return fmt.Errorf("%d tasks on a node: %w", count, err)
+	for _, s := range in("nodes") {
+		for _, count := range b.counts.scale {
+			if err := b.scaleNode(s, count); err != nil {
+				return fmt.Errorf("%s: %d tasks on a node: %w", s.name, count, err)
+			}
 		}
 	}
 	return nil
@@ -174,45 +176,45 @@ func (b *bench) recoverAll(p *driverProcess, tasks []*task) (*driverProcess, tim
 	return again, time.Since(began), err
 }
 
-// scaleNode runs tasks on a real node. They have no logs: a thousand of
-// Nomad's logmon need more memory than the machine has.
-func (b *bench) scaleNode(count int) error {
-	return b.withNode(func(n *node) error {
+// scaleNode runs tasks on a real node. Nomad does not collect their logs: a
+// thousand of its logmon need more memory than the machine has.
+func (b *bench) scaleNode(s subject, count int) error {
+	return b.withCluster([]subject{s}, func(c *cluster) error {
 		id := fmt.Sprintf("scale-%d", count)
-		if err := n.register(job(id, harn, command("/bin/sleep", "100000"), count, false)); err != nil {
+		if err := c.register(s.job(id, command("/bin/sleep", "100000"), count)); err != nil {
 			return err
 		}
-		all, err := n.allocations(id, count, running)
+		all, err := c.allocations(id, count, running)
 		if err != nil {
 			return err
 		}
-		b.report.addAt("scale", nodeStart, "s", harn, count, last(all, begun).Sub(first(all, received)).Seconds())
+		b.report.addAt("scale", nodeStart, "s", s.name, count, last(all, begun).Sub(first(all, received)).Seconds())
 
 		killed := time.Now()
-		kill(pidsOf(pluginProcess))
-		recovered, err := n.recovered(count)
+		kill(c.plugin(s))
+		recovered, err := c.recovered(s, count)
 		if err != nil {
 			return err
 		}
-		b.report.addAt("scale", nodeRecover, "s", harn, count, recovered.Sub(killed).Seconds())
+		b.report.addAt("scale", nodeRecover, "s", s.name, count, recovered.Sub(killed).Seconds())
 
 		stopped := time.Now()
-		if _, _, err := n.Jobs().Deregister(id, false, nil); err != nil {
+		if _, _, err := c.Jobs().Deregister(id, false, nil); err != nil {
 			return err
 		}
-		if all, err = n.allocations(id, count, dead); err != nil {
+		if all, err = c.allocations(id, count, dead); err != nil {
 			return err
 		}
-		b.report.addAt("scale", nodeStop, "s", harn, count, last(all, terminated).Sub(stopped).Seconds())
-		return n.purge(id)
+		b.report.addAt("scale", nodeStop, "s", s.name, count, last(all, terminated).Sub(stopped).Seconds())
+		return c.purge(id)
 	})
 }
 
-// recovered waits until the client's log says that the plugin has recovered
-// count tasks, and returns when the last one was.
-func (n *node) recovered(count int) (last time.Time, err error) {
+// recovered waits until the log of the subject's client says that the plugin has
+// recovered count tasks, and returns when the last one was.
+func (c *cluster) recovered(s subject, count int) (last time.Time, err error) {
 	err = eventually("recovery", 50*time.Millisecond, func() (bool, error) {
-		text, err := os.ReadFile(n.client.log)
+		text, err := os.ReadFile(c.clients[s.client].log)
 		if err != nil {
 			return false, err
 		}
@@ -227,7 +229,7 @@ func (n *node) recovered(count int) (last time.Time, err error) {
 				last = t
 			}
 		}
-		return found >= count, n.client.gone()
+		return found >= count, c.gone()
 	})
 	return last, err
 }
