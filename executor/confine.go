@@ -234,22 +234,15 @@ func closeOnExec() error {
 // resetSignals sets all signals to their default, and blocks none. Ignored
 // signals would stay ignored: the agent may have been started by nohup(1).
 func resetSignals() error {
-	type sigaction struct { // of the kernel, not of libc
-		handler  uintptr
-		flags    uint64
-		restorer uintptr
-		mask     uint64
-	}
-	const maskSize = 8
-	for sig := uintptr(1); sig <= 64; sig++ {
-		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
+	for sig := unix.Signal(1); sig <= 64; sig++ {
+		if sig == unix.SIGKILL || sig == unix.SIGSTOP {
 			continue
 		}
-		var byDefault sigaction
-		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&byDefault)), 0, maskSize, 0, 0); errno != 0 {
-			return fmt.Errorf("resetting signal %d: %w", sig, errno)
+		if err := (&sigaction{}).set(sig); err != nil {
+			return err
 		}
 	}
+	const maskSize = 8
 	var none uint64
 	if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, maskSize, 0, 0); errno != 0 {
 		return fmt.Errorf("unblocking signals: %w", errno)

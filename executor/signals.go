@@ -4,22 +4,21 @@
 package executor
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // A supervisor passes the signals that it is sent on to its task. It is started
-// with all of them blocked, and takes them from a signalfd(2): to have Go's
-// runtime notify it of all would take longer than all else that it does. Some
-// the runtime does not leave blocked: of those, the ones that people send are
-// ignored until the task runs, and then the runtime notifies it. The plugin sends
-// all by a signal that stays blocked: none is lost, nor mistaken for one of the
+// with all of them blocked, and takes them from a signalfd(2). Some Go's runtime
+// does not leave blocked: of those, the ones that people send are ignored until
+// the task runs, and then raised again as signals that stay blocked. os/signal
+// could tell of them, but not without three more threads. The plugin sends all by
+// a signal that stays blocked: none is lost, nor mistaken for one of the
 // supervisor's own.
 
 // relayed asks a supervisor to send another signal, whose number is its value,
@@ -70,43 +69,96 @@ func blockSignals() (restore func(), err error) {
 }
 
 // sentByPeople are signals that Go's runtime does not leave blocked.
-var sentByPeople = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGTERM}
+var sentByPeople = []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGTERM}
+
+// raised is added to the number of a signal of sentByPeople to raise it again:
+// the sum is a real time signal.
+const raised = 45
+
+// onSignal raises a signal again. The kernel calls it, in the midst of anything
+// that Go does: it must be no Go.
+//
+//nolint:unused // its address is
+func onSignal()
+
+// fromSignal ends a handler.
+//
+//nolint:unused // its address is
+func fromSignal()
+
+// Where the kernel finds onSignal and fromSignal.
+var onSignalAddress, fromSignalAddress uintptr
+
+// sigaction is struct sigaction of the kernel, not of libc.
+type sigaction struct {
+	handler  uintptr
+	flags    uint64
+	restorer uintptr
+	mask     uint64
+}
+
+// Of linux/signal.h.
+const (
+	ignored    = 1          // SIG_IGN
+	saRestorer = 0x04000000 // SA_RESTORER
+	saOnStack  = 0x08000000 // SA_ONSTACK: a goroutine's stack is too small
+	saRestart  = 0x10000000 // SA_RESTART
+)
+
+// set has the kernel do this about a signal.
+func (a *sigaction) set(sig unix.Signal) error {
+	const maskSize = 8
+	if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(a)), 0, maskSize, 0, 0); errno != 0 {
+		return fmt.Errorf("rt_sigaction(2) for signal %d: %w", int(sig), errno)
+	}
+	return nil
+}
 
 // signalQueue is a signalfd with the signals that a supervisor was sent.
-type signalQueue int
+type signalQueue struct{ *os.File }
 
 // openSignals takes the signals that are blocked. From now on, none of the
 // others that people send ends this process.
-func openSignals() (signalQueue, error) {
-	signal.Ignore(sentByPeople...)
+func openSignals() (q signalQueue, err error) {
+	for _, sig := range sentByPeople {
+		if err := (&sigaction{handler: ignored}).set(sig); err != nil {
+			return q, err
+		}
+	}
 	var blocked unix.Sigset_t
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &blocked); err != nil {
-		return -1, fmt.Errorf("asking for the blocked signals: %w", err)
+		return q, fmt.Errorf("asking for the blocked signals: %w", err)
 	}
-	fd, err := unix.Signalfd(-1, &blocked, unix.SFD_CLOEXEC)
+	// Not blocking: the runtime waits for it together with all else, without a
+	// thread for it alone.
+	fd, err := unix.Signalfd(-1, &blocked, unix.SFD_CLOEXEC|unix.SFD_NONBLOCK)
 	if err != nil {
-		return -1, fmt.Errorf("signalfd(2): %w", err)
+		return q, fmt.Errorf("signalfd(2): %w", err)
 	}
-	return signalQueue(fd), nil
+	return signalQueue{os.NewFile(uintptr(fd), "signals")}, nil
+}
+
+// raiseAgain has what people send come by the queue, too.
+func raiseAgain() error {
+	raise := &sigaction{
+		handler: onSignalAddress, restorer: fromSignalAddress,
+		flags: saOnStack | saRestart | saRestorer, mask: ^uint64(0),
+	}
+	for _, sig := range sentByPeople {
+		if err := raise.set(sig); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forward passes signals on to all processes of the task, for as long as this
 // process lives.
 func (q signalQueue) forward() {
-	notified := make(chan os.Signal, 64)
-	signal.Notify(notified, sentByPeople...)
-	go func() {
-		for sig := range notified {
-			signalAll(sig.(unix.Signal))
-		}
-	}()
 	for {
 		var info unix.SignalfdSiginfo
 		buffer := unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info))
-		if _, err := unix.Read(int(q), buffer); err != nil {
-			if errors.Is(err, unix.EINTR) {
-				continue
-			}
+		if _, err := q.Read(buffer); err != nil {
 			return
 		}
 		switch sig := unix.Signal(info.Signo); sig {
@@ -114,6 +166,9 @@ func (q signalQueue) forward() {
 		case relayed:
 			signalAll(unix.Signal(info.Int))
 		default:
+			if again := sig - raised; int(info.Pid) == os.Getpid() && slices.Contains(sentByPeople, again) {
+				sig = again
+			}
 			signalAll(sig)
 		}
 	}

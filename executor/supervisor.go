@@ -178,6 +178,9 @@ func (s *supervised) settle(host int, record *preparedRecord, hostPID bool) (err
 	if err := record.write(s.started); err != nil {
 		return err
 	}
+	if err := raiseAgain(); err != nil {
+		return err
+	}
 	// Last, since all else needs more; before anybody is told that the task
 	// runs: if it fails, the task ends.
 	if err := renounce(hostPID); err != nil {
