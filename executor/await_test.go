@@ -4,7 +4,6 @@
 package executor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -71,7 +70,11 @@ func (f *fixture) halfStart(plan *Plan) *halfStarted {
 // finish gives the plan, and attaches to the task that has started by it.
 func (h *halfStarted) finish(t *testing.T, plan *Plan) *Task {
 	t.Helper()
-	if err := json.NewEncoder(h.plan).Encode(plan); err != nil {
+	instructions, err := message(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.plan.Write(instructions); err != nil {
 		t.Fatal(err)
 	}
 	h.plan.Close()
@@ -136,9 +139,13 @@ func TestSignalsDuringAStart(t *testing.T) {
 // for what cannot come.
 func TestAwaitStartWithoutAPlan(t *testing.T) {
 	f := newFixture(t)
-	for name, plan := range map[string]string{"none": "", "half": `{"world":`} {
+	whole, err := message(f.plan("true"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, plan := range map[string][]byte{"none": nil, "half": whole[:len(whole)/2]} {
 		h := f.halfStart(f.plan("true"))
-		if _, err := h.plan.WriteString(plan); err != nil {
+		if _, err := h.plan.Write(plan); err != nil {
 			t.Fatal(err)
 		}
 		h.plan.Close()

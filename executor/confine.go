@@ -20,27 +20,50 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
-// launch is what a launcher is told. All that can be prepared was, before it
-// was started: it only enters.
+// launch is what a launcher takes of a plan, or of a session's.
 type launch struct {
-	Process Process `json:"process"`
-	User    User    `json:"user"`
-	// Unprivileged: this process is User already, see [Confinement].
-	Unprivileged bool
-	// Cgroups is how many files there are to join cgroups by, from cgroupsFD on.
-	Cgroups      int
-	OOMScoreAdj  int
-	Nice         int
-	Limits       []Limit
-	Capabilities []int
-	// Landlock: descriptor rulesetFD is a ruleset to enter.
-	Landlock bool
-	// LandlockFlags say which of its denials the kernel logs.
-	LandlockFlags landlock.Flags
-	// Filter is a seccomp.Program; none if it is empty.
-	Filter []byte
-	// LogFilter: what the filter answers with an error is logged.
-	LogFilter bool
+	Process     Process `json:"process"`
+	Confinement `json:"confinement"`
+
+	// cgroups is how many files there are to join cgroups by, from cgroupsFD on.
+	cgroups int
+	ruleset *os.File        // nil if there is none to enter
+	filter  seccomp.Program // empty if there is none to install
+}
+
+// prepare makes all that can be made before anything is given up.
+func (l *launch) prepare() (err error) {
+	if l.Ruleset != nil {
+		if l.ruleset, err = l.Ruleset.Open(reopen()...); err != nil {
+			return err
+		}
+	}
+	if l.Filter != nil {
+		arch, err := seccomp.Native()
+		if err != nil {
+			return err
+		}
+		if l.filter, err = seccomp.Compile(arch, l.Filter); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reopen lets a program open its own descriptors again, by /dev/stdout and the
+// like.
+func reopen() []landlock.FileRule {
+	rules := []landlock.FileRule{
+		{FD: 0, Access: landlock.ReadFile},
+		{FD: 1, Access: landlock.WriteFile},
+		{FD: 2, Access: landlock.WriteFile},
+	}
+	for i := range rules {
+		if _, err := unix.IoctlGetTermios(int(rules[i].FD), unix.TCGETS); err == nil {
+			rules[i].Access = landlock.ReadFile | landlock.WriteFile | landlock.IoctlDev
+		}
+	}
+	return rules
 }
 
 // enter confines the calling thread and executes the program. It returns only
@@ -48,7 +71,7 @@ type launch struct {
 func (l *launch) enter() error {
 	// First the resources, while there is the privilege to choose them. Were
 	// this later, what the launcher itself uses would count against nobody.
-	if err := joinCgroups(l.Cgroups); err != nil {
+	if err := joinCgroups(l.cgroups); err != nil {
 		return err
 	}
 	if !l.Unprivileged || l.OOMScoreAdj != 0 {
@@ -117,10 +140,10 @@ func (l *launch) enter() error {
 	}
 	unix.Umask(0o022)
 
-	// Landlock before seccomp, whose filter could deny it. The ruleset was
-	// opened by the supervisor: a path is not looked up again here.
-	if l.Landlock {
-		if err := landlock.Enter(rulesetFD, l.LandlockFlags); err != nil {
+	// Landlock before seccomp, whose filter could deny it. The ruleset was opened
+	// before the task's user came in: a path is not looked up again here.
+	if l.ruleset != nil {
+		if err := landlock.Enter(l.ruleset.Fd(), l.LandlockFlags); err != nil {
 			return err
 		}
 		// Success is not taken from a return code: what no rule admits must fail.
@@ -130,16 +153,12 @@ func (l *launch) enter() error {
 	}
 	// Seccomp last: it would stand in the way of the steps before. After it
 	// there is only exec.
-	if len(l.Filter) > 0 {
-		var program seccomp.Program
-		if err := program.UnmarshalBinary(l.Filter); err != nil {
-			return err
-		}
+	if len(l.filter) > 0 {
 		install := seccomp.Install
 		if l.LogFilter {
 			install = seccomp.InstallLogged
 		}
-		if err := install(program); err != nil {
+		if err := install(l.filter); err != nil {
 			return err
 		}
 	}

@@ -42,8 +42,13 @@ func init() {
 		return
 	}
 	// Namespaces, credentials, Landlock and seccomp belong to a thread: all of
-	// this runs on the main thread, and processes are started from it.
-	runtime.LockOSThread()
+	// this runs on the main thread, as every init does, and processes are started
+	// from it.
+	if os.Args[0] == sessionName || os.Args[0] == probeName {
+		// In other namespaces than the rest of the process, this thread can make no
+		// others: the runtime then has one that does nothing else.
+		runtime.LockOSThread()
+	}
 	os.Exit(role())
 }
 

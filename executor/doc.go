@@ -13,14 +13,15 @@
 // looks at it before other packages initialize.
 //
 //   - The supervisor is process 1 of the task's PID namespace. It makes the
-//     task's view of the file system, opens the Landlock ruleset, compiles the
-//     seccomp filter, starts the launcher, reaps orphans, passes signals on to
-//     all processes of the task, and records how the task ended. Where that is
-//     asked for, it writes the task's logs: see logs.go. It does not need the
-//     plugin or the Nomad agent. When it ends, for whatever reason, the kernel
-//     kills all that is left of the task.
-//   - The launcher drops privileges, enters the confinement and executes the
-//     task's program: see enter in confine.go.
+//     task's view of the file system, starts the launcher, reaps orphans, passes
+//     signals on to all processes of the task, and records how the task ended.
+//     Where that is asked for, it writes the task's logs: see logs.go. It does
+//     not need the plugin or the Nomad agent. When it ends, for whatever reason,
+//     the kernel kills all that is left of the task. It stays as long as the
+//     task does: what takes memory is the launcher's.
+//   - The launcher opens the Landlock ruleset, compiles the seccomp filter, drops
+//     privileges, enters the confinement and executes the task's program: see
+//     enter in confine.go.
 //   - A session joins the namespaces of a running task to start another
 //     command there, under the same confinement.
 //

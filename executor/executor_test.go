@@ -355,6 +355,42 @@ func (f *fixture) waitFor(name string) {
 	f.t.Fatalf("%s never appeared", name)
 }
 
+// What people send to a supervisor, and what services do, reaches its task.
+func TestSignalsToTheSupervisor(t *testing.T) {
+	for name, hostPID := range map[string]bool{"own PID namespace": false, "the host's": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			sent := []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGTERM, unix.SIGUSR2, unix.Signal(46)}
+			script := "touch ready; while :; do sleep 0.01; done"
+			for _, sig := range sent {
+				script = fmt.Sprintf("trap 'echo heard > heard-%d' %d\n", sig, sig) + script
+			}
+			plan := f.plan(script)
+			plan.World.HostPID = hostPID
+			task := f.mustStart(plan)
+			f.waitFor("ready")
+			for range 3 { // again, and still
+				for _, sig := range sent {
+					if err := task.supervisor.signal(sig); err != nil {
+						t.Fatal(err)
+					}
+					heard := fmt.Sprintf("heard-%d", sig)
+					f.waitFor(heard)
+					if err := os.Remove(f.workspace + "/" + heard); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if err := task.SignalAll(unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			if exit, err := task.Exit(); err != nil || exit.Signal != int(unix.SIGKILL) {
+				t.Errorf("%+v, %v, want it killed", exit, err)
+			}
+		})
+	}
+}
+
 func TestKillReachesWhatIgnoresSignals(t *testing.T) {
 	f := newFixture(t)
 	task := f.mustStart(f.plan(`

@@ -4,35 +4,38 @@
 package executor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/burin-labs/nomad-driver-harn/landlock"
-	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 // Descriptors of a launcher, beside the program's own 0, 1 and 2.
 const (
-	launchFD       = 3 // the launch, as JSON
+	launchFD       = 3 // the plan, as a message
 	launchStatusFD = 4 // an error text; closed by exec without one if it works
-	rulesetFD      = 5 // a Landlock ruleset, or something else if there is none
-	cgroupsFD      = 6 // the first of the files to join cgroups by
+	cgroupsFD      = 5 // the first of the files to join cgroups by
 )
 
-// launcher is the main function of a launcher.
+// launcher is the main function of a launcher. Its arguments are the name of
+// the program, for ps(1), and how many files there are to join cgroups by.
 func launcher() int {
 	status := os.NewFile(launchStatusFD, "status")
 	err := func() error {
-		in := os.NewFile(launchFD, "launch")
 		var l launch
-		if err := json.NewDecoder(in).Decode(&l); err != nil {
+		if _, err := readMessage(os.NewFile(launchFD, "launch"), &l); err != nil {
 			return fmt.Errorf("reading the launch: %w", err)
+		}
+		var err error
+		if l.cgroups, err = strconv.Atoi(os.Args[len(os.Args)-1]); err != nil {
+			return fmt.Errorf("how many cgroups: %w", err)
+		}
+		if err := l.prepare(); err != nil {
+			return err
 		}
 		return l.enter()
 	}()
@@ -49,80 +52,39 @@ type child struct {
 	pidfd int
 }
 
-// launchOptions are what differs between a task's program and a session's.
-type launchOptions struct {
-	// tty: descriptor 0 is to be the program's controlling terminal.
-	tty bool
-	// proc is a /proc in which the caller finds itself, nil for the one at its
-	// place.
-	proc    *os.File
-	cgroups *cgroups
+// launched is what a supervisor or a session knows of the program in its plan.
+// All else of it is for the launcher alone: to decode it twice, and encode it in
+// between, would be a good part of a start, and of a supervisor's memory.
+type launched struct {
+	Args     []string `json:"args"`
+	Terminal bool     `json:"terminal"`
 }
 
-// launchProcess starts a program under the confinement. It returns once the
-// program executes, or with the reason why it does not.
-func launchProcess(p Process, c Confinement, std stdio, o launchOptions) (*child, error) {
-	l := launch{
-		Process:       p,
-		User:          c.User,
-		Unprivileged:  c.Unprivileged,
-		Cgroups:       len(o.cgroups.tasks),
-		OOMScoreAdj:   c.OOMScoreAdj,
-		Nice:          c.Nice,
-		Limits:        c.Limits,
-		Capabilities:  c.Capabilities,
-		LandlockFlags: c.LandlockFlags,
-		LogFilter:     c.LogFilter,
-	}
-
-	ruleset := std[0]
-	if c.Ruleset != nil {
-		var err error
-		if ruleset, err = c.Ruleset.OpenIn(o.proc, reopen(std)...); err != nil {
-			return nil, err
-		}
-		defer ruleset.Close()
-		l.Landlock = true
-	}
-	if c.Filter != nil {
-		arch, err := seccomp.Native()
-		if err != nil {
-			return nil, err
-		}
-		program, err := seccomp.Compile(arch, c.Filter)
-		if err != nil {
-			return nil, err
-		}
-		if l.Filter, err = program.MarshalBinary(); err != nil {
-			return nil, err
-		}
-	}
-	instructions, err := json.Marshal(l)
-	if err != nil {
-		return nil, err
-	}
-
-	launchR, launchW, err := os.Pipe()
+// launchProcess starts a program under the confinement, as the plan says: a
+// message. It returns once the program executes, or with the reason why it does
+// not. tty says that descriptor 0 is to be its controlling terminal.
+func launchProcess(plan []byte, name string, std stdio, tty bool, cgroups *cgroups) (*child, error) {
+	launchR, launchW, err := pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer launchW.Close()
-	statusR, statusW, err := os.Pipe()
+	statusR, statusW, err := pipe()
 	if err != nil {
 		launchR.Close()
 		return nil, err
 	}
 	defer statusR.Close()
-	files := []uintptr{std[0].Fd(), std[1].Fd(), std[2].Fd(), launchR.Fd(), statusW.Fd(), ruleset.Fd()}
-	for _, f := range o.cgroups.tasks {
+	files := []uintptr{std[0].Fd(), std[1].Fd(), std[2].Fd(), launchR.Fd(), statusW.Fd()}
+	for _, f := range cgroups.tasks {
 		files = append(files, f.Fd())
 	}
 	started := &child{}
-	sys := &syscall.SysProcAttr{Setsid: true, Setctty: o.tty, PidFD: &started.pidfd}
-	if o.cgroups.unified != nil {
-		sys.UseCgroupFD, sys.CgroupFD = true, int(o.cgroups.unified.Fd())
+	sys := &syscall.SysProcAttr{Setsid: true, Setctty: tty, PidFD: &started.pidfd}
+	if cgroups.unified != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(cgroups.unified.Fd())
 	}
-	started.pid, err = syscall.ForkExec(self, []string{launcherName, p.Args[0]}, &syscall.ProcAttr{
+	started.pid, err = syscall.ForkExec(self, []string{launcherName, name, strconv.Itoa(len(cgroups.tasks))}, &syscall.ProcAttr{
 		Env:   environment,
 		Files: files,
 		Sys:   sys,
@@ -132,7 +94,7 @@ func launchProcess(p Process, c Confinement, std stdio, o launchOptions) (*child
 	if err != nil {
 		return nil, fmt.Errorf("starting the launcher: %w", err)
 	}
-	if _, err := launchW.Write(instructions); err != nil && !errors.Is(err, unix.EPIPE) {
+	if _, err := launchW.Write(plan); err != nil && !errors.Is(err, unix.EPIPE) {
 		return nil, started.abandon(fmt.Errorf("instructing the launcher: %w", err))
 	}
 	launchW.Close()
@@ -146,26 +108,20 @@ func launchProcess(p Process, c Confinement, std stdio, o launchOptions) (*child
 	return started, nil
 }
 
+// pipe makes a pipe whose reader and writer block this thread, which has
+// nothing else to do. The runtime would have another one wait, and wake this one.
+func pipe() (r, w *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, fmt.Errorf("pipe2(2): %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe"), nil
+}
+
 // abandon ends a launcher that did not get to its program.
 func (c *child) abandon(err error) error {
 	_ = unix.Kill(c.pid, unix.SIGKILL)
 	_, _ = unix.Wait4(c.pid, nil, 0, nil)
 	unix.Close(c.pidfd)
 	return err
-}
-
-// reopen lets a program open its own descriptors again, by /dev/stdout and the
-// like.
-func reopen(std stdio) []landlock.FileRule {
-	rules := []landlock.FileRule{
-		{FD: std[0].Fd(), Access: landlock.ReadFile},
-		{FD: std[1].Fd(), Access: landlock.WriteFile},
-		{FD: std[2].Fd(), Access: landlock.WriteFile},
-	}
-	for i := range rules {
-		if _, err := unix.IoctlGetTermios(int(rules[i].FD), unix.TCGETS); err == nil {
-			rules[i].Access = landlock.ReadFile | landlock.WriteFile | landlock.IoctlDev
-		}
-	}
-	return rules
 }

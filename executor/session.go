@@ -16,7 +16,7 @@ import (
 
 // Descriptors of a session, beside 0, 1 and 2, which are the command's.
 const (
-	// sessionPlanFD is the sessionPlan, as JSON. Its other end stays open for
+	// sessionPlanFD is the sessionPlan, as a message. Its other end stays open for
 	// as long as the session is wanted.
 	sessionPlanFD = 3
 	// sessionStatusFD takes a sessionStatus when the command executes, and
@@ -77,20 +77,20 @@ func (c *child) kill() {
 }
 
 func beginSession(in io.Reader) (*child, error) {
-	var plan sessionPlan
-	if err := json.NewDecoder(in).Decode(&plan); err != nil {
+	var plan struct {
+		Process     launched `json:"process"`
+		Confinement struct {
+			Cgroups []string `json:"cgroups"`
+		} `json:"confinement"`
+		TTY bool `json:"tty"`
+	}
+	raw, err := readMessage(in, &plan)
+	if err != nil {
 		return nil, fmt.Errorf("reading the session's plan: %w", err)
 	}
 	if err := undumpable(); err != nil {
 		return nil, err
 	}
-	// The task's /proc does not show this process: it stays outside of the
-	// task's PID namespace, only what it starts is in it.
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return nil, err
-	}
-	defer proc.Close()
 	cgroups, err := openCgroups(plan.Confinement.Cgroups)
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func beginSession(in io.Reader) (*child, error) {
 	for fd := range std {
 		std[fd] = os.NewFile(uintptr(fd), "stdio")
 	}
-	command, err := launchProcess(plan.Process, plan.Confinement, std, launchOptions{tty: plan.TTY, proc: proc, cgroups: cgroups})
+	command, err := launchProcess(raw, plan.Process.Args[0], std, plan.TTY, cgroups)
 	// Another copy of the command's own would keep their readers waiting.
 	for _, f := range std {
 		f.Close()
@@ -156,7 +156,7 @@ func (t *Task) Exec(p Process, stdin, stdout, stderr *os.File, tty bool) (*Sessi
 		return nil, ErrGone
 	default:
 	}
-	plan, err := json.Marshal(sessionPlan{Process: p, Confinement: t.confinement, TTY: tty})
+	plan, err := message(sessionPlan{Process: p, Confinement: t.confinement, TTY: tty})
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@
 package executor
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -73,21 +72,23 @@ func blockSignals() (restore func(), err error) {
 var sentByPeople = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGTERM}
 
 // signalQueue is a signalfd with the signals that a supervisor was sent.
-type signalQueue int
+type signalQueue struct{ *os.File }
 
 // openSignals takes the signals that are blocked. From now on, none of the
 // others that people send ends this process.
-func openSignals() (signalQueue, error) {
+func openSignals() (q signalQueue, err error) {
 	signal.Ignore(sentByPeople...)
 	var blocked unix.Sigset_t
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &blocked); err != nil {
-		return -1, fmt.Errorf("asking for the blocked signals: %w", err)
+		return q, fmt.Errorf("asking for the blocked signals: %w", err)
 	}
-	fd, err := unix.Signalfd(-1, &blocked, unix.SFD_CLOEXEC)
+	// Not blocking: the runtime waits for it together with all else, without a
+	// thread for it alone.
+	fd, err := unix.Signalfd(-1, &blocked, unix.SFD_CLOEXEC|unix.SFD_NONBLOCK)
 	if err != nil {
-		return -1, fmt.Errorf("signalfd(2): %w", err)
+		return q, fmt.Errorf("signalfd(2): %w", err)
 	}
-	return signalQueue(fd), nil
+	return signalQueue{os.NewFile(uintptr(fd), "signals")}, nil
 }
 
 // forward passes signals on to all processes of the task, for as long as this
@@ -103,10 +104,7 @@ func (q signalQueue) forward() {
 	for {
 		var info unix.SignalfdSiginfo
 		buffer := unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info))
-		if _, err := unix.Read(int(q), buffer); err != nil {
-			if errors.Is(err, unix.EINTR) {
-				continue
-			}
+		if _, err := q.Read(buffer); err != nil {
 			return
 		}
 		switch sig := unix.Signal(info.Signo); sig {

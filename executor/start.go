@@ -48,7 +48,7 @@ func startTask(id, dir string, plan *Plan, std stdio) (*Task, error) {
 }
 
 func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
-	data, err := json.Marshal(plan)
+	instructions, err := message(plan)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 	if err := writeRecord(state, supervisorRecord, runner.Identity); err != nil {
 		return t, err
 	}
-	if _, err := planW.Write(data); err != nil && !errors.Is(err, syscall.EPIPE) {
+	if _, err := planW.Write(instructions); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return t, fmt.Errorf("instructing the supervisor: %w", err)
 	}
 	if t.lifeline == nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -19,7 +20,7 @@ import (
 // Descriptors of a supervisor. 0, 1 and 2 are /dev/null: it writes nowhere
 // that a reader's death could end it.
 const (
-	planFD   = 3 // the Plan, as JSON
+	planFD   = 3 // the Plan, as a message
 	statusFD = 4 // one status, as JSON
 	stateFD  = 5 // the task's directory of records
 	stdoutFD = 6 // the task's; or the directory of its logs
@@ -82,6 +83,18 @@ func supervisor() int {
 	return 0
 }
 
+// supervision is what a supervisor needs of a [Plan], by the same names.
+type supervision struct {
+	World       World    `json:"world"`
+	Process     launched `json:"process"`
+	Confinement struct {
+		User    User     `json:"user"`
+		Cgroups []string `json:"cgroups"`
+	} `json:"confinement"`
+	Logs     *Logs `json:"logs"`
+	Attended bool  `json:"attended"`
+}
+
 type supervised struct {
 	first   *child
 	started started
@@ -109,9 +122,10 @@ func begin() (*supervised, error) {
 	}
 
 	instructions := os.NewFile(planFD, "plan")
-	plan, err := readPlan(instructions)
+	var plan supervision
+	raw, err := readMessage(instructions, &plan)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the plan: %w", err)
 	}
 	if plan.Attended {
 		s.lifeline = instructions
@@ -161,11 +175,11 @@ func begin() (*supervised, error) {
 			return nil, err
 		}
 	}
-	std, err := s.openStdio(plan)
+	std, err := s.openStdio(&plan)
 	if err != nil {
 		return nil, err
 	}
-	s.first, err = launchProcess(plan.Process, plan.Confinement, std, launchOptions{tty: plan.Process.Terminal, cgroups: s.cgroups})
+	s.first, err = launchProcess(raw, plan.Process.Args[0], std, plan.Process.Terminal, s.cgroups)
 	// The log's readers see its end when the task closes it: keep no copy.
 	for _, f := range std {
 		f.Close()
@@ -173,7 +187,7 @@ func begin() (*supervised, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.settle(host, record, plan); err != nil {
+	if err := s.settle(host, record, &plan); err != nil {
 		return nil, s.first.abandon(err)
 	}
 	unix.Close(s.first.pidfd)
@@ -181,7 +195,7 @@ func begin() (*supervised, error) {
 }
 
 // settle records what was started, and gives up what is not needed any more.
-func (s *supervised) settle(host int, record *preparedRecord, plan *Plan) (err error) {
+func (s *supervised) settle(host int, record *preparedRecord, plan *supervision) (err error) {
 	s.started.At = time.Now()
 	if s.started.Process, err = seenFrom(host, s.first.pidfd); err != nil {
 		return err
@@ -199,14 +213,6 @@ func (s *supervised) settle(host int, record *preparedRecord, plan *Plan) (err e
 		return fmt.Errorf("dropping the supervisor's privileges: %w", err)
 	}
 	return nil
-}
-
-func readPlan(f io.Reader) (*Plan, error) {
-	var plan Plan
-	if err := json.NewDecoder(f).Decode(&plan); err != nil {
-		return nil, fmt.Errorf("reading the plan: %w", err)
-	}
-	return &plan, nil
 }
 
 // joinNetwork enters a network namespace. A new, isolated one was made when
@@ -227,7 +233,7 @@ func joinNetwork(n Network) error {
 }
 
 // openStdio opens what the task's descriptors are to be.
-func (s *supervised) openStdio(plan *Plan) (std stdio, err error) {
+func (s *supervised) openStdio(plan *supervision) (std stdio, err error) {
 	if plan.Attended {
 		return attendedStdio(), nil
 	}
@@ -283,8 +289,8 @@ func seenFrom(proc int, pidfd int) (Identity, error) {
 	}
 	id := Identity{BootID: BootID()}
 	for line := range strings.Lines(string(info)) {
-		if _, err := fmt.Sscanf(line, "Pid: %d", &id.PID); err == nil {
-			break
+		if pid, ok := strings.CutPrefix(line, "Pid:"); ok {
+			id.PID, _ = strconv.Atoi(strings.TrimSpace(pid))
 		}
 	}
 	if id.PID <= 0 {

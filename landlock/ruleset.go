@@ -81,11 +81,7 @@ type FileRule struct {
 // directories can point a rule elsewhere.
 //
 // files add rules for files that are open already.
-func (r *Ruleset) Open(files ...FileRule) (*os.File, error) { return r.OpenIn(nil, files...) }
-
-// OpenIn is Open for a process that is not in the PID namespace of the /proc
-// of its mount namespace: proc is one in which it finds itself.
-func (r *Ruleset) OpenIn(proc *os.File, files ...FileRule) (*os.File, error) {
+func (r *Ruleset) Open(files ...FileRule) (*os.File, error) {
 	attr := unix.LandlockRulesetAttr{
 		Handled_access_fs:  uint64(r.HandledFS),
 		Handled_access_net: uint64(r.HandledNet),
@@ -102,7 +98,7 @@ func (r *Ruleset) OpenIn(proc *os.File, files ...FileRule) (*os.File, error) {
 	set := os.NewFile(fd, "landlock ruleset")
 	var err error
 	for i := 0; i < len(r.Paths) && err == nil; i++ {
-		err = r.addPath(int(fd), &r.Paths[i], proc)
+		err = r.addPath(int(fd), &r.Paths[i])
 	}
 	for i := 0; i < len(r.Ports) && err == nil; i++ {
 		err = r.addPort(int(fd), r.Ports[i])
@@ -124,8 +120,8 @@ func hintCreate(errno unix.Errno) string {
 	return ""
 }
 
-func (r *Ruleset) addPath(set int, rule *PathRule, proc *os.File) error {
-	fd, dir, err := openRule(rule.Path, proc)
+func (r *Ruleset) addPath(set int, rule *PathRule) error {
+	fd, dir, err := openRule(rule.Path)
 	if errors.Is(err, unix.ENOENT) && rule.Optional {
 		return nil
 	}
@@ -191,7 +187,7 @@ func (r *Ruleset) add(set, fd int, dir bool, access AccessFS) error {
 }
 
 // openRule opens a rule's path and says whether it is a directory.
-func openRule(name string, proc *os.File) (fd int, dir bool, err error) {
+func openRule(name string) (fd int, dir bool, err error) {
 	if !path.IsAbs(name) || path.Clean(name) != name {
 		return -1, false, errors.New("not an absolute path without \".\", \"..\" and empty components")
 	}
@@ -210,7 +206,7 @@ func openRule(name string, proc *os.File) (fd int, dir bool, err error) {
 			unix.Close(fd)
 		}
 	}()
-	if err := verify(fd, name, proc); err != nil {
+	if err := verify(fd, name); err != nil {
 		return -1, false, err
 	}
 	var st unix.Stat_t
@@ -222,17 +218,18 @@ func openRule(name string, proc *os.File) (fd int, dir bool, err error) {
 
 // verify compares the kernel's name for what was opened with the path that was
 // meant: a path that was renamed or deleted meanwhile shows here.
-func verify(fd int, name string, proc *os.File) error {
-	dir, link := unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd)
-	if proc != nil {
-		dir, link = int(proc.Fd()), "self/fd/"+strconv.Itoa(fd)
-	}
-	opened := make([]byte, unix.PathMax+1)
-	n, err := unix.Readlinkat(dir, link, opened)
+func verify(fd int, name string) error {
+	link := "/proc/self/fd/" + strconv.Itoa(fd)
+	opened := make([]byte, len(name)+1) // a longer name is another one
+	n, err := unix.Readlink(link, opened)
 	if err != nil {
 		return fmt.Errorf("readlink of %s: %w", link, err)
 	}
 	if string(opened[:n]) != name {
+		opened = make([]byte, unix.PathMax)
+		if n, err = unix.Readlink(link, opened); err != nil {
+			return fmt.Errorf("readlink of %s: %w", link, err)
+		}
 		return fmt.Errorf("it is now %s: it was moved or removed while it was opened", opened[:n])
 	}
 	return nil

@@ -4,6 +4,7 @@
 package seccomp
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -59,24 +60,41 @@ func Compile(arch *Arch, f *Filter) (Program, error) {
 
 func ret(a Action) unix.SockFilter { return unix.SockFilter{Code: opRet, K: uint32(a)} }
 
-// leaves compiles the rules of each number.
-func (f *Filter) leaves(arch *Arch) (map[uint32]Program, error) {
-	rules := map[uint32][]Rule{}
-	for _, r := range f.Rules {
+// leaf is the answer to one number.
+type leaf struct {
+	number  uint32
+	program Program
+}
+
+// leaves compiles the rules of each number, in ascending order.
+func (f *Filter) leaves(arch *Arch) ([]leaf, error) {
+	type numbered struct {
+		number uint32
+		rule   *Rule
+	}
+	rules := make([]numbered, 0, len(f.Rules))
+	for i := range f.Rules {
+		r := &f.Rules[i]
 		if err := r.validate(); err != nil {
 			return nil, err
 		}
 		if number, ok := arch.Number(r.Syscall); ok {
-			rules[number] = append(rules[number], r)
+			rules = append(rules, numbered{number, r})
 		}
 	}
-	leaves := map[uint32]Program{}
-	for number, rules := range rules {
-		leaf, err := compileRules(rules)
-		if err != nil {
-			return nil, fmt.Errorf("seccomp: %s: %w", arch.Syscall(number), err)
+	slices.SortStableFunc(rules, func(a, b numbered) int { return cmp.Compare(a.number, b.number) })
+	leaves := make([]leaf, 0, len(rules))
+	same := make([]*Rule, 0, len(f.Rules)) // those of one number
+	for i, r := range rules {
+		same = append(same, r.rule)
+		if i+1 < len(rules) && rules[i+1].number == r.number {
+			continue
 		}
-		leaves[number] = leaf
+		program, err := compileRules(same)
+		if err != nil {
+			return nil, fmt.Errorf("seccomp: %s: %w", arch.Syscall(r.number), err)
+		}
+		leaves, same = append(leaves, leaf{r.number, program}), same[:0]
 	}
 	return leaves, nil
 }
@@ -88,8 +106,8 @@ type interval struct {
 }
 
 // intervals covers all numbers.
-func (f *Filter) intervals(arch *Arch, leaves map[uint32]Program) []interval {
-	all := []interval{}
+func (f *Filter) intervals(arch *Arch, leaves []leaf) []interval {
+	all := make([]interval, 0, 2*len(leaves)+2)
 	add := func(from uint32, leaf Program) {
 		if n := len(all); n == 0 || !slices.Equal(all[n-1].leaf, leaf) {
 			all = append(all, interval{from, leaf})
@@ -104,8 +122,9 @@ func (f *Filter) intervals(arch *Arch, leaves map[uint32]Program) []interval {
 		if number > next {
 			add(next, unknown)
 		}
-		if leaf, ok := leaves[number]; ok {
-			add(number, leaf)
+		if len(leaves) > 0 && leaves[0].number == number {
+			add(number, leaves[0].program)
+			leaves = leaves[1:]
 		} else {
 			add(number, allow)
 		}
@@ -135,7 +154,7 @@ func tree(in []interval) Program {
 }
 
 // compileRules makes the instructions that answer a call that the rules name.
-func compileRules(rules []Rule) (Program, error) {
+func compileRules(rules []*Rule) (Program, error) {
 	// Nothing that others admit changes the answer of a rule that admits nothing.
 	for _, r := range rules {
 		if len(r.Admit) == 0 {

@@ -167,10 +167,10 @@ func TestProgramAgreesOnArguments(t *testing.T) {
 }
 
 func compileRulesOf(f *Filter, name string) int {
-	var rules []Rule
-	for _, r := range f.Rules {
+	var rules []*Rule
+	for i, r := range f.Rules {
 		if r.Syscall == name {
-			rules = append(rules, r)
+			rules = append(rules, &f.Rules[i])
 		}
 	}
 	p, _ := compileRules(rules)
