@@ -18,7 +18,6 @@ import (
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/nomad/plugins"
 	"github.com/hashicorp/nomad/plugins/base"
 
 	"github.com/burin-labs/nomad-driver-harn/cli"
@@ -43,7 +42,8 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
-	plugins.ServeCtx(func(ctx context.Context, logger hclog.Logger) any {
-		return driver.New(ctx, logger)
-	})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, JSONFormat: true}) // as the client reads it
+	driver.New(ctx, logger).Serve(logger)
 }
