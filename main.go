@@ -42,8 +42,8 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
-	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, JSONFormat: true}) // which the agent reads
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	driver.Serve(driver.New(ctx, logger), logger)
+	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, JSONFormat: true}) // as the client reads it
+	driver.New(ctx, logger).Serve(logger)
 }

@@ -40,6 +40,7 @@ type Driver struct {
 	events  *eventer.Eventer
 	tasks   *taskStore
 	compute compute
+	beats   beats
 	sweeper sync.Once
 	auditor sync.Once
 	denials *denials // nil where denials are not reported; see watchDenials
@@ -170,7 +171,7 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 }
 
 func (d *Driver) adopt(cfg *drivers.TaskConfig, state TaskState, task *executor.Task) {
-	h := &taskHandle{config: cfg, state: state, task: task, cgroup: &state.Cgroup, compute: &d.compute}
+	h := &taskHandle{config: cfg, state: state, task: task, cgroup: &state.Cgroup, compute: &d.compute, beats: &d.beats}
 	h.reported = d.watchDenials().follow(h)
 	d.tasks.set(h)
 	go d.reportOOM(h)
@@ -387,7 +388,19 @@ func (d *Driver) TaskStats(ctx context.Context, taskID string, interval time.Dur
 		return nil, drivers.ErrTaskNotFound
 	}
 	ch := make(chan *drivers.TaskResourceUsage)
-	go h.stats(ctx, interval, ch)
+	go func() {
+		defer close(ch)
+		_ = h.stats(ctx, interval, func(report *drivers.TaskResourceUsage) error {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-h.task.Done():
+				return drivers.ErrTaskNotFound
+			case ch <- report:
+				return nil
+			}
+		})
+	}()
 	return ch, nil
 }
 

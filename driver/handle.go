@@ -23,6 +23,7 @@ type taskHandle struct {
 	task    *executor.Task
 	cgroup  *cgroup
 	compute *compute
+	beats   *beats
 	meter   meter
 	// reported is closed when all that the task was denied is reported.
 	reported <-chan struct{}

@@ -14,9 +14,10 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Serve serves the driver to the Nomad client that has started this process, as
-// [drivers.Serve] does. It returns when the client ends the plugin.
-func Serve(d *Driver, logger hclog.Logger) {
+// Serve serves the driver to the Nomad client that has started this process,
+// until that ends it. It is Nomad's own [drivers.Serve], but for two answers:
+// that of Capabilities, and the streams of TaskStats.
+func (d *Driver) Serve(logger hclog.Logger) {
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: base.Handshake,
 		Plugins: map[string]plugin.Plugin{
@@ -29,13 +30,16 @@ func Serve(d *Driver, logger hclog.Logger) {
 }
 
 func (d *Driver) grpcServer(options []grpc.ServerOption) *grpc.Server {
-	return plugin.DefaultGRPCServer(append(options, grpc.ChainUnaryInterceptor(d.completeCapabilities)))
+	return plugin.DefaultGRPCServer(append(options,
+		grpc.ChainUnaryInterceptor(d.completeCapabilities),
+		grpc.ChainStreamInterceptor(d.interceptStats),
+	))
 }
 
 // completeCapabilities adds what the client reads of a driver's capabilities,
 // and Nomad's own server for plugins, plugins/drivers/server.go, leaves out.
-func (d *Driver) completeCapabilities(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	response, err := handler(ctx, request)
+func (d *Driver) completeCapabilities(ctx context.Context, request any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	response, err := next(ctx, request)
 	c, ok := response.(*proto.CapabilitiesResponse)
 	if err != nil || !ok {
 		return response, err

@@ -47,27 +47,46 @@ func (c *compute) ticks(percent float64) float64 {
 // shared is how old what was read for another subscriber may be.
 const shared = 100 * time.Millisecond
 
-// stats sends the task's resource usage at once, and then every interval,
-// until ctx or the task ends.
-func (h *taskHandle) stats(ctx context.Context, interval time.Duration, ch chan<- *drivers.TaskResourceUsage) {
-	defer close(ch)
-	ticker := time.NewTicker(max(interval, time.Millisecond))
-	defer ticker.Stop()
+// stats reports the task's resource usage at once, and then every interval,
+// until ctx or the task ends, or report fails. The second report may come up to
+// half an interval early, so that all later ones come at the beat of all
+// subscribers.
+func (h *taskHandle) stats(ctx context.Context, interval time.Duration, report func(*drivers.TaskResourceUsage) error) error {
+	defer h.watchUsage()()
 	s := subscriber{compute: h.compute}
+	interval = max(interval, time.Millisecond)
+	maxAge := min(interval/2, shared)
+	if err := report(s.report(h.usage(maxAge))); err != nil {
+		return err
+	}
+	if early := h.beats.until(interval); early < interval/2 {
+		// Percentages of so short a time say little. One report more, halfway to
+		// the beat after the next one, keeps to the interval.
+		timer := time.NewTimer((early + interval) / 2)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.task.Done():
+			return nil
+		case <-timer.C:
+			if err := report(s.report(h.usage(maxAge))); err != nil {
+				return err
+			}
+		}
+	}
+	sample := sample{of: h, maxAge: maxAge, taken: make(chan *usage, 1)}
+	defer h.beats.join(interval, &sample)()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-h.task.Done():
-			return
-		case ch <- s.report(h.usage(min(interval/2, shared))):
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-h.task.Done():
-			return
-		case <-ticker.C:
+			return nil
+		case u := <-sample.taken:
+			if err := report(s.report(u)); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -76,6 +95,8 @@ func (h *taskHandle) stats(ctx context.Context, interval time.Duration, ch chan<
 type subscriber struct {
 	compute *compute
 	last    *usage
+	told    *drivers.TaskResourceUsage // of last
+	unmoved bool                       // whether last was what was read before it
 }
 
 // What is measured, as Nomad names it.
@@ -86,9 +107,26 @@ var (
 	measuredGroup  = append(measuredSum[:4:4], "Throttled Periods", "Throttled Time")
 )
 
+// report tells what has been read. What it points to is shared with other
+// reports, and must not be changed.
 func (s *subscriber) report(now *usage) *drivers.TaskResourceUsage {
-	last := s.last
-	s.last = now
+	if now == s.last {
+		return s.told
+	}
+	unmoved := s.last != nil && now.group != nil && now.group == s.last.group
+	if unmoved && s.unmoved {
+		again := *s.told
+		again.Timestamp = now.at.UnixNano()
+		s.told = &again
+	} else {
+		s.told = s.compare(now, s.last)
+	}
+	s.last, s.unmoved = now, unmoved
+	return s.told
+}
+
+// compare makes a report of a reading and the one before, which may be nil.
+func (s *subscriber) compare(now, last *usage) *drivers.TaskResourceUsage {
 	var elapsed time.Duration // 0 if there is nothing to compare with
 	before := map[int]cpuTimes{}
 	if last != nil {
@@ -105,7 +143,7 @@ func (s *subscriber) report(now *usage) *drivers.TaskResourceUsage {
 			CpuStats:    &drivers.CpuStats{Measured: measuredCPU},
 		}
 		if was, ok := before[p.pid]; ok {
-			s.compare(r.CpuStats, p.cpuTimes, was, elapsed)
+			s.percent(r.CpuStats, p.cpuTimes, was, elapsed)
 		}
 		pids[strconv.Itoa(p.pid)] = r
 	}
@@ -117,7 +155,7 @@ func (s *subscriber) report(now *usage) *drivers.TaskResourceUsage {
 			Measured: measuredGroup, ThrottledPeriods: group.throttledPeriods, ThrottledTime: group.throttledTime,
 		}
 		if last != nil && last.group != nil {
-			s.compare(whole.CpuStats, group.cpuTimes, last.group.cpuTimes, elapsed)
+			s.percent(whole.CpuStats, group.cpuTimes, last.group.cpuTimes, elapsed)
 		}
 	} else {
 		// Without cgroups, the sum of the processes that there are now.
@@ -125,14 +163,14 @@ func (s *subscriber) report(now *usage) *drivers.TaskResourceUsage {
 		whole.MemoryStats = &drivers.MemoryStats{RSS: sum.rss, Swap: sum.swap, Measured: measuredMemory}
 		whole.CpuStats = &drivers.CpuStats{Measured: measuredSum}
 		if last != nil {
-			s.compare(whole.CpuStats, sum.cpuTimes, last.sum().cpuTimes, elapsed)
+			s.percent(whole.CpuStats, sum.cpuTimes, last.sum().cpuTimes, elapsed)
 		}
 	}
-	return &drivers.TaskResourceUsage{ResourceUsage: whole, Timestamp: now.at.UTC().UnixNano(), Pids: pids}
+	return &drivers.TaskResourceUsage{ResourceUsage: whole, Timestamp: now.at.UnixNano(), Pids: pids}
 }
 
-// compare tells CPU times as percentages of the time between two readings.
-func (s *subscriber) compare(stats *drivers.CpuStats, now, last cpuTimes, elapsed time.Duration) {
+// percent tells CPU times as percentages of the time between two readings.
+func (s *subscriber) percent(stats *drivers.CpuStats, now, last cpuTimes, elapsed time.Duration) {
 	if elapsed <= 0 {
 		return
 	}

@@ -17,11 +17,19 @@ import (
 )
 
 // meter reads what a task uses. Who asks at nearly the same time shares what
-// was read: that is a file of each process and some of the task's cgroups.
+// was read: that is a file of each process and some of the task's cgroups. They
+// are not read again while the task uses neither CPU time nor memory.
 type meter struct {
-	lock sync.Mutex
-	last *usage
+	lock        sync.Mutex
+	last        *usage
+	whole       time.Time // when all of it was read
+	watch       watch
+	subscribers int
 }
+
+// stand is how long a reading of a task stands that uses nothing. What its
+// memory is used for may change then, while the sum does not.
+const stand = time.Minute
 
 // usage is what the kernel has counted of a task. It is not changed once it is
 // read.
@@ -51,16 +59,48 @@ type groupUsage struct {
 	memory           drivers.MemoryStats
 }
 
+// watchUsage makes it cheap to read what the task uses, until the function that
+// it returns is called.
+func (h *taskHandle) watchUsage() (done func()) {
+	m := &h.meter
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	if m.subscribers++; m.subscribers == 1 {
+		m.watch.open(h.cgroup)
+	}
+	return func() {
+		m.lock.Lock()
+		defer m.lock.Unlock()
+		if m.subscribers--; m.subscribers == 0 {
+			m.watch.close()
+		}
+	}
+}
+
 // usage is what the task uses: now, or as it was read at most maxAge ago.
 func (h *taskHandle) usage(maxAge time.Duration) *usage {
-	h.meter.lock.Lock()
-	defer h.meter.lock.Unlock()
-	if last := h.meter.last; last != nil && time.Since(last.at) < maxAge {
-		return last
+	m := &h.meter
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	if m.last != nil && time.Since(m.last.at) < maxAge {
+		return m.last
 	}
 	r := newReader()
 	defer r.release()
 	u := &usage{at: time.Now()}
+	still := m.watch.still(r) // before the rest is read: what is used meanwhile counts the next time
+	if still && m.last != nil && m.last.group != nil && u.at.Sub(m.whole) < stand {
+		u.processes, u.group = m.last.processes, m.last.group
+	} else {
+		h.measure(r, u)
+		m.whole = u.at
+	}
+	m.last = u
+	return u
+}
+
+// measure reads all that is counted of the task.
+func (h *taskHandle) measure(r *reader, u *usage) {
 	swapped := swapping()
 	pids := h.pids()
 	u.processes = make([]processUsage, 0, len(pids))
@@ -72,8 +112,6 @@ func (h *taskHandle) usage(maxAge time.Duration) *usage {
 	if group, err := r.group(h.cgroup); err == nil {
 		u.group = group
 	}
-	h.meter.last = u
-	return u
 }
 
 // sum adds up the processes.
