@@ -146,7 +146,7 @@ func begin() (*supervised, error) {
 		return nil, err
 	}
 	if !plan.World.Shared {
-		if err := makeView(plan.World); err != nil {
+		if err := makeView(plan.World, nil); err != nil {
 			return nil, err
 		}
 	}
