@@ -66,7 +66,7 @@ func launchProcess(p Process, c Confinement, std stdio, o launchOptions) (*child
 		Process:       p,
 		User:          c.User,
 		Unprivileged:  c.Unprivileged,
-		Cgroups:       len(o.cgroups.tasks),
+		Cgroups:       len(o.cgroups.Tasks),
 		OOMScoreAdj:   c.OOMScoreAdj,
 		Nice:          c.Nice,
 		Limits:        c.Limits,
@@ -114,13 +114,13 @@ func launchProcess(p Process, c Confinement, std stdio, o launchOptions) (*child
 	}
 	defer statusR.Close()
 	files := []uintptr{std[0].Fd(), std[1].Fd(), std[2].Fd(), launchR.Fd(), statusW.Fd(), ruleset.Fd()}
-	for _, f := range o.cgroups.tasks {
-		files = append(files, f.Fd())
+	for _, fd := range o.cgroups.Tasks {
+		files = append(files, uintptr(fd))
 	}
 	started := &child{}
 	sys := &syscall.SysProcAttr{Setsid: true, Setctty: o.tty, PidFD: &started.pidfd}
-	if o.cgroups.unified != nil {
-		sys.UseCgroupFD, sys.CgroupFD = true, int(o.cgroups.unified.Fd())
+	if o.cgroups.Unified != notOpen {
+		sys.UseCgroupFD, sys.CgroupFD = true, o.cgroups.Unified
 	}
 	started.pid, err = syscall.ForkExec(self, []string{launcherName, p.Args[0]}, &syscall.ProcAttr{
 		Env:   environment,

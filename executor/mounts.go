@@ -6,14 +6,11 @@ package executor
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
 // view makes a task's view of the file system, in the mount namespace that the
@@ -26,30 +23,33 @@ type view struct {
 	user    bool // in a user namespace with one user and one group
 	root    int  // a descriptor of the root that mounts are made in
 	files   int  // how many were made
-	// parent is the directory that the last target lies in, noTree if nothing is
-	// known to have it open: mounts are listed by target, so the next one often
-	// lies there as well.
+	// parent is the directory that the last target lies in, notOpen before there is
+	// one. No mount has covered it since, and the next target often lies there, too.
 	parent     int
 	parentPath string
-	// maskedFile and maskedDir are a mount that covers a file and one that covers
-	// a directory, noTree before there is one: others show the same.
-	maskedFile, maskedDir int
+	// null is a tree of /dev/null. The first mask of a file mounts it.
+	null        int
+	nullMounted bool
+	// maskedDir is the first mount that covers a directory, notOpen before there
+	// is one.
+	maskedDir int
 }
 
 // makeView makes the mounts, and makes the view the root of this process.
-// sources are what [openSources] returned for them, nil if they are to be opened
-// here.
-func makeView(w World, sources []source) (err error) {
+// handed are the sources of the mounts if this process was started from the
+// nursery, nil if they are to be opened here.
+func makeView(w World, handed *sources) (err error) {
 	// From here on, nothing that is mounted here shows on the host.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("making mounts slaves of the host's: %w", err)
 	}
-	if sources == nil {
-		if sources, err = openSources(w.Mounts, nil); err != nil {
+	from := handed
+	if from == nil {
+		if from, err = openSources(w.Mounts, nil); err != nil {
 			return err
 		}
 	}
-	v := &view{private: w.PrivateRoot, user: w.UserNamespace, parent: noTree, maskedFile: noTree, maskedDir: noTree}
+	v := &view{private: w.PrivateRoot, user: w.UserNamespace, parent: notOpen, null: from.Null, maskedDir: notOpen}
 	if err := v.openRoot(); err != nil {
 		return err
 	}
@@ -57,19 +57,15 @@ func makeView(w World, sources []source) (err error) {
 	// A root of its own has no other mounts than these. On the host's, theirs
 	// go on to show.
 	for i := range w.Mounts {
-		if err := v.mount(&w.Mounts[i], sources[i]); err != nil {
+		if err := v.mount(&w.Mounts[i], from.Mounts[i]); err != nil {
 			return fmt.Errorf("mounting %s on %s: %w", w.Mounts[i].Type, w.Mounts[i].Target, err)
 		}
 	}
-	return v.enter(w.Mounts)
+	return v.enter(w.Mounts, handed != nil)
 }
 
 func (v *view) close() {
-	for _, fd := range []int{v.root, v.parent, v.maskedFile, v.maskedDir} {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
-	}
+	closeAll(v.root, v.parent, v.null, v.maskedDir)
 }
 
 // stage is where a private root is mounted until it becomes the root. Any
@@ -92,22 +88,20 @@ func (v *view) openRoot() (err error) {
 	return nil
 }
 
-// enter makes a private root the root, and lets go of the host's: its mounts
-// are not held by this namespace any more.
-func (v *view) enter(mounts []Mount) error {
+// enter makes a private root the root, and lets go of all else that is mounted.
+func (v *view) enter(mounts []Mount, fromNursery bool) error {
 	if !v.private {
 		return nil
 	}
 	if err := unix.Fchdir(v.root); err != nil {
 		return fmt.Errorf("entering the private root: %w", err)
 	}
-	// With both arguments the same, the old root ends up on top of the new one,
-	// pivot_root(2).
-	if err := unix.PivotRoot(".", "."); err != nil {
-		return fmt.Errorf("pivot_root(2): %w%s", err, hintPivot(err))
+	leave := leaveHost
+	if fromNursery {
+		leave = leaveNursery
 	}
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("unmounting the old root: %w", err)
+	if err := leave(); err != nil {
+		return err
 	}
 	if err := unix.Chdir("/"); err != nil {
 		return err
@@ -127,6 +121,20 @@ func (v *view) enter(mounts []Mount) error {
 	return nil
 }
 
+// leaveHost makes the mount at the working directory the root of a process that
+// was started among the host's mounts, and lets go of them.
+func leaveHost() error {
+	// With both arguments the same, the old root ends up on top of the new one,
+	// pivot_root(2).
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root(2): %w%s", err, hintPivot(err))
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmounting the old root: %w", err)
+	}
+	return nil
+}
+
 func hintPivot(err error) string {
 	if errors.Is(err, unix.EINVAL) {
 		return ": is the host's root file system an initramfs? It must be a mounted one"
@@ -134,11 +142,11 @@ func hintPivot(err error) string {
 	return ""
 }
 
-func (v *view) mount(m *Mount, s source) error {
+func (v *view) mount(m *Mount, s source) (err error) {
 	if s.Tree == skipped {
 		return nil
 	}
-	defer s.close()
+	defer closeAll(s.Tree)
 	switch m.Type {
 	case Symlink:
 		dir, name, err := v.openParent(m)
@@ -148,13 +156,13 @@ func (v *view) mount(m *Mount, s source) error {
 		return unix.Symlinkat(m.Source, dir, name)
 	case Device:
 		return v.device(m, s)
+	case Dir:
+		return v.makeDir(m)
 	case File:
-		tree, err := v.makeFile(m.Content)
-		if err != nil {
+		if s.Tree, err = v.makeFile(m.Content); err != nil {
 			return err
 		}
-		s = source{Tree: tree}
-		defer s.close()
+		defer closeAll(s.Tree)
 	}
 	target, err := v.openTarget(m, s.Tree)
 	if errors.Is(err, unix.ENOENT) && m.Optional {
@@ -167,13 +175,7 @@ func (v *view) mount(m *Mount, s source) error {
 		return err
 	}
 	defer unix.Close(target)
-	if err := v.mountOn(target, m, s.Tree); err != nil {
-		return err
-	}
-	if v.parent != noTree && landlock.Beneath(m.Target, v.parentPath) {
-		v.keepParent(noTree, "") // it is covered
-	}
-	return nil
+	return v.mountOn(target, m, s.Tree)
 }
 
 func (v *view) mountOn(target int, m *Mount, tree int) error {
@@ -182,8 +184,6 @@ func (v *view) mountOn(target int, m *Mount, tree int) error {
 		return attach(tree, target, m.flags(), m.Propagate)
 	case File:
 		return attach(tree, target, m.flags()|unix.MS_RDONLY|unix.MS_NOEXEC, false)
-	case Dir:
-		return nil
 	case Tmpfs:
 		mode := "mode=1777"
 		if m.ReadOnly { // once it is filled
@@ -237,40 +237,34 @@ func attach(tree, target int, flags uintptr, propagate bool) error {
 // shows.
 func (v *view) mask(m *Mount, target int) error {
 	dir, err := isDir(target)
+	switch {
+	case err != nil:
+		return err
+	case dir && v.maskedDir != notOpen:
+		return unix.Mount(fdPath(v.maskedDir), fdPath(target), "", unix.MS_BIND, "")
+	case dir:
+		const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY
+		if err := unix.Mount("tmpfs", fdPath(target), "tmpfs", flags, "mode=555,size=4k"); err != nil {
+			return err
+		}
+		v.maskedDir, err = v.openTarget(m, notOpen)
+		return err
+	case v.nullMounted:
+		return unix.Mount(fdPath(v.null), fdPath(target), "", unix.MS_BIND, "")
+	}
+	v.nullMounted = true
+	return attach(v.null, target, unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_RDONLY, false)
+}
+
+func (v *view) makeDir(m *Mount) error {
+	parent, name, err := v.openParent(m)
 	if err != nil {
 		return err
 	}
-	first, make := &v.maskedFile, v.maskFile
-	if dir {
-		first, make = &v.maskedDir, v.maskDir
+	if err := unix.Mkdirat(parent, name, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
 	}
-	if *first != noTree {
-		return unix.Mount(fdPath(*first), fdPath(target), "", unix.MS_BIND, "")
-	}
-	*first, err = make(m, target)
-	return err
-}
-
-// maskFile returns a descriptor of the mount.
-func (v *view) maskFile(_ *Mount, target int) (int, error) {
-	null, err := openSource(&Mount{Type: Bind, Source: os.DevNull}, nil)
-	if err != nil {
-		return noTree, err
-	}
-	if err := attach(null.Tree, target, unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_RDONLY, false); err != nil {
-		null.close()
-		return noTree, err
-	}
-	return null.Tree, nil
-}
-
-// maskDir returns a descriptor of the mount.
-func (v *view) maskDir(m *Mount, target int) (int, error) {
-	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY
-	if err := unix.Mount("tmpfs", fdPath(target), "tmpfs", flags, "mode=555,size=4k"); err != nil {
-		return noTree, err
-	}
-	return v.openTarget(m, noTree)
+	return nil
 }
 
 // filesDir is where the files of a private root are before they are mounted.
@@ -317,11 +311,11 @@ func (v *view) device(m *Mount, s source) error {
 }
 
 func (v *view) bindDevice(m *Mount, s source) (err error) {
-	if s.Tree == noTree {
+	if s.Tree == notOpen {
 		if s, err = openSource(&Mount{Type: Bind, Source: m.Source}, nil); err != nil {
 			return fmt.Errorf("device %s: %w", m.Source, err)
 		}
-		defer s.close()
+		defer closeAll(s.Tree)
 	}
 	target, err := v.openTarget(m, s.Tree)
 	if err != nil {
@@ -353,11 +347,11 @@ func (v *view) openTarget(m *Mount, tree int) (int, error) {
 	}
 	parent, name, err := v.openParent(m)
 	if err != nil {
-		return noTree, err
+		return notOpen, err
 	}
 	if m.Create {
 		if err := makeTarget(parent, name, tree); err != nil && !errors.Is(err, unix.EEXIST) {
-			return noTree, fmt.Errorf("making it: %w", err)
+			return notOpen, fmt.Errorf("making it: %w", err)
 		}
 	}
 	return openAt(parent, name)
@@ -381,7 +375,7 @@ func makeTarget(parent int, name string, tree int) error {
 func (v *view) openParent(m *Mount) (dir int, name string, err error) {
 	slash := strings.LastIndexByte(m.Target, '/')
 	above, name := "/"+strings.TrimPrefix(m.Target[:max(slash, 0)], "/"), m.Target[slash+1:]
-	if v.parent != noTree && v.parentPath == above {
+	if v.parent != notOpen && v.parentPath == above {
 		return v.parent, name, nil
 	}
 	fd, err := v.open(above)
@@ -389,17 +383,11 @@ func (v *view) openParent(m *Mount) (dir int, name string, err error) {
 		fd, err = v.makeDirs(above)
 	}
 	if err != nil {
-		return noTree, "", fmt.Errorf("opening %s: %w", above, err)
+		return notOpen, "", fmt.Errorf("opening %s: %w", above, err)
 	}
-	v.keepParent(fd, above)
+	closeAll(v.parent)
+	v.parent, v.parentPath = fd, above
 	return fd, name, nil
-}
-
-func (v *view) keepParent(fd int, name string) {
-	if v.parent != noTree {
-		unix.Close(v.parent)
-	}
-	v.parent, v.parentPath = fd, name
 }
 
 // open opens a path of the view.
@@ -414,18 +402,18 @@ func (v *view) open(name string) (int, error) {
 func (v *view) makeDirs(name string) (int, error) {
 	at, err := v.open("/")
 	if err != nil {
-		return noTree, err
+		return notOpen, err
 	}
 	names := strings.Split(strings.TrimPrefix(name, "/"), "/")
 	for i, name := range names {
 		if err := unix.Mkdirat(at, name, 0o755); err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EROFS) {
 			unix.Close(at)
-			return noTree, fmt.Errorf("making /%s: %w", path.Join(names[:i+1]...), err)
+			return notOpen, fmt.Errorf("making /%s: %w", path.Join(names[:i+1]...), err)
 		}
 		next, err := openAt(at, name)
 		unix.Close(at)
 		if err != nil {
-			return noTree, fmt.Errorf("opening /%s: %w", path.Join(names[:i+1]...), err)
+			return notOpen, fmt.Errorf("opening /%s: %w", path.Join(names[:i+1]...), err)
 		}
 		at = next
 	}

@@ -16,10 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Descriptors of a supervisor. 0, 1 and 2 are /dev/null: it writes nowhere
-// that a reader's death could end it.
+// Descriptors of a supervisor, beside those that it is handed. 0, 1 and 2 are
+// /dev/null: it writes nowhere that a reader's death could end it.
 const (
-	planFD   = 3 // the Plan, as JSON
+	planFD   = 3 // its instructions, as JSON
 	statusFD = 4 // one status, as JSON
 	stateFD  = 5 // the task's directory of records
 	stdoutFD = 6 // the task's
@@ -35,9 +35,6 @@ type status struct {
 // supervisor is the main function of a supervisor. It returns, and with that
 // ends the PID namespace, when the task's first process has ended.
 func supervisor() int {
-	for fd := planFD; fd <= stderrFD; fd++ {
-		unix.CloseOnExec(fd)
-	}
 	report := os.NewFile(statusFD, "status")
 	s, err := begin()
 	var st status
@@ -96,16 +93,21 @@ func begin() (*supervised, error) {
 	if err := undumpable(); err != nil {
 		return nil, err
 	}
+	// Those that it was started with are not the task's, but for what a launcher
+	// is given.
+	if err := closeOnExec(); err != nil {
+		return nil, err
+	}
 
-	instructions := os.NewFile(planFD, "plan")
-	plan, err := readPlan(instructions)
+	in := os.NewFile(planFD, "plan")
+	plan, handed, err := readInstructions(in)
 	if err != nil {
 		return nil, err
 	}
 	if plan.Attended {
-		s.lifeline = instructions
+		s.lifeline = in
 	} else {
-		instructions.Close()
+		in.Close()
 	}
 	state, err := os.OpenRoot(fdPath(stateFD))
 	if err != nil {
@@ -138,15 +140,13 @@ func begin() (*supervised, error) {
 			return nil, fmt.Errorf("prctl(PR_SET_CHILD_SUBREAPER): %w", err)
 		}
 	}
-	if s.cgroups, err = openCgroups(plan.Confinement.Cgroups); err != nil {
-		return nil, err
-	}
+	s.cgroups = handed.Cgroups
 	defer s.cgroups.closeDoors()
-	if err := joinNetwork(plan.World.Network); err != nil {
+	if err := joinNetwork(handed.Network, plan.World.Network.Namespace); err != nil {
 		return nil, err
 	}
 	if !plan.World.Shared {
-		if err := makeView(plan.World, nil); err != nil {
+		if err := makeView(plan.World, handed.Sources); err != nil {
 			return nil, err
 		}
 	}
@@ -186,27 +186,23 @@ func (s *supervised) settle(host int, record *preparedRecord, hostPID bool) (err
 	return nil
 }
 
-func readPlan(f io.Reader) (*Plan, error) {
-	var plan Plan
-	if err := json.NewDecoder(f).Decode(&plan); err != nil {
-		return nil, fmt.Errorf("reading the plan: %w", err)
+func readInstructions(f io.Reader) (*Plan, *handed, error) {
+	var in instructions
+	if err := json.NewDecoder(f).Decode(&in); err != nil {
+		return nil, nil, fmt.Errorf("reading the plan: %w", err)
 	}
-	return &plan, nil
+	return in.Plan, &in.Handed, nil
 }
 
-// joinNetwork enters a network namespace. A new, isolated one was made when
-// the supervisor was started.
-func joinNetwork(n Network) error {
-	if n.Isolated || n.Namespace == "" {
+// joinNetwork enters a network namespace, if there is one to be joined, and
+// closes it.
+func joinNetwork(fd int, name string) error {
+	if fd == notOpen {
 		return nil
-	}
-	fd, err := unix.Open(n.Namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("network namespace %s: %w: the allocation's network is gone, or was never made", n.Namespace, err)
 	}
 	defer unix.Close(fd)
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("joining network namespace %s: %w", n.Namespace, err)
+		return fmt.Errorf("joining network namespace %s: %w", name, err)
 	}
 	return nil
 }
