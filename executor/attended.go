@@ -94,7 +94,7 @@ func probeNamespaces() int {
 		{Type: Devpts, Target: "/dev/pts", Create: true},
 		{Type: Bind, Source: "/etc", Target: "/etc", Create: true, ReadOnly: true},
 		{Type: Proc, Target: "/proc", Create: true},
-	}}); err != nil {
+	}}, nil); err != nil {
 		said = err.Error()
 	}
 	_, _ = os.Stdout.WriteString(said)

@@ -22,6 +22,7 @@ type halfStarted struct {
 	dir        string
 	supervisor *process
 	plan       *os.File
+	handed     handed
 }
 
 func (f *fixture) halfStart(plan *Plan) *halfStarted {
@@ -54,12 +55,18 @@ func (f *fixture) halfStart(plan *Plan) *halfStarted {
 	}
 	defer planR.Close()
 	h.plan = planW
-	h.supervisor, err = spawn(supervisorName, "half", plan.World.namespaces(), []uintptr{
-		null.Fd(), null.Fd(), null.Fd(), planR.Fd(), null.Fd(), stateDir.Fd(), null.Fd(), null.Fd(),
-	})
+	b, err := openBelongings(plan)
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	defer b.close()
+	files, handed := b.handOver([]uintptr{
+		null.Fd(), null.Fd(), null.Fd(), planR.Fd(), null.Fd(), stateDir.Fd(), null.Fd(), null.Fd(),
+	})
+	if h.supervisor, err = spawnSupervisor("half", plan, files); err != nil {
+		f.t.Fatal(err)
+	}
+	h.handed = handed
 	if err := writeRecord(state, supervisorRecord, h.supervisor.Identity); err != nil {
 		f.t.Fatal(err)
 	}
@@ -70,11 +77,11 @@ func (f *fixture) halfStart(plan *Plan) *halfStarted {
 // finish gives the plan, and attaches to the task that has started by it.
 func (h *halfStarted) finish(t *testing.T, plan *Plan) *Task {
 	t.Helper()
-	instructions, err := message(plan)
+	told, err := message(instructions{plan, h.handed})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.plan.Write(instructions); err != nil {
+	if _, err := h.plan.Write(told); err != nil {
 		t.Fatal(err)
 	}
 	h.plan.Close()

@@ -15,29 +15,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cgroups are the cgroups of a task, opened while the host's file system is in
-// reach, for launchers to be in.
+// cgroups are descriptors of the cgroups of a task, opened where the host's file
+// system is in reach, for launchers to be in. notOpen stands for none.
 type cgroups struct {
-	// unified is a directory of cgroups v2: a process is born in it.
-	unified *os.File
-	// tasks are the tasks files of cgroups v1: a launcher joins them itself,
+	// Unified is a directory of cgroups v2: a process is born in it.
+	Unified int `json:"unified"`
+	// Tasks are the tasks files of cgroups v1: a launcher joins them itself,
 	// before it does anything else.
-	tasks []*os.File
-	// events count what the kernel has killed for want of memory.
-	events *os.File
-	killed uint64 // when they were opened
+	Tasks []int `json:"tasks,omitempty"`
+	// Events count what the kernel has killed for want of memory.
+	Events int    `json:"events"`
+	Killed uint64 `json:"killed"` // when they were opened
 }
 
 // openCgroups opens the cgroups in the directories.
 func openCgroups(dirs []string) (*cgroups, error) {
-	c := &cgroups{}
+	c := &cgroups{Unified: notOpen, Events: notOpen}
 	for _, dir := range dirs {
 		if err := c.open(dir); err != nil {
 			c.close()
 			return nil, fmt.Errorf("cgroup %s: %w", dir, err)
 		}
 	}
-	c.killed = c.oomKills()
+	c.Killed = c.oomKills()
 	return c, nil
 }
 
@@ -47,12 +47,12 @@ var eventFiles = []string{"memory.events", "memory.oom_control"}
 // oomKills returns how many processes the kernel has killed in the memory
 // cgroup, for whichever task was in it. 0 if there is none.
 func (c *cgroups) oomKills() uint64 {
-	if c.events == nil {
+	if c.Events == notOpen {
 		return 0
 	}
 	text := make([]byte, 4096)
-	n, _ := c.events.ReadAt(text, 0)
-	for line := range strings.Lines(string(text[:n])) {
+	n, _ := unix.Pread(c.Events, text, 0)
+	for line := range strings.Lines(string(text[:max(n, 0)])) {
 		if count, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
 			kills, _ := strconv.ParseUint(count, 10, 64)
 			return kills
@@ -62,12 +62,13 @@ func (c *cgroups) oomKills() uint64 {
 }
 
 // oomKilled reports whether a process was killed since the cgroups were opened.
-func (c *cgroups) oomKilled() bool { return c.oomKills() > c.killed }
+func (c *cgroups) oomKilled() bool { return c.oomKills() > c.Killed }
 
-func (c *cgroups) open(dir string) error {
+func (c *cgroups) open(dir string) (err error) {
 	for _, name := range eventFiles {
-		if f, err := os.Open(path.Join(dir, name)); err == nil {
-			c.events = f
+		if fd, err := unix.Open(path.Join(dir, name), unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+			closeAll(c.Events)
+			c.Events = fd
 		}
 	}
 	var fs unix.Statfs_t
@@ -75,35 +76,40 @@ func (c *cgroups) open(dir string) error {
 		return err
 	}
 	if fs.Type == unix.CGROUP2_SUPER_MAGIC {
-		f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
-		c.unified = f
+		closeAll(c.Unified)
+		c.Unified, err = unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		return err
 	}
-	f, err := os.OpenFile(path.Join(dir, "tasks"), os.O_WRONLY, 0)
+	tasks := path.Join(dir, "tasks")
+	fd, err := unix.Open(tasks, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", tasks, err)
 	}
-	c.tasks = append(c.tasks, f)
+	c.Tasks = append(c.Tasks, fd)
 	return nil
+}
+
+// renumbered are the same cgroups with other descriptors.
+func (c *cgroups) renumbered(number func(int) int) *cgroups {
+	other := &cgroups{Unified: number(c.Unified), Events: number(c.Events), Killed: c.Killed}
+	for _, fd := range c.Tasks {
+		other.Tasks = append(other.Tasks, number(fd))
+	}
+	return other
 }
 
 // close closes what launchers need, and what counts OOM kills.
 func (c *cgroups) close() {
 	c.closeDoors()
-	if c.events != nil {
-		c.events.Close()
-	}
+	closeAll(c.Events)
+	c.Events = notOpen
 }
 
 // closeDoors closes what launchers need.
 func (c *cgroups) closeDoors() {
-	if c.unified != nil {
-		c.unified.Close()
-	}
-	for _, f := range c.tasks {
-		f.Close()
-	}
-	c.unified, c.tasks = nil, nil
+	closeAll(c.Unified)
+	closeAll(c.Tasks...)
+	c.Unified, c.Tasks = notOpen, nil
 }
 
 // joinCgroups moves a launcher into the cgroups whose files it was given,

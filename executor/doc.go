@@ -25,6 +25,10 @@
 //   - A session joins the namespaces of a running task to start another
 //     command there, under the same confinement.
 //
+// The plugin starts supervisors from a thread in a small mount namespace, the
+// nursery, and hands them what they show of the host: so the time of a start does
+// not grow with what is mounted on the host. See nursery.go and handed.go.
+//
 // A task's records lie in a directory that only root can read: see record.go.
 // A process is only ever addressed by a pidfd whose start time was compared,
 // never by a bare PID.

@@ -76,15 +76,15 @@ func launchProcess(plan []byte, name string, std stdio, tty bool, cgroups *cgrou
 	}
 	defer statusR.Close()
 	files := []uintptr{std[0].Fd(), std[1].Fd(), std[2].Fd(), launchR.Fd(), statusW.Fd()}
-	for _, f := range cgroups.tasks {
-		files = append(files, f.Fd())
+	for _, fd := range cgroups.Tasks {
+		files = append(files, uintptr(fd))
 	}
 	started := &child{}
 	sys := &syscall.SysProcAttr{Setsid: true, Setctty: tty, PidFD: &started.pidfd}
-	if cgroups.unified != nil {
-		sys.UseCgroupFD, sys.CgroupFD = true, int(cgroups.unified.Fd())
+	if cgroups.Unified != notOpen {
+		sys.UseCgroupFD, sys.CgroupFD = true, cgroups.Unified
 	}
-	started.pid, err = syscall.ForkExec(self, []string{launcherName, name, strconv.Itoa(len(cgroups.tasks))}, &syscall.ProcAttr{
+	started.pid, err = syscall.ForkExec(self, []string{launcherName, name, strconv.Itoa(len(cgroups.Tasks))}, &syscall.ProcAttr{
 		Env:   environment,
 		Files: files,
 		Sys:   sys,

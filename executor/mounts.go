@@ -6,7 +6,6 @@ package executor
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -24,35 +23,49 @@ type view struct {
 	user    bool // in a user namespace with one user and one group
 	root    int  // a descriptor of the root that mounts are made in
 	files   int  // how many were made
+	// parent is the directory that the last target lies in, notOpen before there is
+	// one. No mount has covered it since, and the next target often lies there, too.
+	parent     int
+	parentPath string
+	// null is a tree of /dev/null. The first mask of a file mounts it.
+	null        int
+	nullMounted bool
+	// maskedDir is the first mount that covers a directory, notOpen before there
+	// is one.
+	maskedDir int
 }
 
 // makeView makes the mounts, and makes the view the root of this process.
-func makeView(w World) error {
+// handed are the sources of the mounts if this process was started from the
+// nursery, nil if they are to be opened here.
+func makeView(w World, handed *sources) (err error) {
 	// From here on, nothing that is mounted here shows on the host.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("making mounts slaves of the host's: %w", err)
 	}
-	// All sources first: the list may cover the source of a later one.
-	sources := make([]int, len(w.Mounts))
-	for i := range w.Mounts {
-		fd, err := openSource(&w.Mounts[i])
-		if err != nil {
-			return fmt.Errorf("mount source %s: %w", w.Mounts[i].Source, err)
+	from := handed
+	if from == nil {
+		if from, err = openSources(w.Mounts, nil); err != nil {
+			return err
 		}
-		sources[i] = fd
 	}
-	v := &view{private: w.PrivateRoot, user: w.UserNamespace}
+	v := &view{private: w.PrivateRoot, user: w.UserNamespace, parent: notOpen, null: from.Null, maskedDir: notOpen}
 	if err := v.openRoot(); err != nil {
 		return err
 	}
+	defer v.close()
 	// A root of its own has no other mounts than these. On the host's, theirs
 	// go on to show.
 	for i := range w.Mounts {
-		if err := v.mount(&w.Mounts[i], sources[i]); err != nil {
+		if err := v.mount(&w.Mounts[i], from.Mounts[i]); err != nil {
 			return fmt.Errorf("mounting %s on %s: %w", w.Mounts[i].Type, w.Mounts[i].Target, err)
 		}
 	}
-	return v.enter(w.Mounts)
+	return v.enter(w.Mounts, handed != nil)
+}
+
+func (v *view) close() {
+	closeAll(v.root, v.parent, v.null, v.maskedDir)
 }
 
 // stage is where a private root is mounted until it becomes the root. Any
@@ -75,23 +88,20 @@ func (v *view) openRoot() (err error) {
 	return nil
 }
 
-// enter makes a private root the root, and lets go of the host's: its mounts
-// are not held by this namespace any more.
-func (v *view) enter(mounts []Mount) error {
-	defer unix.Close(v.root)
+// enter makes a private root the root, and lets go of all else that is mounted.
+func (v *view) enter(mounts []Mount, fromNursery bool) error {
 	if !v.private {
 		return nil
 	}
 	if err := unix.Fchdir(v.root); err != nil {
 		return fmt.Errorf("entering the private root: %w", err)
 	}
-	// With both arguments the same, the old root ends up on top of the new one,
-	// pivot_root(2).
-	if err := unix.PivotRoot(".", "."); err != nil {
-		return fmt.Errorf("pivot_root(2): %w%s", err, hintPivot(err))
+	leave := leaveHost
+	if fromNursery {
+		leave = leaveNursery
 	}
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("unmounting the old root: %w", err)
+	if err := leave(); err != nil {
+		return err
 	}
 	if err := unix.Chdir("/"); err != nil {
 		return err
@@ -111,6 +121,20 @@ func (v *view) enter(mounts []Mount) error {
 	return nil
 }
 
+// leaveHost makes the mount at the working directory the root of a process that
+// was started among the host's mounts, and lets go of them.
+func leaveHost() error {
+	// With both arguments the same, the old root ends up on top of the new one,
+	// pivot_root(2).
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root(2): %w%s", err, hintPivot(err))
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmounting the old root: %w", err)
+	}
+	return nil
+}
+
 func hintPivot(err error) string {
 	if errors.Is(err, unix.EINVAL) {
 		return ": is the host's root file system an initramfs? It must be a mounted one"
@@ -118,55 +142,29 @@ func hintPivot(err error) string {
 	return ""
 }
 
-const (
-	noSource = -1
-	skipped  = -2
-)
-
-// openSource returns a detached copy of the mount tree at a bind's source.
-func openSource(m *Mount) (int, error) {
-	if m.Type != Bind {
-		return noSource, nil
-	}
-	fd, err := openPath(m.Source)
-	if errors.Is(err, unix.ENOENT) && m.Optional {
-		return skipped, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer unix.Close(fd)
-	return cloneTree(fd)
-}
-
-func cloneTree(fd int) (int, error) {
-	tree, err := unix.OpenTree(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return 0, fmt.Errorf("open_tree(2): %w", err)
-	}
-	return tree, nil
-}
-
-func (v *view) mount(m *Mount, source int) error {
-	if source == skipped {
+func (v *view) mount(m *Mount, s source) (err error) {
+	if s.Tree == skipped {
 		return nil
 	}
-	if source >= 0 {
-		defer unix.Close(source)
-	}
+	defer closeAll(s.Tree)
 	switch m.Type {
 	case Symlink:
-		return v.symlink(m)
-	case Device:
-		return v.device(m)
-	case File:
-		var err error
-		if source, err = v.makeFile(m.Content); err != nil {
+		dir, name, err := v.openParent(m)
+		if err != nil {
 			return err
 		}
-		defer unix.Close(source)
+		return unix.Symlinkat(m.Source, dir, name)
+	case Device:
+		return v.device(m, s)
+	case Dir:
+		return v.makeDir(m)
+	case File:
+		if s.Tree, err = v.makeFile(m.Content); err != nil {
+			return err
+		}
+		defer closeAll(s.Tree)
 	}
-	target, err := v.openTarget(m, source)
+	target, err := v.openTarget(m, s.Tree)
 	if errors.Is(err, unix.ENOENT) && m.Optional {
 		return nil
 	}
@@ -177,13 +175,15 @@ func (v *view) mount(m *Mount, source int) error {
 		return err
 	}
 	defer unix.Close(target)
+	return v.mountOn(target, m, s.Tree)
+}
+
+func (v *view) mountOn(target int, m *Mount, tree int) error {
 	switch m.Type {
 	case Bind:
-		return attach(source, target, m.flags(), m.Propagate)
+		return attach(tree, target, m.flags(), m.Propagate)
 	case File:
-		return attach(source, target, m.flags()|unix.MS_RDONLY|unix.MS_NOEXEC, false)
-	case Dir:
-		return nil
+		return attach(tree, target, m.flags()|unix.MS_RDONLY|unix.MS_NOEXEC, false)
 	case Tmpfs:
 		mode := "mode=1777"
 		if m.ReadOnly { // once it is filled
@@ -206,7 +206,7 @@ func (v *view) mount(m *Mount, source int) error {
 		}
 		return unix.Mount("devpts", fdPath(target), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, options)
 	case Mask:
-		return mask(target)
+		return v.mask(m, target)
 	}
 	return fmt.Errorf("unknown type %q", m.Type)
 }
@@ -232,22 +232,39 @@ func attach(tree, target int, flags uintptr, propagate bool) error {
 	return nil
 }
 
-// mask covers a file by /dev/null and a directory by an empty one.
-func mask(target int) error {
+// mask covers a file by /dev/null and a directory by an empty one. The first
+// mount of either is shown again for all others: a bind has the flags of what it
+// shows.
+func (v *view) mask(m *Mount, target int) error {
 	dir, err := isDir(target)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if dir {
+	case dir && v.maskedDir != notOpen:
+		return unix.Mount(fdPath(v.maskedDir), fdPath(target), "", unix.MS_BIND, "")
+	case dir:
 		const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY
-		return unix.Mount("tmpfs", fdPath(target), "tmpfs", flags, "mode=555,size=4k")
+		if err := unix.Mount("tmpfs", fdPath(target), "tmpfs", flags, "mode=555,size=4k"); err != nil {
+			return err
+		}
+		v.maskedDir, err = v.openTarget(m, notOpen)
+		return err
+	case v.nullMounted:
+		return unix.Mount(fdPath(v.null), fdPath(target), "", unix.MS_BIND, "")
 	}
-	null, err := openSource(&Mount{Type: Bind, Source: os.DevNull})
+	v.nullMounted = true
+	return attach(v.null, target, unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_RDONLY, false)
+}
+
+func (v *view) makeDir(m *Mount) error {
+	parent, name, err := v.openParent(m)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(null)
-	return attach(null, target, unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_RDONLY, false)
+	if err := unix.Mkdirat(parent, name, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return nil
 }
 
 // filesDir is where the files of a private root are before they are mounted.
@@ -271,47 +288,21 @@ func (v *view) makeFile(content string) (int, error) {
 	return cloneTree(fd)
 }
 
-func (v *view) symlink(m *Mount) error {
-	dir, name, err := v.openParent(m)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(dir)
-	return unix.Symlinkat(m.Source, dir, name)
-}
-
 // device makes a node for the task alone: a private /dev is where no other
 // user's processes are. Where making nodes is not allowed, as in a container,
 // the host's node shows instead.
-func (v *view) device(m *Mount) error {
-	source, err := openPath(m.Source)
-	if errors.Is(err, unix.ENOENT) && m.Optional {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("device %s: %w", m.Source, err)
-	}
-	defer unix.Close(source)
-	var st unix.Stat_t
-	if err := unix.Fstat(source, &st); err != nil {
-		return fmt.Errorf("device %s: %w", m.Source, err)
-	}
-	kind := st.Mode & unix.S_IFMT
-	if kind != unix.S_IFCHR && kind != unix.S_IFBLK {
-		return fmt.Errorf("%s is not a device", m.Source)
-	}
+func (v *view) device(m *Mount, s source) error {
 	dir, name, err := v.openParent(m)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(dir)
 	mode := uint32(0o666)
 	if m.ReadOnly {
 		mode = 0o444
 	}
-	err = unix.Mknodat(dir, name, kind|mode, int(st.Rdev))
+	err = unix.Mknodat(dir, name, s.Mode&unix.S_IFMT|mode, int(s.Rdev))
 	if errors.Is(err, unix.EPERM) {
-		return v.bindDevice(m, source)
+		return v.bindDevice(m, s)
 	}
 	if err != nil {
 		return fmt.Errorf("mknod(2): %w", err)
@@ -319,18 +310,19 @@ func (v *view) device(m *Mount) error {
 	return nil
 }
 
-func (v *view) bindDevice(m *Mount, source int) error {
-	tree, err := cloneTree(source)
-	if err != nil {
-		return err
+func (v *view) bindDevice(m *Mount, s source) (err error) {
+	if s.Tree == notOpen {
+		if s, err = openSource(&Mount{Type: Bind, Source: m.Source}, nil); err != nil {
+			return fmt.Errorf("device %s: %w", m.Source, err)
+		}
+		defer closeAll(s.Tree)
 	}
-	defer unix.Close(tree)
-	target, err := v.openTarget(m, tree)
+	target, err := v.openTarget(m, s.Tree)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(target)
-	return attach(tree, target, unix.MS_NOSUID|unix.MS_NOEXEC, false)
+	return attach(s.Tree, target, unix.MS_NOSUID|unix.MS_NOEXEC, false)
 }
 
 func (m *Mount) flags() uintptr {
@@ -348,67 +340,84 @@ func (m *Mount) flags() uintptr {
 }
 
 // openTarget opens where to mount. If it is to be created, and missing, it is
-// made: of the source's kind.
-func (v *view) openTarget(m *Mount, source int) (int, error) {
-	fd, err := v.open(m.Target)
-	if !m.Create || !errors.Is(err, unix.ENOENT) {
-		return fd, err
-	}
-	dir := true
-	if source >= 0 {
-		if dir, err = isDir(source); err != nil {
-			return 0, err
-		}
+// made: of the kind of the tree that is to be mounted there.
+func (v *view) openTarget(m *Mount, tree int) (int, error) {
+	if m.Target == "/" {
+		return v.open("/")
 	}
 	parent, name, err := v.openParent(m)
 	if err != nil {
-		return 0, err
+		return notOpen, err
 	}
-	defer unix.Close(parent)
-	if dir {
-		err = unix.Mkdirat(parent, name, 0o755)
-	} else {
-		err = unix.Mknodat(parent, name, unix.S_IFREG|0o644, 0)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("making it: %w", err)
+	if m.Create {
+		if err := makeTarget(parent, name, tree); err != nil && !errors.Is(err, unix.EEXIST) {
+			return notOpen, fmt.Errorf("making it: %w", err)
+		}
 	}
 	return openAt(parent, name)
 }
 
-// open opens a path of the view.
-func (v *view) open(target string) (int, error) {
-	if target == "/" {
-		return openAt(v.root, ".")
+func makeTarget(parent int, name string, tree int) error {
+	if tree >= 0 {
+		dir, err := isDir(tree)
+		if err != nil {
+			return err
+		}
+		if !dir {
+			return unix.Mknodat(parent, name, unix.S_IFREG|0o644, 0)
+		}
 	}
-	return openAt(v.root, strings.TrimPrefix(target, "/"))
+	return unix.Mkdirat(parent, name, 0o755)
 }
 
-// openParent opens the directory above a target. If the target is to be
-// created, and it is missing, it is made with those above it.
+// openParent opens the directory above a target, and keeps it. If the target is
+// to be created, and it is missing, it is made with those above it.
 func (v *view) openParent(m *Mount) (dir int, name string, err error) {
-	at, err := openAt(v.root, ".")
-	if err != nil {
-		return 0, "", err
+	slash := strings.LastIndexByte(m.Target, '/')
+	above, name := "/"+strings.TrimPrefix(m.Target[:max(slash, 0)], "/"), m.Target[slash+1:]
+	if v.parent != notOpen && v.parentPath == above {
+		return v.parent, name, nil
 	}
-	names := strings.Split(strings.Trim(m.Target, "/"), "/")
-	for i, name := range names[:len(names)-1] {
-		var err error
-		if m.Create {
-			err = unix.Mkdirat(at, name, 0o755)
-		}
-		if err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EROFS) {
+	fd, err := v.open(above)
+	if m.Create && errors.Is(err, unix.ENOENT) {
+		fd, err = v.makeDirs(above)
+	}
+	if err != nil {
+		return notOpen, "", fmt.Errorf("opening %s: %w", above, err)
+	}
+	closeAll(v.parent)
+	v.parent, v.parentPath = fd, above
+	return fd, name, nil
+}
+
+// open opens a path of the view.
+func (v *view) open(name string) (int, error) {
+	if name == "/" {
+		return openAt(v.root, ".")
+	}
+	return openAt(v.root, strings.TrimPrefix(name, "/"))
+}
+
+// makeDirs makes what is missing of a directory of the view, and opens it.
+func (v *view) makeDirs(name string) (int, error) {
+	at, err := v.open("/")
+	if err != nil {
+		return notOpen, err
+	}
+	names := strings.Split(strings.TrimPrefix(name, "/"), "/")
+	for i, name := range names {
+		if err := unix.Mkdirat(at, name, 0o755); err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EROFS) {
 			unix.Close(at)
-			return 0, "", fmt.Errorf("making /%s: %w", path.Join(names[:i+1]...), err)
+			return notOpen, fmt.Errorf("making /%s: %w", path.Join(names[:i+1]...), err)
 		}
 		next, err := openAt(at, name)
 		unix.Close(at)
 		if err != nil {
-			return 0, "", fmt.Errorf("opening /%s: %w", path.Join(names[:i+1]...), err)
+			return notOpen, fmt.Errorf("opening /%s: %w", path.Join(names[:i+1]...), err)
 		}
 		at = next
 	}
-	return at, names[len(names)-1], nil
+	return at, nil
 }
 
 // openPath opens a real path of the host: a symbolic link on it is an error.

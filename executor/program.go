@@ -69,4 +69,4 @@ func openProgram(program []byte) (int, error) {
 
 // lowestProgramFD is above all descriptors that children are given, which would
 // take its place before it is executed.
-const lowestProgramFD = 100
+const lowestProgramFD = 120

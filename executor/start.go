@@ -48,10 +48,6 @@ func startTask(id, dir string, plan *Plan, std stdio) (*Task, error) {
 }
 
 func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
-	instructions, err := message(plan)
-	if err != nil {
-		return nil, err
-	}
 	state, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
@@ -90,13 +86,24 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 	defer statusW.Close()
 	defer statusR.Close()
 
-	runner, err := spawn(supervisorName, id, plan.World.namespaces(), []uintptr{
+	b, err := openBelongings(plan)
+	if err != nil {
+		return nil, err
+	}
+	defer b.close()
+	files, handed := b.handOver([]uintptr{
 		std[0].Fd(), null.Fd(), null.Fd(),
 		planR.Fd(), statusW.Fd(), stateDir.Fd(), std[1].Fd(), std[2].Fd(),
 	})
+	told, err := message(instructions{plan, handed})
+	if err != nil {
+		return nil, err
+	}
+	runner, err := spawnSupervisor(id, plan, files)
 	if err != nil {
 		return nil, fmt.Errorf("starting the supervisor: %w", err)
 	}
+	b.close()
 	t := newTask(id, dir, plan.Confinement)
 	t.supervisor, t.runner = runner, runner.Identity
 	if plan.Attended {
@@ -110,7 +117,7 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 	if err := writeRecord(state, supervisorRecord, runner.Identity); err != nil {
 		return t, err
 	}
-	if _, err := planW.Write(instructions); err != nil && !errors.Is(err, syscall.EPIPE) {
+	if _, err := planW.Write(told); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return t, fmt.Errorf("instructing the supervisor: %w", err)
 	}
 	if t.lifeline == nil {
@@ -154,8 +161,21 @@ func (w *World) namespaces() uintptr {
 	return flags
 }
 
+func spawnSupervisor(id string, plan *Plan, files []uintptr) (runner *process, err error) {
+	start := func() { runner, err = spawn(supervisorName, id, plan.World.namespaces(), files) }
+	if !plan.fromNursery() {
+		start()
+	} else if failed := births.run(start); failed != nil {
+		return nil, failed
+	}
+	return runner, err
+}
+
 // spawn starts the executor's program under one of its names.
 func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, error) {
+	if len(files) > lowestProgramFD {
+		return nil, fmt.Errorf("%d descriptors are to be handed over, at most %d can be", len(files), lowestProgramFD)
+	}
 	// What was open when the agent was started, it may have left open to all of
 	// its children.
 	if err := closeOnExec(); err != nil {

@@ -17,10 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Descriptors of a supervisor. 0, 1 and 2 are /dev/null: it writes nowhere
-// that a reader's death could end it.
+// Descriptors of a supervisor, beside those that it is handed. 0, 1 and 2 are
+// /dev/null: it writes nowhere that a reader's death could end it.
 const (
-	planFD   = 3 // the Plan, as a message
+	planFD   = 3 // its instructions, as a message
 	statusFD = 4 // one status, as JSON
 	stateFD  = 5 // the task's directory of records
 	stdoutFD = 6 // the task's; or the directory of its logs
@@ -36,9 +36,6 @@ type status struct {
 // supervisor is the main function of a supervisor. It returns, and with that
 // ends the PID namespace, when the task's first process has ended.
 func supervisor() int {
-	for fd := planFD; fd <= stderrFD; fd++ {
-		unix.CloseOnExec(fd)
-	}
 	report := os.NewFile(statusFD, "status")
 	s, err := begin()
 	var st status
@@ -83,16 +80,16 @@ func supervisor() int {
 	return 0
 }
 
-// supervision is what a supervisor needs of a [Plan], by the same names.
+// supervision is what a supervisor needs of its instructions, by the same names.
 type supervision struct {
 	World       World    `json:"world"`
 	Process     launched `json:"process"`
 	Confinement struct {
-		User    User     `json:"user"`
-		Cgroups []string `json:"cgroups"`
+		User User `json:"user"`
 	} `json:"confinement"`
-	Logs     *Logs `json:"logs"`
-	Attended bool  `json:"attended"`
+	Logs     *Logs  `json:"logs"`
+	Attended bool   `json:"attended"`
+	Handed   handed `json:"handed"`
 }
 
 type supervised struct {
@@ -120,17 +117,22 @@ func begin() (*supervised, error) {
 	if err := undumpable(); err != nil {
 		return nil, err
 	}
+	// Those that it was started with are not the task's, but for what a launcher
+	// is given.
+	if err := closeOnExec(); err != nil {
+		return nil, err
+	}
 
-	instructions := os.NewFile(planFD, "plan")
+	in := os.NewFile(planFD, "plan")
 	var plan supervision
-	raw, err := readMessage(instructions, &plan)
+	raw, err := readMessage(in, &plan)
 	if err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
 	}
 	if plan.Attended {
-		s.lifeline = instructions
+		s.lifeline = in
 	} else {
-		instructions.Close()
+		in.Close()
 	}
 	state, err := os.OpenRoot(fdPath(stateFD))
 	if err != nil {
@@ -163,15 +165,13 @@ func begin() (*supervised, error) {
 			return nil, fmt.Errorf("prctl(PR_SET_CHILD_SUBREAPER): %w", err)
 		}
 	}
-	if s.cgroups, err = openCgroups(plan.Confinement.Cgroups); err != nil {
-		return nil, err
-	}
+	s.cgroups = plan.Handed.Cgroups
 	defer s.cgroups.closeDoors()
-	if err := joinNetwork(plan.World.Network); err != nil {
+	if err := joinNetwork(plan.Handed.Network, plan.World.Network.Namespace); err != nil {
 		return nil, err
 	}
 	if !plan.World.Shared {
-		if err := makeView(plan.World); err != nil {
+		if err := makeView(plan.World, plan.Handed.Sources); err != nil {
 			return nil, err
 		}
 	}
@@ -215,19 +215,15 @@ func (s *supervised) settle(host int, record *preparedRecord, plan *supervision)
 	return nil
 }
 
-// joinNetwork enters a network namespace. A new, isolated one was made when
-// the supervisor was started.
-func joinNetwork(n Network) error {
-	if n.Isolated || n.Namespace == "" {
+// joinNetwork enters a network namespace, if there is one to be joined, and
+// closes it.
+func joinNetwork(fd int, name string) error {
+	if fd == notOpen {
 		return nil
-	}
-	fd, err := unix.Open(n.Namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("network namespace %s: %w: the allocation's network is gone, or was never made", n.Namespace, err)
 	}
 	defer unix.Close(fd)
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("joining network namespace %s: %w", n.Namespace, err)
+		return fmt.Errorf("joining network namespace %s: %w", name, err)
 	}
 	return nil
 }

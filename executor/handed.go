@@ -1,0 +1,119 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// instructions are what a supervisor is told: a plan, and what it has been handed
+// for it. It passes them on to the launcher as they are.
+type instructions struct {
+	*Plan
+	Handed handed `json:"handed"`
+}
+
+// handed are descriptors that a supervisor is given by number, beside its fixed
+// ones: what it could not open itself, in the mount namespace that it is started
+// in. [notOpen] stands for none.
+type handed struct {
+	// Sources are those of the mounts. It is nil if the supervisor was started
+	// among the host's mounts, where it opens them itself.
+	Sources *sources `json:"sources,omitempty"`
+	// Network is the network namespace to join.
+	Network int      `json:"network"`
+	Cgroups *cgroups `json:"cgroups"`
+}
+
+// belongings are what a supervisor is to be handed, as long as this process has
+// it open.
+type belongings struct {
+	sources *sources // nil if it opens them itself
+	network int
+	cgroups *cgroups
+}
+
+// openBelongings opens what a supervisor is to be handed.
+func openBelongings(plan *Plan) (*belongings, error) {
+	b := &belongings{network: notOpen}
+	if err := b.open(plan); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *belongings) open(plan *Plan) (err error) {
+	if b.cgroups, err = openCgroups(plan.Confinement.Cgroups); err != nil {
+		return err
+	}
+	if b.network, err = openNetwork(plan.World.Network); err != nil {
+		return err
+	}
+	if plan.fromNursery() {
+		b.sources, err = openSources(plan.World.Mounts, canMake)
+	}
+	return err
+}
+
+// fromNursery reports whether the supervisor is started from the nursery. It is
+// not if its task is to see the host's mounts, or if its mounts are to be its own
+// user's, in a user namespace; nor where one start is all that there will be, or
+// where there are not numbers enough for the sources.
+func (p *Plan) fromNursery() bool {
+	sources := 0
+	for i := range p.World.Mounts {
+		if p.World.Mounts[i].hasSource() {
+			sources++
+		}
+	}
+	return p.World.PrivateRoot && !p.World.UserNamespace && !p.Attended && sources <= mostSources
+}
+
+// mostSources leaves numbers for all else that a supervisor is given.
+const mostSources = lowestProgramFD - 30
+
+// close closes all of it. It may be called again.
+func (b *belongings) close() {
+	closeAll(b.network)
+	if b.sources != nil {
+		b.sources.close()
+	}
+	if b.cgroups != nil {
+		b.cgroups.close()
+	}
+	*b = belongings{network: notOpen}
+}
+
+// handOver appends them to the files of a new process, and returns under which
+// numbers it has them.
+func (b *belongings) handOver(files []uintptr) ([]uintptr, handed) {
+	number := func(fd int) int {
+		if fd < 0 {
+			return fd
+		}
+		files = append(files, uintptr(fd))
+		return len(files) - 1
+	}
+	h := handed{Network: number(b.network), Cgroups: b.cgroups.renumbered(number)}
+	if b.sources != nil {
+		h.Sources = b.sources.renumbered(number)
+	}
+	return files, h
+}
+
+// openNetwork opens a network namespace that is to be joined. A new, isolated
+// one is made when the supervisor is started.
+func openNetwork(n Network) (int, error) {
+	if n.Isolated || n.Namespace == "" {
+		return notOpen, nil
+	}
+	fd, err := unix.Open(n.Namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return notOpen, fmt.Errorf("network namespace %s: %w: the allocation's network is gone, or was never made", n.Namespace, err)
+	}
+	return fd, nil
+}
