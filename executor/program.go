@@ -5,7 +5,9 @@ package executor
 
 import (
 	"fmt"
+	"slices"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,18 +23,39 @@ var carried []byte
 // starts in a third of the time. To be called before all else, if at all.
 func SetProgram(program []byte) { carried = program }
 
-// program is the path of what to execute.
-var program = sync.OnceValue(func() string {
-	if len(carried) == 0 {
-		return self
-	}
-	fd, err := openProgram(carried)
-	if err != nil {
+// executable is a program to start.
+type executable struct {
+	path string
+	fd   int // that path goes by; notOpen if it goes by none
+}
+
+// program is what to execute.
+var program = sync.OnceValue(func() executable {
+	if len(carried) > 0 {
+		if fd, err := openProgram(carried); err == nil {
+			return executable{fdPath(fd), fd}
+		}
 		// Where the operator has forbidden such files, sysctl vm.memfd_noexec.
-		return self
 	}
-	return fdPath(fd)
+	return executable{self, notOpen}
 })
+
+// forkExec is syscall.ForkExec for a program that is executed by a descriptor. In
+// the child, ForkExec moves a pipe of its own, and what is in the way, to numbers
+// above the highest that it is given, whatever is there. So it is given one above
+// the program's.
+func (e executable) forkExec(args []string, attr syscall.ProcAttr) (pid int, err error) {
+	if e.fd != notOpen && len(attr.Files) > 0 {
+		last := len(attr.Files) - 1
+		above, err := unix.FcntlInt(attr.Files[last], unix.F_DUPFD_CLOEXEC, e.fd+1)
+		if err != nil {
+			return 0, fmt.Errorf("duplicating descriptor %d: %w", attr.Files[last], err)
+		}
+		defer unix.Close(above)
+		attr.Files = append(slices.Clone(attr.Files[:last]), uintptr(above))
+	}
+	return syscall.ForkExec(e.path, args, &attr)
+}
 
 // openProgram makes an executable file of a program, in memory and sealed:
 // nobody changes it, and no mount option or full disk stands in its way.

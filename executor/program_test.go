@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -46,5 +47,45 @@ func TestProgramIsSealed(t *testing.T) {
 	}
 	if err := unix.Ftruncate(writable, 0); !errors.Is(err, unix.EPERM) {
 		t.Errorf("truncating it: %v, expected EPERM", err)
+	}
+}
+
+// Whatever is open when a child is started, the program is executed.
+func TestProgramIsNotInTheWay(t *testing.T) {
+	script, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := openProgram(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(null)
+	// The highest number that a child is given is just below the program's.
+	highest, err := unix.FcntlInt(uintptr(null), unix.F_DUPFD_CLOEXEC, fd-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(highest)
+	if highest != fd-1 {
+		t.Skipf("descriptor %d is taken", fd-1)
+	}
+	attr := syscall.ProcAttr{Files: []uintptr{uintptr(null), uintptr(null), uintptr(highest)}}
+	if pid, err := syscall.ForkExec(fdPath(fd), []string{"true"}, &attr); err == nil {
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+		t.Error("syscall.ForkExec does not put anything in its place: what is this for?")
+	}
+	pid, err := executable{fdPath(fd), fd}.forkExec([]string{"true"}, attr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ws unix.WaitStatus
+	if _, err := unix.Wait4(pid, &ws, 0, nil); err != nil || ws.ExitStatus() != 0 {
+		t.Errorf("status %v, %v", ws, err)
 	}
 }

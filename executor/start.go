@@ -195,7 +195,7 @@ func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, erro
 		}
 		defer restore()
 	}
-	pid, err := syscall.ForkExec(program(), []string{name, id}, &syscall.ProcAttr{
+	pid, err := program().forkExec([]string{name, id}, syscall.ProcAttr{
 		Dir:   "/",
 		Env:   environment,
 		Files: files,
