@@ -62,8 +62,10 @@ fuzz: ## Feed decoders, policies, filters and records with what nobody expects: 
 e2e-vm: build nomad setup $(BIN)/e2e-device ## Run the same jobs in a VM with kernel 6.12, on unified cgroup v2
 	cd e2e && go test -c -o $(BIN)/vm/e2e.test .
 	GOCACHE=$(BIN)/vm/gocache CGO_ENABLED=0 go build os # for the test that builds a program
-	cd e2e && vm/vm.sh -k 6.12 -m 8192 -t 1500 -- \
-	  env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI=6 $(BIN)/vm/e2e.test -test.timeout 24m
+	@# 125: the emulator has crashed, as it does when the kernel changes its own code: no test has failed.
+	cd e2e && for try in 1 2; do vm/vm.sh -k 6.12 -m 8192 -t 2700 -- \
+	  env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI=6 $(BIN)/vm/e2e.test -test.timeout 44m; \
+	  status=$$?; [ $$status = 125 ] || break; done; exit $$status
 
 .PHONY: e2e-audit
 e2e-audit: build nomad setup ## Run the tests of reported denials in VMs, where auditing can be enabled: kernels 7.3, and 6.12, which logs seccomp's alone
