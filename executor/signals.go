@@ -72,7 +72,10 @@ func blockSignals() (restore func(), err error) {
 var sentByPeople = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGTERM}
 
 // signalQueue is a signalfd with the signals that a supervisor was sent.
-type signalQueue struct{ *os.File }
+type signalQueue struct {
+	*os.File
+	people chan os.Signal // sentByPeople, once it listens
+}
 
 // openSignals takes the signals that are blocked. From now on, none of the
 // others that people send ends this process.
@@ -88,16 +91,18 @@ func openSignals() (q signalQueue, err error) {
 	if err != nil {
 		return q, fmt.Errorf("signalfd(2): %w", err)
 	}
-	return signalQueue{os.NewFile(uintptr(fd), "signals")}, nil
+	return signalQueue{os.NewFile(uintptr(fd), "signals"), make(chan os.Signal, 64)}, nil
 }
+
+// listen has the runtime notify of what people send. From now on, none of it is
+// lost.
+func (q signalQueue) listen() { signal.Notify(q.people, sentByPeople...) }
 
 // forward passes signals on to all processes of the task, for as long as this
 // process lives.
 func (q signalQueue) forward() {
-	notified := make(chan os.Signal, 64)
-	signal.Notify(notified, sentByPeople...)
 	go func() {
-		for sig := range notified {
+		for sig := range q.people {
 			signalAll(sig.(unix.Signal))
 		}
 	}()

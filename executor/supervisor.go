@@ -187,7 +187,7 @@ func begin() (*supervised, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.settle(host, record, &plan); err != nil {
+	if err := s.settle(host, record, plan.World.HostPID); err != nil {
 		return nil, s.first.abandon(err)
 	}
 	unix.Close(s.first.pidfd)
@@ -195,7 +195,7 @@ func begin() (*supervised, error) {
 }
 
 // settle records what was started, and gives up what is not needed any more.
-func (s *supervised) settle(host int, record *preparedRecord, plan *supervision) (err error) {
+func (s *supervised) settle(host int, record *preparedRecord, hostPID bool) (err error) {
 	s.started.At = time.Now()
 	if s.started.Process, err = seenFrom(host, s.first.pidfd); err != nil {
 		return err
@@ -203,13 +203,14 @@ func (s *supervised) settle(host int, record *preparedRecord, plan *supervision)
 	if err := record.write(s.started); err != nil {
 		return err
 	}
+	s.signals.listen()
 	// Last, since all else needs more; before anybody is told that the task
 	// runs: if it fails, the task ends.
 	logs := noLogs
-	if plan.Logs != nil {
+	if s.logs != nil {
 		logs = stdoutFD
 	}
-	if err := renounce(plan.World.HostPID, logs); err != nil {
+	if err := renounce(hostPID, logs); err != nil {
 		return fmt.Errorf("dropping the supervisor's privileges: %w", err)
 	}
 	return nil
