@@ -20,10 +20,11 @@ import (
 	"github.com/hashicorp/nomad/plugins/base"
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/hashicorp/nomad/plugins/drivers/fsisolation"
-	"github.com/hashicorp/nomad/plugins/drivers/proto"
 	"github.com/hashicorp/nomad/plugins/shared/hclspec"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+
+	"github.com/burin-labs/nomad-driver-harn/driver"
 )
 
 const (
@@ -60,20 +61,10 @@ func serveFloor(args []string) {
 			base.PluginTypeDriver: drivers.NewDriverPlugin(d, logger),
 		},
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
-			return plugin.DefaultGRPCServer(append(options, grpc.UnaryInterceptor(d.capabilities)))
+			return plugin.DefaultGRPCServer(append(options, grpc.UnaryInterceptor(driver.CompleteCapabilities(d))))
 		},
 		Logger: logger,
 	})
-}
-
-// capabilities adds to the answer what Nomad 1.11's client reads from it, but
-// its server for plugins leaves out.
-func (d *floorDriver) capabilities(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	response, err := handler(ctx, request)
-	if r, ok := response.(*proto.CapabilitiesResponse); ok && err == nil {
-		r.Capabilities.DisableLogCollection = d.withoutLogs
-	}
-	return response, err
 }
 
 func (d *floorDriver) PluginInfo() (*base.PluginInfoResponse, error) {

@@ -48,7 +48,7 @@ func isProgram(p kerneltest.Process, name string) bool { return filepath.Base(p.
 func (c *cluster) plugin(s subject) (pids []int) {
 	agent := c.clients[s.client].cmd.Process.Pid
 	for _, p := range kerneltest.Processes() {
-		if isProgram(p, "nomad-driver-"+s.driver) && parent(p.PID) == agent {
+		if isProgram(p, "nomad-driver-"+s.driver) && p.Parent() == agent {
 			pids = append(pids, p.PID)
 		}
 	}
@@ -116,25 +116,14 @@ func cpuOf(pids []int) time.Duration {
 // cpuWithChildren is the CPU time of a process, and of its children that it
 // has waited for.
 func cpuWithChildren(pid int) (own, children time.Duration) {
-	stat := statOf(pid)
-	ticks := func(field int) time.Duration { return time.Duration(stat(field)) * time.Second / 100 }
-	return ticks(14) + ticks(15), ticks(16) + ticks(17)
-}
-
-// parent is the parent of a process, 0 if that process has ended.
-func parent(pid int) int { return statOf(pid)(4) }
-
-// statOf reads the numbers of a process by the fields of proc_pid_stat(5). They
-// are 0 if it has ended.
-func statOf(pid int) func(field int) int {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return func(int) int { return 0 }
+		return 0, 0
 	}
-	const first = 3 // after the name, which is in parentheses
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	return func(field int) int {
-		n, _ := strconv.Atoi(fields[field-first])
-		return n
+	ticks := func(number int) time.Duration { // as proc_pid_stat(5) counts fields
+		n, _ := strconv.Atoi(fields[number-3])
+		return time.Duration(n) * time.Second / 100
 	}
+	return ticks(14) + ticks(15), ticks(16) + ticks(17)
 }

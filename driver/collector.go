@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,33 +27,44 @@ const (
 	byDriver = "driver"
 )
 
-// LogFiles limits the log files of a task.
+// LogFiles limits the log files of a task. 0 stands for a default.
 type LogFiles struct {
-	// MaxFiles is how many files there are at most of stdout and of stderr; 0
-	// stands for the operator's limit.
+	// MaxFiles is how many files there are at most of stdout and of stderr.
 	MaxFiles int `codec:"max_files"`
-	// MaxFileSize is how large one gets, in MiB, as in the logs block of a job; 0
-	// stands for the operator's limit.
+	// MaxFileSize is how large one gets, in MiB, as in the logs block of a job.
 	MaxFileSize int `codec:"max_file_size"`
+}
+
+var (
+	// defaultLogs are Nomad's defaults of a job's logs block.
+	defaultLogs = LogFiles{MaxFiles: 10, MaxFileSize: 10}
+	// mostLogs are more than anybody needs.
+	mostLogs = LogFiles{MaxFiles: 1000, MaxFileSize: 100_000}
+)
+
+// check checks the limits, which may be as high as most.
+func (l LogFiles) check(most LogFiles) error {
+	if l.MaxFiles < 0 || l.MaxFiles > most.MaxFiles {
+		return fmt.Errorf("max_files: %d, expected 1 to %d", l.MaxFiles, most.MaxFiles)
+	}
+	if l.MaxFileSize < 0 || l.MaxFileSize > most.MaxFileSize {
+		return fmt.Errorf("max_file_size: %d, expected 1 to %d (MiB)", l.MaxFileSize, most.MaxFileSize)
+	}
+	return nil
+}
+
+// or takes what is left to a default from others.
+func (l LogFiles) or(others LogFiles) LogFiles {
+	return LogFiles{cmp.Or(l.MaxFiles, others.MaxFiles), cmp.Or(l.MaxFileSize, others.MaxFileSize)}
 }
 
 // LogsConfig is the operator's choice of who collects logs.
 type LogsConfig struct {
 	// Collector is "nomad", which is the default, or "driver".
 	Collector string `codec:"collector"`
-	// MaxFiles and MaxFileSize, in MiB, are what tasks get, and the most that a
-	// job may ask for. 0 stands for Nomad's own defaults: 10 files of 10 MiB.
-	MaxFiles    int `codec:"max_files"`
-	MaxFileSize int `codec:"max_file_size"`
+	// LogFiles are what tasks get, and the most that a job may ask for.
+	LogFiles
 }
-
-// Defaults of a job's logs block in Nomad, and more than anybody needs.
-const (
-	defaultLogFiles    = 10
-	defaultLogFileSize = 10
-	mostLogFiles       = 1000
-	mostLogFileSize    = 100_000
-)
 
 func (c *LogsConfig) validate() error {
 	if c == nil {
@@ -60,25 +72,14 @@ func (c *LogsConfig) validate() error {
 	}
 	switch c.Collector {
 	case "", byNomad:
-		if c.MaxFiles != 0 || c.MaxFileSize != 0 {
+		if c.LogFiles != (LogFiles{}) {
 			return fmt.Errorf("max_files and max_file_size are for collector = %q: with %q, the logs block of each job has them", byDriver, byNomad)
 		}
 	case byDriver:
 	default:
 		return fmt.Errorf("collector: %q, expected %q (a process of its own for each task) or %q (the task's supervisor)", c.Collector, byNomad, byDriver)
 	}
-	return checkLogLimits(c.MaxFiles, c.MaxFileSize, mostLogFiles, mostLogFileSize)
-}
-
-// checkLogLimits checks limits, of which 0 stands for the default.
-func checkLogLimits(files, size, mostFiles, mostSize int) error {
-	if files < 0 || files > mostFiles {
-		return fmt.Errorf("max_files: %d, expected 1 to %d", files, mostFiles)
-	}
-	if size < 0 || size > mostSize {
-		return fmt.Errorf("max_file_size: %d, expected 1 to %d (MiB)", size, mostSize)
-	}
-	return nil
+	return c.check(mostLogs)
 }
 
 // collector is who collects logs.
@@ -87,18 +88,6 @@ func (c *Config) collector() string {
 		return byNomad
 	}
 	return c.Logs.Collector
-}
-
-// logLimits are the operator's.
-func (c *Config) logLimits() (files, size int) {
-	return orDefault(c.Logs.MaxFiles, defaultLogFiles), orDefault(c.Logs.MaxFileSize, defaultLogFileSize)
-}
-
-func orDefault(value, otherwise int) int {
-	if value == 0 {
-		return otherwise
-	}
-	return value
 }
 
 // planLogs says what a task's supervisor is to write; nil if Nomad collects, or
@@ -110,12 +99,12 @@ func planLogs(config *Config, cfg *drivers.TaskConfig, task *TaskConfig) (*execu
 		}
 		return nil, nil
 	}
-	files, size := config.logLimits()
+	files := config.Logs.or(defaultLogs)
 	if own := task.Logs; own != nil {
-		if err := checkLogLimits(own.MaxFiles, own.MaxFileSize, files, size); err != nil {
+		if err := own.check(files); err != nil {
 			return nil, fmt.Errorf("logs: %w: the operator's limit (plugin option logs)", err)
 		}
-		files, size = orDefault(own.MaxFiles, files), orDefault(own.MaxFileSize, size)
+		files = own.or(files)
 	}
 	if cfg.StdoutPath == "" || cfg.StdoutPath == os.DevNull {
 		return nil, nil
@@ -123,7 +112,7 @@ func planLogs(config *Config, cfg *drivers.TaskConfig, task *TaskConfig) (*execu
 	if strings.ContainsAny(cfg.Name, "/\x00") {
 		return nil, fmt.Errorf("the task's name, %q, cannot be the name of a log file", cfg.Name)
 	}
-	return &executor.Logs{Task: cfg.Name, MaxFiles: files, MaxFileSize: int64(size) << 20}, nil
+	return &executor.Logs{Task: cfg.Name, MaxFiles: files.MaxFiles, MaxFileSize: int64(files.MaxFileSize) << 20}, nil
 }
 
 // openLogDir opens the directory of a task's logs, in which Nomad looks for

@@ -4,14 +4,12 @@
 package driver
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
-	"github.com/hashicorp/nomad/plugins/drivers/proto"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 )
@@ -84,25 +82,4 @@ func TestOpenLogDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-}
-
-// Over gRPC, the client is told who collects logs.
-func TestCapabilitiesOverGRPC(t *testing.T) {
-	for collector, want := range map[string]bool{byNomad: false, byDriver: true} {
-		d := New(t.Context(), testLogger(t))
-		config, err := parseConfig(t, `logs { collector = "`+collector+`" }`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.config = config
-		response, err := d.completeCapabilities(t.Context(), nil, nil, func(context.Context, any) (any, error) {
-			return &proto.CapabilitiesResponse{Capabilities: &proto.DriverCapabilities{}}, nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := response.(*proto.CapabilitiesResponse).Capabilities.DisableLogCollection; got != want {
-			t.Errorf("%s: %v", collector, got)
-		}
-	}
 }

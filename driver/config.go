@@ -38,6 +38,12 @@ var policySpec = map[string]*hclspec.Spec{
 	"min_landlock_abi":  hclspec.NewAttr("min_landlock_abi", "number", false),
 }
 
+// logFilesSpec is the schema of [LogFiles].
+var logFilesSpec = map[string]*hclspec.Spec{
+	"max_files":     hclspec.NewAttr("max_files", "number", false),
+	"max_file_size": hclspec.NewAttr("max_file_size", "number", false),
+}
+
 // configSpec is the schema of the plugin's configuration in the agent's file.
 var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 	"state_dir": hclspec.NewDefault(
@@ -72,8 +78,8 @@ var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 	),
 	"logs": hclspec.NewBlock("logs", false, hclspec.NewObject(map[string]*hclspec.Spec{
 		"collector":     hclspec.NewAttr("collector", "string", false),
-		"max_files":     hclspec.NewAttr("max_files", "number", false),
-		"max_file_size": hclspec.NewAttr("max_file_size", "number", false),
+		"max_files":     logFilesSpec["max_files"],
+		"max_file_size": logFilesSpec["max_file_size"],
 	})),
 	"sweep_period": hclspec.NewDefault(
 		hclspec.NewAttr("sweep_period", "string", false),
@@ -257,22 +263,19 @@ func (c *Config) systemReadRoots() []string {
 
 // taskConfigSpec is the schema of a task's config block in a job.
 var taskConfigSpec = hclspec.NewObject(map[string]*hclspec.Spec{
-	"command":        hclspec.NewAttr("command", "string", true),
-	"args":           hclspec.NewAttr("args", "list(string)", false),
-	"work_dir":       hclspec.NewAttr("work_dir", "string", false),
-	"pid_mode":       hclspec.NewAttr("pid_mode", "string", false),
-	"ipc_mode":       hclspec.NewAttr("ipc_mode", "string", false),
-	"cap_add":        hclspec.NewAttr("cap_add", "list(string)", false),
-	"cap_drop":       hclspec.NewAttr("cap_drop", "list(string)", false),
-	"cpu_hard_limit": hclspec.NewAttr("cpu_hard_limit", "bool", false),
-	"pids_limit":     hclspec.NewAttr("pids_limit", "number", false),
-	"oom_score_adj":  hclspec.NewAttr("oom_score_adj", "number", false),
-	"nice":           hclspec.NewAttr("nice", "number", false),
-	"ulimit":         hclspec.NewBlockAttrs("ulimit", "string", false),
-	"logs": hclspec.NewBlock("logs", false, hclspec.NewObject(map[string]*hclspec.Spec{
-		"max_files":     hclspec.NewAttr("max_files", "number", false),
-		"max_file_size": hclspec.NewAttr("max_file_size", "number", false),
-	})),
+	"command":           hclspec.NewAttr("command", "string", true),
+	"args":              hclspec.NewAttr("args", "list(string)", false),
+	"work_dir":          hclspec.NewAttr("work_dir", "string", false),
+	"pid_mode":          hclspec.NewAttr("pid_mode", "string", false),
+	"ipc_mode":          hclspec.NewAttr("ipc_mode", "string", false),
+	"cap_add":           hclspec.NewAttr("cap_add", "list(string)", false),
+	"cap_drop":          hclspec.NewAttr("cap_drop", "list(string)", false),
+	"cpu_hard_limit":    hclspec.NewAttr("cpu_hard_limit", "bool", false),
+	"pids_limit":        hclspec.NewAttr("pids_limit", "number", false),
+	"oom_score_adj":     hclspec.NewAttr("oom_score_adj", "number", false),
+	"nice":              hclspec.NewAttr("nice", "number", false),
+	"ulimit":            hclspec.NewBlockAttrs("ulimit", "string", false),
+	"logs":              hclspec.NewBlock("logs", false, hclspec.NewObject(logFilesSpec)),
 	"capability_policy": hclspec.NewBlock("capability_policy", false, hclspec.NewObject(policySpec)),
 })
 

@@ -31,22 +31,24 @@ func (d *Driver) Serve(logger hclog.Logger) {
 
 func (d *Driver) grpcServer(options []grpc.ServerOption) *grpc.Server {
 	return plugin.DefaultGRPCServer(append(options,
-		grpc.ChainUnaryInterceptor(d.completeCapabilities),
+		grpc.ChainUnaryInterceptor(CompleteCapabilities(d)),
 		grpc.ChainStreamInterceptor(d.interceptStats),
 	))
 }
 
-// completeCapabilities adds what the client reads of a driver's capabilities,
-// and Nomad's own server for plugins, plugins/drivers/server.go, leaves out.
-func (d *Driver) completeCapabilities(ctx context.Context, request any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	response, err := next(ctx, request)
-	c, ok := response.(*proto.CapabilitiesResponse)
-	if err != nil || !ok {
+// CompleteCapabilities adds what the client reads of a driver's capabilities, and
+// Nomad's own server for plugins, plugins/drivers/server.go, leaves out.
+func CompleteCapabilities(d drivers.DriverPlugin) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+		response, err := next(ctx, request)
+		c, ok := response.(*proto.CapabilitiesResponse)
+		if err != nil || !ok {
+			return response, err
+		}
+		caps, err := d.Capabilities()
+		if err == nil {
+			c.Capabilities.DisableLogCollection = caps.DisableLogCollection
+		}
 		return response, err
 	}
-	caps, err := d.Capabilities()
-	if err == nil {
-		c.Capabilities.DisableLogCollection = caps.DisableLogCollection
-	}
-	return response, err
 }

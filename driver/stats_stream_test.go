@@ -6,15 +6,12 @@ package driver
 import (
 	"context"
 	"errors"
-	"net"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/hashicorp/nomad/plugins/drivers/proto"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	protobuf "google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -33,27 +30,8 @@ func TestServedStats(t *testing.T) {
 	cfg := h.task(sh(`while :; do sleep 0.01; done`))
 	h.start(cfg)
 
-	server := h.driver.grpcServer(nil)
-	if err := drivers.NewDriverPlugin(withoutStats{h.driver}, testLogger(t)).GRPCServer(nil, server); err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(t.TempDir(), "socket")
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = server.Serve(listener) }()
-	defer server.Stop()
-	connection, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = connection.Close() }()
-	client, err := drivers.NewDriverPlugin(nil, testLogger(t)).GRPCClient(t.Context(), nil, connection)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ch, err := client.(drivers.DriverPlugin).TaskStats(t.Context(), cfg.ID, 20*time.Millisecond)
+	client, connection := served(t, h.driver, withoutStats{h.driver})
+	ch, err := client.TaskStats(t.Context(), cfg.ID, 20*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,18 +16,11 @@ import (
 // logmons are Nomad's processes that collect logs for a client.
 func (a *client) logmons() (pids []int) {
 	for _, p := range kerneltest.Processes() {
-		if len(p.Args) > 1 && p.Args[1] == "logmon" && parentOf(p.PID) == a.cmd.Process.Pid {
+		if len(p.Args) > 1 && p.Args[1] == "logmon" && p.Parent() == a.cmd.Process.Pid {
 			pids = append(pids, p.PID)
 		}
 	}
 	return pids
-}
-
-func parentOf(pid int) (parent int) {
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	_, after, _ := strings.Cut(string(status), "PPid:")
-	_, _ = fmt.Sscan(after, &parent)
-	return parent
 }
 
 // logFiles are the sizes of a task's log files, by name.

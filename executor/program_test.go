@@ -13,17 +13,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The carried program can be executed and read, and nobody can change it.
-func TestProgramIsSealed(t *testing.T) {
+// openTrue makes a carried program of true(1).
+func openTrue(t *testing.T) (script []byte, fd int) {
+	t.Helper()
 	script, err := os.ReadFile("/bin/true")
 	if err != nil {
 		t.Fatal(err)
 	}
-	fd, err := openProgram(script)
-	if err != nil {
+	if fd, err = openProgram(script); err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fd)
+	t.Cleanup(func() { unix.Close(fd) })
+	return script, fd
+}
+
+// The carried program can be executed and read, and nobody can change it.
+func TestProgramIsSealed(t *testing.T) {
+	script, fd := openTrue(t)
 	if fd < lowestProgramFD {
 		t.Errorf("descriptor %d, expected at least %d: a child's own would take its place", fd, lowestProgramFD)
 	}
@@ -52,15 +58,7 @@ func TestProgramIsSealed(t *testing.T) {
 
 // Whatever is open when a child is started, the program is executed.
 func TestProgramIsNotInTheWay(t *testing.T) {
-	script, err := os.ReadFile("/bin/true")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fd, err := openProgram(script)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
+	_, fd := openTrue(t)
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)

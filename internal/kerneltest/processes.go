@@ -35,6 +35,16 @@ func Processes() []Process {
 	return all
 }
 
+// Parent is the process's parent, 0 if it has ended: proc_pid_status(5).
+func (p Process) Parent() (pid int) {
+	status, _ := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/status")
+	_, after, _ := strings.Cut(string(status), "\nPPid:")
+	if fields := strings.Fields(after); len(fields) > 0 {
+		pid, _ = strconv.Atoi(fields[0])
+	}
+	return pid
+}
+
 // UnmountBeneath unmounts what is mounted in a directory: an agent leaves the
 // mounts of its allocations.
 func UnmountBeneath(dir string) {
