@@ -201,6 +201,9 @@ server {
   enabled          = true
   bootstrap_expect = 1
   raft_multiplier  = 1
+  # An agent that is started again may take longer than its heartbeat lasts
+  # (20 to 30 s by default): its allocations would be replaced.
+  heartbeat_grace = "10m"
 }
 `
 	})}
