@@ -60,10 +60,16 @@ type launched struct {
 	Terminal bool     `json:"terminal"`
 }
 
+// launching is a program that is about to execute.
+type launching struct {
+	child  *child
+	status *os.File // says why it does not
+}
+
 // launchProcess starts a program under the confinement, as the plan says: a
-// message. It returns once the program executes, or with the reason why it does
-// not. tty says that descriptor 0 is to be its controlling terminal.
-func launchProcess(plan []byte, name string, std stdio, tty bool, cgroups *cgroups) (*child, error) {
+// message. [launching.await] says whether it executes. tty says that descriptor 0
+// is to be its controlling terminal.
+func launchProcess(plan []byte, name string, std stdio, tty bool, cgroups *cgroups) (*launching, error) {
 	launchR, launchW, err := pipe()
 	if err != nil {
 		return nil, err
@@ -74,17 +80,16 @@ func launchProcess(plan []byte, name string, std stdio, tty bool, cgroups *cgrou
 		launchR.Close()
 		return nil, err
 	}
-	defer statusR.Close()
+	l := &launching{&child{}, statusR}
 	files := []uintptr{std[0].Fd(), std[1].Fd(), std[2].Fd(), launchR.Fd(), statusW.Fd()}
 	for _, fd := range cgroups.Tasks {
 		files = append(files, uintptr(fd))
 	}
-	started := &child{}
-	sys := &syscall.SysProcAttr{Setsid: true, Setctty: tty, PidFD: &started.pidfd}
+	sys := &syscall.SysProcAttr{Setsid: true, Setctty: tty, PidFD: &l.child.pidfd}
 	if cgroups.Unified != notOpen {
 		sys.UseCgroupFD, sys.CgroupFD = true, cgroups.Unified
 	}
-	started.pid, err = syscall.ForkExec(self, []string{launcherName, name, strconv.Itoa(len(cgroups.Tasks))}, &syscall.ProcAttr{
+	l.child.pid, err = syscall.ForkExec(self, []string{launcherName, name, strconv.Itoa(len(cgroups.Tasks))}, &syscall.ProcAttr{
 		Env:   environment,
 		Files: files,
 		Sys:   sys,
@@ -92,20 +97,32 @@ func launchProcess(plan []byte, name string, std stdio, tty bool, cgroups *cgrou
 	launchR.Close()
 	statusW.Close()
 	if err != nil {
+		statusR.Close()
 		return nil, fmt.Errorf("starting the launcher: %w", err)
 	}
 	if _, err := launchW.Write(plan); err != nil && !errors.Is(err, unix.EPIPE) {
-		return nil, started.abandon(fmt.Errorf("instructing the launcher: %w", err))
+		return nil, l.abandon(fmt.Errorf("instructing the launcher: %w", err))
 	}
-	launchW.Close()
-	failure, err := io.ReadAll(statusR)
+	return l, nil
+}
+
+// await returns once the program executes, or with the reason why it does not.
+func (l *launching) await() (*child, error) {
+	failure, err := io.ReadAll(l.status)
 	if err != nil {
-		return nil, started.abandon(fmt.Errorf("waiting for the launcher: %w", err))
+		return nil, l.abandon(fmt.Errorf("waiting for the launcher: %w", err))
 	}
 	if len(failure) > 0 {
-		return nil, started.abandon(errors.New(string(failure)))
+		return nil, l.abandon(errors.New(string(failure)))
 	}
-	return started, nil
+	l.status.Close()
+	return l.child, nil
+}
+
+// abandon ends a program, if it executes, or its launcher.
+func (l *launching) abandon(err error) error {
+	l.status.Close()
+	return l.child.abandon(err)
 }
 
 // pipe makes a pipe whose reader and writer block this thread, which has

@@ -24,15 +24,25 @@ func undumpable() error {
 	return nil
 }
 
+// renunciation is a filter for a process that waits, sends signals, and reads and
+// writes what it has open; searchProc lets it look for processes, and logs is the
+// directory in which it makes and removes the task's log files, noLogs if it does
+// not.
+func renunciation(searchProc bool, logs int) (seccomp.Program, error) {
+	arch, err := seccomp.Native()
+	if err != nil {
+		return nil, err
+	}
+	return seccomp.Compile(arch, restFilter(searchProc, logs))
+}
+
 // renounce gives up what this process does not need once its program executes:
-// it waits, sends signals, and reads and writes what it has open; searchProc
-// lets it look for processes, and logs is the directory in which it makes and
-// removes the task's log files, noLogs if it does not. It goes for all threads,
-// and cannot be undone.
+// capabilities, and what the filter denies. It goes for all threads, and cannot be
+// undone.
 //
 // The capability bounding set is left as it is: no program can be executed any
 // more, and under no_new_privs none would gain from it.
-func renounce(searchProc bool, logs int) error {
+func renounce(searchProc bool, rest seccomp.Program) error {
 	keep := []int{unix.CAP_KILL}
 	if searchProc {
 		keep = append(keep, unix.CAP_SYS_PTRACE) // what hidepid asks for
@@ -47,15 +57,7 @@ func renounce(searchProc bool, logs int) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("prctl(PR_SET_NO_NEW_PRIVS): %w", err)
 	}
-	arch, err := seccomp.Native()
-	if err != nil {
-		return err
-	}
-	program, err := seccomp.Compile(arch, restFilter(searchProc, logs))
-	if err != nil {
-		return err
-	}
-	return seccomp.InstallAll(program)
+	return seccomp.InstallAll(rest)
 }
 
 // setThreadsCapabilities makes the set the effective and permitted one of every

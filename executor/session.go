@@ -104,7 +104,7 @@ func beginSession(in io.Reader) (*child, error) {
 	for fd := range std {
 		std[fd] = os.NewFile(uintptr(fd), "stdio")
 	}
-	command, err := launchProcess(raw, plan.Process.Args[0], std, plan.TTY, cgroups)
+	launching, err := launchProcess(raw, plan.Process.Args[0], std, plan.TTY, cgroups)
 	// Another copy of the command's own would keep their readers waiting.
 	for _, f := range std {
 		f.Close()
@@ -112,7 +112,15 @@ func beginSession(in io.Reader) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := renounce(false, noLogs); err != nil {
+	command, err := launching.await()
+	if err != nil {
+		return nil, err
+	}
+	rest, err := renunciation(false, noLogs)
+	if err == nil {
+		err = renounce(false, rest)
+	}
+	if err != nil {
 		return nil, command.abandon(fmt.Errorf("dropping the session's privileges: %w", err))
 	}
 	return command, nil

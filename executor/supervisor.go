@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 // Descriptors of a supervisor, beside those that it is handed. 0, 1 and 2 are
@@ -179,7 +181,7 @@ func begin() (*supervised, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.first, err = launchProcess(raw, plan.Process.Args[0], std, plan.Process.Terminal, s.cgroups)
+	launching, err := launchProcess(raw, plan.Process.Args[0], std, plan.Process.Terminal, s.cgroups)
 	// The log's readers see its end when the task closes it: keep no copy.
 	for _, f := range std {
 		f.Close()
@@ -187,30 +189,44 @@ func begin() (*supervised, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.settle(host, record, plan.World.HostPID); err != nil {
+	// What takes its time is done while the launcher takes its own.
+	rest, err := s.expect(host, launching.child, plan.World.HostPID)
+	if err != nil {
+		return nil, launching.abandon(err)
+	}
+	if s.first, err = launching.await(); err != nil {
+		return nil, err
+	}
+	if err := s.settle(record, plan.World.HostPID, rest); err != nil {
 		return nil, s.first.abandon(err)
 	}
 	unix.Close(s.first.pidfd)
 	return s, nil
 }
 
-// settle records what was started, and gives up what is not needed any more.
-func (s *supervised) settle(host int, record *preparedRecord, hostPID bool) (err error) {
-	s.started.At = time.Now()
-	if s.started.Process, err = seenFrom(host, s.first.pidfd); err != nil {
-		return err
-	}
-	if err := record.write(s.started); err != nil {
-		return err
-	}
+// expect prepares for a program that is about to execute: from now on, signals
+// that people send are kept for it.
+func (s *supervised) expect(host int, program *child, hostPID bool) (rest seccomp.Program, err error) {
 	s.signals.listen()
-	// Last, since all else needs more; before anybody is told that the task
-	// runs: if it fails, the task ends.
+	if s.started.Process, err = seenFrom(host, program.pidfd); err != nil {
+		return nil, err
+	}
 	logs := noLogs
 	if s.logs != nil {
 		logs = stdoutFD
 	}
-	if err := renounce(hostPID, logs); err != nil {
+	return renunciation(hostPID, logs)
+}
+
+// settle records what was started, and gives up what is not needed any more.
+func (s *supervised) settle(record *preparedRecord, hostPID bool, rest seccomp.Program) error {
+	s.started.At = time.Now()
+	if err := record.write(s.started); err != nil {
+		return err
+	}
+	// Last, since all else needs more; before anybody is told that the task
+	// runs: if it fails, the task ends.
+	if err := renounce(hostPID, rest); err != nil {
 		return fmt.Errorf("dropping the supervisor's privileges: %w", err)
 	}
 	return nil
