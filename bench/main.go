@@ -51,7 +51,7 @@ var parts = []part{
 	{"start", "one task at a time, through an agent", func(b *bench) error { return b.withCluster(in("start"), b.startByAgent) }},
 	{"throughput", "a job of many short tasks", (*bench).throughput},
 	{"memory", "memory and CPU of many sleeping tasks", (*bench).memory},
-	{"work", "what the confinement costs the program in it", (*bench).work},
+	{workPart, "what the confinement costs the program in it", (*bench).work},
 	{"scale", "start, stop, recovery and memory as the number of tasks grows", (*bench).scale},
 }
 

@@ -47,9 +47,29 @@ type measure struct {
 	Count  int // of the samples
 	Median float64
 	P95    float64
-	// Ratio is that of the medians to the subject that the others are compared
-	// with, 0 if that was not measured.
+	// Ratio is that to the subject that the others are compared with, 0 if that was
+	// not measured.
 	Ratio float64 `json:",omitempty"`
+
+	samples []float64 // in the order of the rounds
+}
+
+// workPart is the part whose samples were taken in rounds, all subjects within a
+// second.
+const workPart = "work"
+
+// over is the ratio of a measure to another one: of the medians, or the median of
+// what it was in each round, which the machine's own changes do not touch.
+func (m *measure) over(base *measure) float64 {
+	if m.Part != workPart || len(m.samples) != len(base.samples) {
+		return m.Median / base.Median
+	}
+	ratios := make([]float64, len(m.samples))
+	for i := range ratios {
+		ratios[i] = m.samples[i] / base.samples[i]
+	}
+	slices.Sort(ratios)
+	return quantile(ratios, 0.5)
 }
 
 // target is a goal, and what was reached.
@@ -105,7 +125,7 @@ func (r *report) addAt(part, name, unit, subject string, tasks int, samples ...f
 	sorted := slices.Sorted(slices.Values(samples))
 	m := &measure{
 		Part: part, Name: name, Unit: unit, Subject: subject, Tasks: tasks,
-		Count: len(sorted), Median: quantile(sorted, 0.5), P95: quantile(sorted, 0.95),
+		Count: len(sorted), Median: quantile(sorted, 0.5), P95: quantile(sorted, 0.95), samples: samples,
 	}
 	r.Measures = append(r.Measures, m)
 	fmt.Fprintf(os.Stderr, "  %-48s %-14s %s\n", m.title(), subject, m)
@@ -152,12 +172,28 @@ func number(v float64) string {
 // median finds the median of a measure that is not one of a number of tasks, NaN
 // if it was not measured.
 func (r *report) median(name, subject string) float64 {
-	for _, m := range r.Measures {
-		if m.Name == name && m.Subject == subject && m.Tasks == 0 {
-			return m.Median
-		}
+	if m := r.find(name, subject); m != nil {
+		return m.Median
 	}
 	return math.NaN()
+}
+
+// ratio finds the ratio of two measures, NaN if one was not measured.
+func (r *report) ratio(name, of, baseName, to string) float64 {
+	m, base := r.find(name, of), r.find(baseName, to)
+	if m == nil || base == nil {
+		return math.NaN()
+	}
+	return m.over(base)
+}
+
+func (r *report) find(name, subject string) *measure {
+	for _, m := range r.Measures {
+		if m.Name == name && m.Subject == subject && m.Tasks == 0 {
+			return m
+		}
+	}
+	return nil
 }
 
 // finish compares what was measured, with each other and with the targets.
@@ -165,7 +201,7 @@ func (r *report) finish() {
 	r.LoadAfter = load()
 	for _, m := range r.Measures {
 		if base := r.base(m); base != nil && base != m && base.Median != 0 {
-			m.Ratio = m.Median / base.Median
+			m.Ratio = m.over(base)
 		}
 	}
 	for _, t := range targets {
@@ -236,7 +272,7 @@ func (r *report) save(dir string) error {
 // print writes a table for each part, and the targets.
 func (r *report) print(w io.Writer, markdown bool) {
 	fmt.Fprintf(w, "%s, Linux %s, %d x %s, %d MB, load before %s\n", r.Date.Format("2 January 2006"), r.Kernel, r.Cores, r.CPU, r.MemoryMB, r.LoadBefore)
-	fmt.Fprintln(w, "median / 95th percentile (ratio of the medians to the first column)")
+	fmt.Fprintln(w, "median / 95th percentile (ratio to the first column: of the medians; of work, the median of the rounds' ratios)")
 	if markdown {
 		r.printMarkdown(w)
 	} else {
@@ -271,14 +307,13 @@ func (r *report) print(w io.Writer, markdown bool) {
 // printMarkdown writes two tables, as the README has them: of drivers, and of
 // confined work.
 func (r *report) printMarkdown(w io.Writer) {
-	const confined = "work"
 	var drivers []string
 	for _, p := range parts {
-		if p.name != confined {
+		if p.name != workPart {
 			drivers = append(drivers, p.name)
 		}
 	}
-	for _, rows := range [][][]string{r.rows(drivers...), r.rows(confined)} {
+	for _, rows := range [][][]string{r.rows(drivers...), r.rows(workPart)} {
 		if rows != nil {
 			fmt.Fprintln(w)
 			table(w, rows, true)

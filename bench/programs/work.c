@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // work OPERATION TIME [FILE]: does an operation for TIME milliseconds and
-// prints how many nanoseconds one takes.
+// prints how many nanoseconds one takes: the median of short whiles, since what
+// the machine does besides comes in bursts.
 // work stamp: prints CLOCK_MONOTONIC, in nanoseconds, as its first act.
 // work time COMMAND...: prints how many nanoseconds a command takes.
 #define _GNU_SOURCE
@@ -28,6 +29,11 @@ static void fail(const char *what) {
 	fprintf(stderr, "work: %s: %s\n", what, strerror(errno));
 	printf("work: %s: %s\n", what, strerror(errno));
 	exit(1);
+}
+
+static int ascending(const void *a, const void *b) {
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
 }
 
 static const char *file;
@@ -81,16 +87,22 @@ int main(int argc, char **argv) {
 	for (size_t i = 0; argc > 2 && i < sizeof operations / sizeof *operations; i++) {
 		if (strcmp(argv[1], operations[i].name) != 0) continue;
 		if (strcmp(argv[1], "read") == 0 && (reading = open(file, O_RDONLY)) < 0) fail(file);
-		int64_t limit = atoll(argv[2]) * 1000000, count = 0, taken;
+		enum { most = 1 << 16 };
+		static double taken[most];
+		int64_t limit = atoll(argv[2]) * 1000000, last;
+		int count = 0;
 		operations[i].act(); // what is done once only
 		// The clock is looked at rarely.
 		int64_t chunk = operations[i].act == do_exec ? 4 : 256;
-		began = now();
+		began = last = now();
 		do {
 			for (int64_t j = 0; j < chunk; j++) operations[i].act();
-			count += chunk;
-		} while ((taken = now() - began) < limit);
-		printf("%.3f\n", (double)taken / count);
+			int64_t at = now();
+			taken[count++] = (double)(at - last) / chunk;
+			last = at;
+		} while (last - began < limit && count < most);
+		qsort(taken, count, sizeof *taken, ascending);
+		printf("%.3f\n", taken[count / 2]);
 		return 0;
 	}
 	fprintf(stderr, "usage: work OPERATION MILLISECONDS [FILE]\n");
