@@ -23,7 +23,7 @@ import (
 // things as well. Nothing sleeps for it: it only ends what would never end.
 var waitFor = func() time.Duration {
 	if inVM {
-		return 5 * time.Minute
+		return 10 * time.Minute
 	}
 	return 90 * time.Second
 }()
