@@ -36,6 +36,8 @@ type report struct {
 	Measures              []*measure
 	Targets               []target
 	Failures              []string `json:",omitempty"`
+	// Notes say what could not be measured of another driver.
+	Notes []string `json:",omitempty"`
 }
 
 // measure is one number of one subject: a driver, or a way to confine.
@@ -115,6 +117,12 @@ func field(file, name string) string {
 // add records samples, in the unit.
 func (r *report) add(part, name, unit, subject string, samples ...float64) {
 	r.addAt(part, name, unit, subject, 0, samples...)
+}
+
+// note records what could not be measured of another driver.
+func (r *report) note(text string) {
+	r.Notes = append(r.Notes, text)
+	fmt.Fprintln(os.Stderr, "  not measured:", text)
 }
 
 // addAt records samples that were taken with a number of tasks.
@@ -298,6 +306,9 @@ func (r *report) print(w io.Writer, markdown bool) {
 	if len(rows) > 1 {
 		fmt.Fprintln(w)
 		table(w, rows, markdown)
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "\nNOT MEASURED: %s\n", note)
 	}
 	for _, failure := range r.Failures {
 		fmt.Fprintf(w, "\nFAILED: %s\n", failure)
