@@ -69,7 +69,7 @@ func (b *bench) work() error {
 		return err
 	}
 	// Many short rounds: what the machine does besides hits all subjects.
-	for range 5 * b.rounds {
+	for range 10 * b.rounds {
 		for _, o := range operations {
 			arguments := []string{o.operation, strconv.Itoa(int(b.counts.work.Milliseconds())), o.file}
 			if err := w.round(o.name, o.path, nil, arguments); err != nil {
@@ -81,7 +81,7 @@ func (b *bench) work() error {
 			return fmt.Errorf("%s: %w", rootsOpen, err)
 		}
 	}
-	for range 2 * b.rounds {
+	for range 3 * b.rounds {
 		if err := w.build(); err != nil {
 			return fmt.Errorf("%s: %w", build, err)
 		}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -14,18 +15,15 @@ const allocationRate = "allocations a second"
 func (b *bench) throughput() error {
 	compared := in("throughput")
 	return b.withCluster(compared, func(c *cluster) error {
-		samples, failed := map[string][]*throughput{}, map[string]bool{}
+		samples := map[string][]*throughput{}
 		for round := range b.rounds {
-			for _, s := range compared {
-				if failed[s.name] {
-					continue
-				}
+			for _, s := range slices.Clone(compared) {
 				id := fmt.Sprintf("throughput-%s-%d", s.id(), round)
 				t, err := b.timeJob(c, id, s)
-				if err != nil && s.driver != harn {
-					// Nomad's own drivers may fail tasks of so many at once, beyond all
-					// restarts. The others are measured all the same.
-					failed[s.name] = true
+				if err != nil && slices.Contains(nomadsOwn, s.driver) {
+					// They may fail tasks of so many at once, beyond all restarts. The
+					// others are measured all the same.
+					compared = slices.DeleteFunc(compared, func(other subject) bool { return other.name == s.name })
 					b.report.note(fmt.Sprintf("throughput of %s: %v", s.name, err))
 					if err := c.purge(id); err != nil {
 						return fmt.Errorf("%s: %w", s.name, err)
@@ -48,9 +46,6 @@ func (b *bench) throughput() error {
 			{"CPU per allocation: supervisors or executors, logmon, tasks", "ms", func(t *throughput) float64 { return milliseconds(t.children) / float64(b.allocations) }},
 		} {
 			for _, s := range compared {
-				if failed[s.name] {
-					continue
-				}
 				var values []float64
 				for _, t := range samples[s.name] {
 					values = append(values, m.value(t))

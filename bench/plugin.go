@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -125,7 +126,7 @@ func (b *bench) startDriver(name, dir string) (*driverProcess, error) {
 }
 
 // builtIn is whether the driver is one of Nomad's.
-func (p *driverProcess) builtIn() bool { return p.name == rawExec || p.name == execDrv }
+func (p *driverProcess) builtIn() bool { return slices.Contains(nomadsOwn, p.name) }
 
 func (p *driverProcess) configure() error {
 	config := map[string]any{}

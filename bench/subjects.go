@@ -19,6 +19,9 @@ const (
 	floorNoLogs = "floor, no logs"
 )
 
+// nomadsOwn are the drivers that the client brings.
+var nomadsOwn = []string{rawExec, execDrv}
+
 // Clients, by the class of their nodes. A client has one plugin of a name.
 const (
 	plainClient = "plain"

@@ -53,11 +53,17 @@ func value(name, of string) func(*report) float64 {
 	return func(r *report) float64 { return r.median(name, of) }
 }
 
-// rate is how many allocations a second there are, of the faster one's of
-// Nomad's own drivers.
+// rate is how many allocations a second there are, of the faster one's of those of
+// Nomad's own drivers that were measured.
 func rate(of string) func(*report) float64 {
 	return func(r *report) float64 {
-		return r.median(allocationRate, of) / max(r.median(allocationRate, rawExec), r.median(allocationRate, execDrv))
+		fastest := 0.0
+		for _, name := range nomadsOwn {
+			if other := r.median(allocationRate, name); measured(other) {
+				fastest = max(fastest, other)
+			}
+		}
+		return r.median(allocationRate, of) / fastest // infinite if none was
 	}
 }
 
