@@ -112,15 +112,15 @@ func beginSession(in io.Reader) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
+	rest, err := renunciation(false, noLogs)
+	if err != nil {
+		return nil, launching.abandon(err)
+	}
 	command, err := launching.await()
 	if err != nil {
 		return nil, err
 	}
-	rest, err := renunciation(false, noLogs)
-	if err == nil {
-		err = renounce(false, rest)
-	}
-	if err != nil {
+	if err := renounce(false, rest); err != nil {
 		return nil, command.abandon(fmt.Errorf("dropping the session's privileges: %w", err))
 	}
 	return command, nil
