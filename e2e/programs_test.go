@@ -128,10 +128,10 @@ EOF`, "", []string{"subprocess\ntempfile True\n[1, 2]\nthread\nsqlite\n127.0.0.1
 				if tc.name == "go" && inVM {
 					// The standard library is compiled before: there it takes minutes.
 					policy = fmt.Sprintf("capability_policy {\n read_only_roots = [%q]\n}", binary("vm/gocache"))
-					text = "cp -r " + binary("vm/gocache") + " /tmp/cache\n" + text
+					text = "cp -r " + binary("vm/gocache") + " /tmp/cache &&" + text
 				}
 				if profile == "os_hardened" {
-					policy = "capability_policy {\n sandbox_profile = \"os_hardened\"\n" + strings.TrimPrefix(cmp.Or(tc.policy, "}"), "capability_policy {\n")
+					policy = "capability_policy {\n sandbox_profile = \"os_hardened\"\n" + strings.TrimPrefix(cmp.Or(policy, "}"), "capability_policy {\n")
 				}
 				task := strings.Replace(script(text, policy), "/bin/bash", "/usr/bin/bash", 1)
 				hcl := strings.Replace(batch("program-"+tc.name+"-"+strings.ReplaceAll(profile, "_", "-"), task), "memory = 128", "memory = 1024", 1)
