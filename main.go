@@ -5,8 +5,8 @@
 // by Landlock and seccomp, under a Harn capability policy.
 //
 // The same binary is the command line that explains policies and hosts. It
-// carries the program of each task's supervisor and launcher. In a binary that
-// was built without, it is these as well: package executor sees to that in its
+// carries the program of each task's supervisor. In a binary that
+// was built without, it is that as well: package executor sees to that in its
 // init, before main, and before the packages of the plugin initialize.
 package main
 

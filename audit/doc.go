@@ -8,7 +8,7 @@
 // logs denials by Landlock since ABI 7 (Linux 6.15), of programs that were
 // executed in a domain only with the flag landlock.LogNewExecOn; and what a
 // seccomp filter answers with an error only if it was installed by
-// seccomp.InstallLogged. Nothing is logged while auditing is disabled.
+// SECCOMP_FILTER_FLAG_LOG, seccomp(2). Nothing is logged while auditing is disabled.
 //
 // Sources: Documentation/admin-guide/LSM/landlock.rst, seccomp(2), and records
 // that kernels have written, in testdata.

@@ -42,8 +42,8 @@ func startAudit(option string) (*audit.Reader, error) {
 	return audit.Open()
 }
 
-// logDenials has the kernel log what the confinement denies. What the launcher
-// does to prove the ruleset is never logged.
+// logDenials has the kernel log what the confinement denies. What is
+// done to prove the ruleset is never logged.
 func logDenials(c *executor.Confinement, abi landlock.ABI, on bool) {
 	if c.Ruleset != nil {
 		c.LandlockFlags = landlock.LogSameExecOff

@@ -77,7 +77,7 @@ func (f *fixture) halfStart(plan *Plan) *halfStarted {
 // finish gives the plan, and attaches to the task that has started by it.
 func (h *halfStarted) finish(t *testing.T, plan *Plan) *Task {
 	t.Helper()
-	told, err := message(instructions{plan, h.handed})
+	told, err := instruct(plan, h.handed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,12 +3,7 @@
 
 package executor
 
-import (
-	"errors"
-	"fmt"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // capabilitySet turns numbers into a set: bit n is capability n.
 func capabilitySet(numbers []int) (set uint64) {
@@ -18,19 +13,24 @@ func capabilitySet(numbers []int) (set uint64) {
 	return set
 }
 
+// lastCapability is above all that any kernel knows.
+const lastCapability = 63
+
 // reduceBoundingSet drops all others from the capability bounding set,
-// capabilities(7).
-func reduceBoundingSet(keep uint64) error {
-	for capability := uintptr(0); ; capability++ {
+// capabilities(7). Without privileges that fails, and no_new_privs has to do: it
+// keeps exec from using the set.
+func reduceBoundingSet(s *sequence, keep uint64, unprivileged bool) {
+	for capability := uintptr(0); capability <= lastCapability; capability++ {
 		if keep&(1<<capability) != 0 {
 			continue
 		}
-		err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0)
-		if errors.Is(err, unix.EINVAL) && capability > 0 {
-			return nil // past the last one that the kernel knows
+		s.begin("dropping capability %d from the bounding set", capability)
+		drop := s.call(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, capability)
+		if capability > 0 {
+			tolerate(drop, unix.EINVAL) // past the last one that the kernel knows
 		}
-		if err != nil {
-			return fmt.Errorf("dropping capability %d from the bounding set: %w", capability, err)
+		if unprivileged {
+			drop.Tolerated[1] = uintptr(unix.EPERM)
 		}
 	}
 }
@@ -38,26 +38,21 @@ func reduceBoundingSet(keep uint64) error {
 // setCapabilities makes the set the effective, permitted, inheritable and
 // ambient one. Only the ambient set passes the exec of an ordinary program, and
 // what is in it must be in the others.
-func setCapabilities(set uint64) error {
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-		return fmt.Errorf("clearing the ambient capabilities: %w", err)
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+func setCapabilities(s *sequence, set uint64) {
+	s.begin("clearing the ambient capabilities")
+	s.call(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL)
 	low, high := uint32(set), uint32(set>>32)
-	data := [2]unix.CapUserData{
-		{Effective: low, Permitted: low, Inheritable: low},
-		{Effective: high, Permitted: high, Inheritable: high},
-	}
-	if err := unix.Capset(&header, &data[0]); err != nil {
-		return fmt.Errorf("setting the capabilities to %#x: %w", set, err)
-	}
-	for capability := range uintptr(64) {
-		if set&(1<<capability) == 0 {
-			continue
-		}
-		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, capability, 0, 0); err != nil {
-			return fmt.Errorf("raising the ambient capability %d: %w", capability, err)
+	s.begin("setting the capabilities to %#x", set)
+	s.call(unix.SYS_CAPSET,
+		address(&s.memory, unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}),
+		address(&s.memory, [2]unix.CapUserData{
+			{Effective: low, Permitted: low, Inheritable: low},
+			{Effective: high, Permitted: high, Inheritable: high},
+		}))
+	for capability := range uintptr(lastCapability + 1) {
+		if set&(1<<capability) != 0 {
+			s.begin("raising the ambient capability %d", capability)
+			s.call(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, capability)
 		}
 	}
-	return nil
 }

@@ -16,11 +16,11 @@ import (
 )
 
 // cgroups are descriptors of the cgroups of a task, opened where the host's file
-// system is in reach, for launchers to be in. notOpen stands for none.
+// system is in reach, for programs to be in. notOpen stands for none.
 type cgroups struct {
 	// Unified is a directory of cgroups v2: a process is born in it.
 	Unified int `json:"unified"`
-	// Tasks are the tasks files of cgroups v1: a launcher joins them itself,
+	// Tasks are the tasks files of cgroups v1: a child joins them itself,
 	// before it does anything else.
 	Tasks []int `json:"tasks,omitempty"`
 	// Events count what the kernel has killed for want of memory.
@@ -98,33 +98,30 @@ func (c *cgroups) renumbered(number func(int) int) *cgroups {
 	return other
 }
 
-// close closes what launchers need, and what counts OOM kills.
+// close closes what children need, and what counts OOM kills.
 func (c *cgroups) close() {
 	c.closeDoors()
 	closeAll(c.Events)
 	c.Events = notOpen
 }
 
-// closeDoors closes what launchers need.
+// closeDoors closes what children need.
 func (c *cgroups) closeDoors() {
 	closeAll(c.Unified)
 	closeAll(c.Tasks...)
 	c.Unified, c.Tasks = notOpen, nil
 }
 
-// joinCgroups moves a launcher into the cgroups whose files it was given,
-// cgroups(7): the calling thread alone, which is the one that executes the
-// program. To move a whole process by cgroup.procs, the kernel locks out all
-// forks and exits of the machine, and waits 5 to 13 ms until it has.
-func joinCgroups(n int) error {
-	for i := range n {
-		f := os.NewFile(uintptr(cgroupsFD+i), "tasks")
-		if _, err := f.WriteString("0"); err != nil {
-			return fmt.Errorf("joining cgroup %d of %d: %w", i+1, n, err)
-		}
-		f.Close()
+// joinCgroups moves a child into the cgroups whose tasks files these are,
+// cgroups(7): the calling thread alone, which is all that there is. To move a whole
+// process by cgroup.procs, the kernel locks out all forks and exits of the machine,
+// and waits 5 to 13 ms until it has.
+func joinCgroups(s *sequence, tasks []int) {
+	myself := address(&s.memory, byte('0'))
+	for i, fd := range tasks {
+		s.begin("joining cgroup %d of %d", i+1, len(tasks))
+		s.call(unix.SYS_WRITE, uintptr(fd), myself, 1)
 	}
-	return nil
 }
 
 // killTries is how often a cgroup is looked through for what has forked

@@ -11,168 +11,233 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/executor/birth"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
-// launch is what a launcher takes of a plan, or of a session's.
+// launch is a program to start, and what it enters before.
 type launch struct {
-	Process     Process `json:"process"`
-	Confinement `json:"confinement"`
-
-	// cgroups is how many files there are to join cgroups by, from cgroupsFD on.
-	cgroups int
-	ruleset *os.File        // nil if there is none to enter
-	filter  seccomp.Program // empty if there is none to install
-}
-
-// prepare makes all that can be made before anything is given up.
-func (l *launch) prepare() (err error) {
-	if l.Ruleset != nil {
-		if l.ruleset, err = l.Ruleset.Open(reopen()...); err != nil {
-			return err
-		}
-	}
-	if l.Filter != nil {
-		arch, err := seccomp.Native()
-		if err != nil {
-			return err
-		}
-		if l.filter, err = seccomp.Compile(arch, l.Filter); err != nil {
-			return err
-		}
-	}
-	return nil
+	Process     *Process
+	Confinement *Confinement
+	// filter is that of Confinement, compiled; empty if there is none to enter.
+	filter seccomp.Program
+	stdio  stdio
+	// terminal: descriptor 0 is to be its controlling terminal.
+	terminal bool
+	cgroups  *cgroups
+	// fds is a descriptor of this process's /proc/self/fd if that is not in the
+	// /proc that it sees, landlock.OwnProc if it is.
+	fds int
 }
 
 // reopen lets a program open its own descriptors again, by /dev/stdout and the
 // like.
-func reopen() []landlock.FileRule {
-	rules := []landlock.FileRule{
-		{FD: 0, Access: landlock.ReadFile},
-		{FD: 1, Access: landlock.WriteFile},
-		{FD: 2, Access: landlock.WriteFile},
-	}
-	for i := range rules {
-		if _, err := unix.IoctlGetTermios(int(rules[i].FD), unix.TCGETS); err == nil {
-			rules[i].Access = landlock.ReadFile | landlock.WriteFile | landlock.IoctlDev
+func reopen(std stdio) []landlock.FileRule {
+	access := [3]landlock.AccessFS{landlock.ReadFile, landlock.WriteFile, landlock.WriteFile}
+	var rules []landlock.FileRule
+	for i, f := range std {
+		rule := landlock.FileRule{FD: f.Fd(), Access: access[i]}
+		if _, err := unix.IoctlGetTermios(int(rule.FD), unix.TCGETS); err == nil {
+			rule.Access = landlock.ReadFile | landlock.WriteFile | landlock.IoctlDev
 		}
+		rules = append(rules, rule)
 	}
 	return rules
 }
 
-// enter confines the calling thread and executes the program. It returns only
-// if that fails. The order matters: each step says why it stands where it does.
-func (l *launch) enter() error {
+// start starts the program, under the confinement, and returns when it executes,
+// or with the reason why it does not.
+func (l *launch) start() (*child, error) {
+	// Only 0, 1 and 2 pass exec: an open file is access that neither Landlock nor
+	// seccomp would ask about again. They are closed by exec, not before: the ruleset
+	// is among them.
+	if err := closeOnExec(); err != nil {
+		return nil, err
+	}
+	var ruleset *os.File
+	if l.Confinement.Ruleset != nil {
+		var err error
+		if ruleset, err = l.Confinement.Ruleset.OpenWhere(l.fds, reopen(l.stdio)...); err != nil {
+			return nil, err
+		}
+		defer ruleset.Close()
+	}
+	var s sequence
+	if err := l.enter(&s, ruleset); err != nil {
+		return nil, err
+	}
+	return s.run(l.cgroups.Unified)
+}
+
+// enter lists what a child does to confine itself and execute the program. The
+// order matters: each step says why it stands where it does.
+//
+// The child shares this process's memory, which nobody but root may look into: not
+// with the task's user, whose process it becomes, either.
+func (l *launch) enter(s *sequence, ruleset *os.File) error {
+	c := l.Confinement
+	l.enterSession(s)
 	// First the resources, while there is the privilege to choose them. Were
-	// this later, what the launcher itself uses would count against nobody.
-	if err := joinCgroups(l.cgroups); err != nil {
-		return err
-	}
-	if !l.Unprivileged || l.OOMScoreAdj != 0 {
-		if err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(l.OOMScoreAdj)), 0); err != nil {
-			return fmt.Errorf("setting oom_score_adj to %d: %w", l.OOMScoreAdj, err)
+	// this later, what the child itself uses would count against nobody.
+	joinCgroups(s, l.cgroups.Tasks)
+	if !c.Unprivileged || c.OOMScoreAdj != 0 {
+		if err := setOOMScoreAdj(s, c.OOMScoreAdj); err != nil {
+			return err
 		}
 	}
-	if !l.Unprivileged || l.Nice != 0 {
-		if err := unix.Setpriority(unix.PRIO_PROCESS, 0, l.Nice); err != nil {
-			return fmt.Errorf("setting nice to %d: %w", l.Nice, err)
-		}
+	if !c.Unprivileged || c.Nice != 0 {
+		s.begin("setting nice to %d", c.Nice)
+		s.call(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(c.Nice))
 	}
-	for _, limit := range l.Limits {
-		if err := unix.Setrlimit(limit.Resource, &unix.Rlimit{Cur: limit.Soft, Max: limit.Hard}); err != nil {
-			return fmt.Errorf("setting resource limit %d to %d:%d: %w", limit.Resource, limit.Soft, limit.Hard, err)
-		}
-	}
+	setLimits(s, c.Limits)
 
 	// The session keyring is inherited like a descriptor: the task would possess
-	// the agent's keys.
-	if err := newSessionKeyring(); err != nil {
-		return err
-	}
+	// the agent's keys, session-keyring(7).
+	s.begin("making a session keyring")
+	// No keyrings in this kernel, or not in the agent's container: so there are none to inherit.
+	tolerate(s.call(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING), unix.ENOSYS, unix.EPERM)
 
 	// The bounding set needs CAP_SETPCAP, so it is reduced before the user
 	// changes. A task of root could otherwise regain capabilities by exec.
-	keep := capabilitySet(l.Capabilities)
-	if err := reduceBoundingSet(keep); err != nil && (!l.Unprivileged || !errors.Is(err, unix.EPERM)) {
-		return err // without privileges, no_new_privs has to do: it keeps exec from using the set
-	}
+	keep := capabilitySet(c.Capabilities)
+	reduceBoundingSet(s, keep, c.Unprivileged)
 	// Changing the user clears the other sets, unless it is root again: they
 	// are set explicitly. From here on, a mistake is one of the task's user.
-	if !l.Unprivileged {
-		if err := becomeUser(l.User, keep != 0); err != nil {
-			return err
-		}
+	if !c.Unprivileged {
+		becomeUser(s, c.User, keep != 0)
 	}
-	if err := setCapabilities(keep); err != nil {
-		return err
-	}
+	setCapabilities(s, keep)
 	// Other processes of this user must not look into this one: it still holds
-	// what the task is not to see. Exec makes a new image, with its own setting.
-	if err := undumpable(); err != nil {
-		return err
-	}
+	// what the task is not to see. That the user changed may have undone it. Exec
+	// makes a new image, with its own setting.
+	s.begin("prctl(PR_SET_DUMPABLE)")
+	s.call(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
 	// As the user, so that its permissions decide; before Landlock, which does
 	// not mediate chdir(2), but would hide why it fails.
-	if err := unix.Chdir(l.Process.Dir); err != nil {
-		return fmt.Errorf("working directory %s: %w%s", l.Process.Dir, err, hintAccess(err, l.User))
+	dir, err := s.text(l.Process.Dir)
+	if err != nil {
+		return fmt.Errorf("working directory: %w", err)
 	}
+	s.begin("working directory %s", l.Process.Dir).hint = func(err error) string { return hintAccess(err, c.User) }
+	s.call(unix.SYS_CHDIR, dir)
 
 	// Setuid programs gain nothing from now on. Landlock and seccomp of an
 	// unprivileged thread need it.
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("prctl(PR_SET_NO_NEW_PRIVS): %w", err)
-	}
-	// Only 0, 1 and 2 pass exec: an open file is access that neither Landlock
-	// nor seccomp would ask about again. They are closed by exec, not now: the
-	// ruleset and the way to report errors are among them.
-	if err := closeOnExec(); err != nil {
-		return err
-	}
+	s.begin("prctl(PR_SET_NO_NEW_PRIVS)")
+	s.call(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
 	// What a program inherits but cannot know: ignored and blocked signals, the umask.
-	if err := resetSignals(); err != nil {
-		return err
-	}
-	unix.Umask(0o022)
+	resetSignals(s)
+	s.begin("umask(2)")
+	s.call(unix.SYS_UMASK, 0o022)
 
 	// Landlock before seccomp, whose filter could deny it. The ruleset was opened
 	// before the task's user came in: a path is not looked up again here.
-	if l.ruleset != nil {
-		if err := landlock.Enter(l.ruleset.Fd(), l.LandlockFlags); err != nil {
-			return err
-		}
+	if ruleset != nil {
+		s.begin("landlock: landlock_restrict_self(2) with flags %v", c.LandlockFlags)
+		s.call(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset.Fd(), uintptr(c.LandlockFlags))
 		// Success is not taken from a return code: what no rule admits must fail.
-		if err := landlock.Denied("/"); err != nil {
+		root, err := s.text("/")
+		if err != nil {
 			return err
 		}
+		s.begin("landlock: opening /").without = " still works: the kernel does not enforce the ruleset"
+		const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
+		here := unix.AT_FDCWD
+		s.call(unix.SYS_OPENAT, uintptr(here), root, flags).Fails = uintptr(unix.EACCES)
 	}
 	// Seccomp last: it would stand in the way of the steps before. After it
 	// there is only exec.
 	if len(l.filter) > 0 {
-		install := seccomp.Install
-		if l.LogFilter {
-			install = seccomp.InstallLogged
+		s.begin("seccomp: installing a filter of %d instructions", len(l.filter))
+		var flags uintptr
+		if c.LogFilter {
+			flags = unix.SECCOMP_FILTER_FLAG_LOG
 		}
-		if err := install(l.filter); err != nil {
-			return err
+		program := address(&s.memory, unix.SockFprog{Len: uint16(len(l.filter)), Filter: &l.filter[0]})
+		s.call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, program)
+	}
+	return l.execute(s)
+}
+
+// enterSession makes the child the leader of a session, with its descriptors.
+func (l *launch) enterSession(s *sequence) {
+	s.begin("setsid(2)")
+	s.call(unix.SYS_SETSID)
+	for to, f := range l.stdio {
+		s.begin("descriptor %d", to)
+		if from := f.Fd(); from != uintptr(to) {
+			s.call(unix.SYS_DUP3, from, uintptr(to), 0)
+		} else {
+			s.call(unix.SYS_FCNTL, from, unix.F_SETFD, 0)
 		}
 	}
-	return l.execute()
+	if l.terminal {
+		s.begin("making descriptor 0 the controlling terminal")
+		s.call(unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 1)
+	}
+}
+
+func setOOMScoreAdj(s *sequence, to int) error {
+	file, err := s.text("/proc/self/oom_score_adj")
+	if err != nil {
+		return err
+	}
+	text := []byte(strconv.Itoa(to))
+	s.memory = append(s.memory, text)
+	s.begin("setting oom_score_adj to %d", to)
+	here := unix.AT_FDCWD
+	s.call(unix.SYS_OPENAT, uintptr(here), file, unix.O_WRONLY|unix.O_CLOEXEC)
+	s.call(unix.SYS_WRITE, 0, uintptr(unsafe.Pointer(&text[0])), uintptr(len(text))).OfLast = true
+	return nil
+}
+
+// setLimits sets the resource limits of a plan. That of open files is otherwise
+// the one that the agent has, without what Go makes of it.
+func setLimits(s *sequence, limits []Limit) {
+	set := func(resource int, soft, hard uint64) {
+		s.begin("setting resource limit %d to %d:%d", resource, soft, hard)
+		s.call(unix.SYS_PRLIMIT64, 0, uintptr(resource), address(&s.memory, birth.Limit{Soft: soft, Hard: hard}))
+	}
+	if files := birth.OpenFiles; files.Hard != 0 {
+		set(unix.RLIMIT_NOFILE, files.Soft, files.Hard)
+	}
+	for _, limit := range limits {
+		set(limit.Resource, limit.Soft, limit.Hard)
+	}
 }
 
 // execute executes the program. A name without a slash is looked up in the
-// PATH of its environment, execvp(3): here, where files are seen as the
+// PATH of its environment, execvp(3): by the child, which sees files as the
 // program will see them.
-func (l *launch) execute() error {
-	p := &l.Process
+func (l *launch) execute(s *sequence) error {
+	p := l.Process
+	args, err := s.texts(p.Args)
+	if err != nil {
+		return fmt.Errorf("arguments of %s: %w", p.Path, err)
+	}
+	env, err := s.texts(p.Env)
+	if err != nil {
+		return fmt.Errorf("environment of %s: %w", p.Path, err)
+	}
+	hint := func(err error) string { return hintExec(err, l.Confinement.User) }
+	try := func(name string) (*birth.Call, error) {
+		file, err := s.text(name)
+		if err != nil {
+			return nil, fmt.Errorf("executing %s: %w", name, err)
+		}
+		s.begin("executing %s", name).hint = hint
+		call := s.call(unix.SYS_EXECVE, file, args, env)
+		call.Last = true
+		return call, nil
+	}
 	if strings.Contains(p.Path, "/") {
-		err := syscall.Exec(p.Path, p.Args, p.Env)
-		return fmt.Errorf("executing %s: %w%s", p.Path, err, hintExec(err, l.User))
+		_, err := try(p.Path)
+		return err
 	}
 	var search string
 	for _, variable := range p.Env {
@@ -180,55 +245,39 @@ func (l *launch) execute() error {
 			search = value
 		}
 	}
-	err := fmt.Errorf("executing %s: it was not found in PATH (%s)", p.Path, search)
-	for _, dir := range strings.Split(search, ":") {
+	s.nothing = fmt.Sprintf("executing %s: it was not found in PATH (%s)", p.Path, search)
+	for dir := range strings.SplitSeq(search, ":") {
 		if !path.IsAbs(dir) {
 			continue
 		}
-		file := path.Join(dir, p.Path)
-		failure := syscall.Exec(file, p.Args, p.Env)
-		if !errors.Is(failure, unix.ENOENT) && !errors.Is(failure, unix.ENOTDIR) {
-			err = fmt.Errorf("executing %s: %w%s", file, failure, hintExec(failure, l.User))
+		call, err := try(path.Join(dir, p.Path))
+		if err != nil {
+			return err
 		}
-	}
-	return err
-}
-
-// newSessionKeyring gives the calling thread an empty session keyring,
-// session-keyring(7).
-func newSessionKeyring() error {
-	_, _, errno := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
-	switch errno {
-	case 0, unix.ENOSYS, unix.EPERM: // no keyrings in this kernel, or not in the agent's container: so there are none to inherit
-		return nil
-	}
-	return fmt.Errorf("making a session keyring: %w", errno)
-}
-
-// becomeUser changes all IDs of the calling thread. Go's own functions would
-// change those of all threads; only this one will execute the program.
-// keepCapabilities lets the permitted set pass, until exec.
-func becomeUser(u User, keepCapabilities bool) error {
-	if keepCapabilities {
-		if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
-			return fmt.Errorf("prctl(PR_SET_KEEPCAPS): %w", err)
-		}
-	}
-	var groups *uint32
-	if len(u.Groups) > 0 {
-		groups = &u.Groups[0]
-	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(u.Groups)), uintptr(unsafe.Pointer(groups)), 0); errno != 0 {
-		return fmt.Errorf("setgroups(%v): %w", u.Groups, errno)
-	}
-	gid, uid := uintptr(u.GID), uintptr(u.UID)
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); errno != 0 {
-		return fmt.Errorf("setresgid(%d): %w", gid, errno)
-	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); errno != 0 {
-		return fmt.Errorf("setresuid(%d): %w", uid, errno)
+		tolerate(call, unix.ENOENT, unix.ENOTDIR)
 	}
 	return nil
+}
+
+// becomeUser changes all IDs of the child. keepCapabilities lets the permitted set
+// pass, until exec.
+func becomeUser(s *sequence, u User, keepCapabilities bool) {
+	if keepCapabilities {
+		s.begin("prctl(PR_SET_KEEPCAPS)")
+		s.call(unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1)
+	}
+	var groups uintptr
+	if len(u.Groups) > 0 {
+		s.memory = append(s.memory, u.Groups)
+		groups = uintptr(unsafe.Pointer(&u.Groups[0]))
+	}
+	s.begin("setgroups(%v)", u.Groups)
+	s.call(unix.SYS_SETGROUPS, uintptr(len(u.Groups)), groups)
+	gid, uid := uintptr(u.GID), uintptr(u.UID)
+	s.begin("setresgid(%d)", gid)
+	s.call(unix.SYS_SETRESGID, gid, gid, gid)
+	s.begin("setresuid(%d)", uid)
+	s.call(unix.SYS_SETRESUID, uid, uid, uid)
 }
 
 // closeOnExec marks all descriptors above 2 to be closed by exec.
@@ -252,28 +301,22 @@ func closeOnExec() error {
 
 // resetSignals sets all signals to their default, and blocks none. Ignored
 // signals would stay ignored: the agent may have been started by nohup(1).
-func resetSignals() error {
-	type sigaction struct { // of the kernel, not of libc
+func resetSignals(s *sequence) {
+	const maskSize = 8
+	byDefault := address(&s.memory, struct { // sigaction of the kernel, not of libc
 		handler  uintptr
 		flags    uint64
 		restorer uintptr
 		mask     uint64
-	}
-	const maskSize = 8
+	}{})
 	for sig := uintptr(1); sig <= 64; sig++ {
-		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
-			continue
-		}
-		var byDefault sigaction
-		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&byDefault)), 0, maskSize, 0, 0); errno != 0 {
-			return fmt.Errorf("resetting signal %d: %w", sig, errno)
+		if sig != uintptr(unix.SIGKILL) && sig != uintptr(unix.SIGSTOP) {
+			s.begin("resetting signal %d", sig)
+			s.call(unix.SYS_RT_SIGACTION, sig, byDefault, 0, maskSize)
 		}
 	}
-	var none uint64
-	if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, maskSize, 0, 0); errno != 0 {
-		return fmt.Errorf("unblocking signals: %w", errno)
-	}
-	return nil
+	s.begin("unblocking signals")
+	s.call(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, address(&s.memory, uint64(0)), 0, maskSize)
 }
 
 func hintAccess(err error, u User) string {

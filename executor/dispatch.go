@@ -12,13 +12,11 @@ import (
 // plugin.
 const (
 	supervisorName = "harn-supervisor"
-	launcherName   = "harn-launcher"
 	sessionName    = "harn-session"
 	probeName      = "harn-probe"
 )
 
-// init runs a supervisor, launcher, session or probe, and does not return in
-// one.
+// init runs a supervisor, session or probe, and does not return in one.
 //
 // Go initializes packages in the order of their import paths, but each after
 // those that it imports. So this package comes before those of the plugin,
@@ -32,8 +30,6 @@ func init() {
 	switch os.Args[0] {
 	case supervisorName:
 		role = supervisor
-	case launcherName:
-		role = launcher
 	case sessionName:
 		role = session
 	case probeName:
@@ -52,7 +48,7 @@ func init() {
 	os.Exit(role())
 }
 
-// environment is that of supervisors and launchers. It has nothing of the
+// environment is that of supervisors and sessions. It has nothing of the
 // plugin's: one processor is enough for them, and saves memory; then Go's runtime
 // need not look for a limit of processors, and keep the files that say so open.
 // A supervisor's signals are blocked: the runtime is not to send it any.

@@ -4,8 +4,8 @@
 // Package executor carries plans out: it starts tasks, each under a supervisor
 // process of its own, and finds them again.
 //
-//	plugin ──Start──> supervisor ──> launcher, which becomes the task
-//	       ──Exec───> session ────> launcher, which becomes the command
+//	plugin ──Start──> supervisor ──> child, which becomes the task
+//	       ──Exec───> session ────> child, which becomes the command
 //
 // All but the plugin run the program of executor/image/program, which the plugin
 // carries, see program.go; in a plugin that was built without, all run the
@@ -13,15 +13,14 @@
 // looks at it before other packages initialize.
 //
 //   - The supervisor is process 1 of the task's PID namespace. It makes the
-//     task's view of the file system, starts the launcher, reaps orphans, passes
-//     signals on to all processes of the task, and records how the task ended.
-//     Where that is asked for, it writes the task's logs: see logs.go. It does
-//     not need the plugin or the Nomad agent. When it ends, for whatever reason,
-//     the kernel kills all that is left of the task. It stays as long as the
-//     task does: what takes memory is the launcher's.
-//   - The launcher opens the Landlock ruleset, compiles the seccomp filter, drops
-//     privileges, enters the confinement and executes the task's program: see
-//     enter in confine.go.
+//     task's view of the file system, opens the Landlock ruleset, starts the task's
+//     first process, reaps orphans, passes signals on to all processes of the task,
+//     and records how the task ended. Where that is asked for, it writes the task's
+//     logs: see logs.go. It does not need the plugin or the Nomad agent. When it
+//     ends, for whatever reason, the kernel kills all that is left of the task.
+//   - The child drops privileges, enters the confinement and executes the task's
+//     program: see enter in confine.go. Until then it is no program of its own, but
+//     a list of system calls in the memory of who has started it: see sequence.go.
 //   - A session joins the namespaces of a running task to start another
 //     command there, under the same confinement.
 //

@@ -236,6 +236,31 @@ SigIgn:	0000000000000000
 	}
 }
 
+// A task has the limit of open files that this process was started with, not what
+// Go has made of it; a session has, too.
+func TestLimitOfOpenFiles(t *testing.T) {
+	f := newPlainFixture(t)
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	limit := syscall.Rlimit{Cur: before.Cur - 1, Max: before.Max}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil { // what it starts has it then
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &before) })
+	const ask = "ulimit -Sn; ulimit -Hn"
+	want := fmt.Sprintf("%d\n%d\n", limit.Cur, limit.Max)
+	if out, _ := f.run(f.plan(ask)); out != want {
+		t.Errorf("a task says %q, want %q", out, want)
+	}
+	plan := f.plan(ask)
+	plan.Confinement.Limits = []Limit{{Resource: unix.RLIMIT_NOFILE, Soft: 50, Hard: 60}}
+	if out, _ := f.run(plan); out != "50\n60\n" {
+		t.Errorf("with a limit of its own, a task says %q", out)
+	}
+}
+
 func TestConfinementHolds(t *testing.T) {
 	f := newFixture(t)
 	out, _ := f.run(f.plan(`
@@ -286,6 +311,7 @@ func TestStartErrorsSayWhatToDo(t *testing.T) {
 		change func(*Plan)
 		want   []string
 	}{
+		"null byte":          {func(p *Plan) { p.Process.Args = []string{"sh", "a\x00b"} }, []string{"arguments of /usr/bin/bash", "null byte"}},
 		"no interpreter":     {func(p *Plan) { p.Process.Path = f.workspace + "/no-interpreter" }, []string{"executing", "/no-interpreter", "interpreter"}},
 		"no format":          {func(p *Plan) { p.Process.Path = f.workspace + "/no-format" }, []string{"executing", "/no-format", "#!"}},
 		"no permission":      {func(p *Plan) { p.Process.Path = f.workspace + "/no-permission" }, []string{"executing", "permission denied", "user 65534"}},

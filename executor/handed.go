@@ -9,11 +9,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// instructions are what a supervisor is told: a plan, and what it has been handed
-// for it. It passes them on to the launcher as they are.
+// instructions are what a supervisor is told: a plan, without its filter, that
+// filter and its own as they were compiled, and what it has been handed.
 type instructions struct {
-	*Plan
-	Handed handed `json:"handed"`
+	Plan
+	Filters filters `json:"filters"`
+	Handed  handed  `json:"handed"`
+}
+
+// instruct makes a supervisor's instructions.
+func instruct(plan *Plan, handed handed) ([]byte, error) {
+	in := instructions{Plan: *plan, Handed: handed}
+	logs := noLogs
+	if plan.Logs != nil {
+		logs = stdoutFD
+	}
+	var err error
+	if in.Filters, err = compileFor(&plan.Confinement, plan.World.HostPID, logs); err != nil {
+		return nil, err
+	}
+	in.Confinement.Filter = nil
+	return message(in)
 }
 
 // handed are descriptors that a supervisor is given by number, beside its fixed

@@ -11,7 +11,7 @@ import (
 )
 
 // A message is JSON behind its length: a reader knows where it ends while the
-// pipe stays open, takes no more memory than that, and can pass it on as it is.
+// pipe stays open, and takes no more memory than that.
 
 const (
 	lengthSize = 4
@@ -32,19 +32,19 @@ func message(v any) ([]byte, error) {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(data))), data...), nil
 }
 
-// readMessage decodes a message, and returns it as it was read.
-func readMessage(from io.Reader, v any) ([]byte, error) {
+// readMessage decodes a message.
+func readMessage(from io.Reader, v any) error {
 	var length [lengthSize]byte
 	if _, err := io.ReadFull(from, length[:]); err != nil {
-		return nil, fmt.Errorf("its length: %w", err)
+		return fmt.Errorf("its length: %w", err)
 	}
 	n := binary.BigEndian.Uint32(length[:])
 	if n > maxMessage {
-		return nil, fmt.Errorf("a message of %d bytes, expected at most %d", n, maxMessage)
+		return fmt.Errorf("a message of %d bytes, expected at most %d", n, maxMessage)
 	}
-	read := append(make([]byte, 0, lengthSize+n), length[:]...)[:lengthSize+n]
-	if _, err := io.ReadFull(from, read[lengthSize:]); err != nil {
-		return nil, fmt.Errorf("its %d bytes: %w", n, err)
+	data := make([]byte, n)
+	if _, err := io.ReadFull(from, data); err != nil {
+		return fmt.Errorf("its %d bytes: %w", n, err)
 	}
-	return read, json.Unmarshal(read[lengthSize:], v)
+	return json.Unmarshal(data, v)
 }

@@ -24,18 +24,6 @@ func undumpable() error {
 	return nil
 }
 
-// renunciation is a filter for a process that waits, sends signals, and reads and
-// writes what it has open; searchProc lets it look for processes, and logs is the
-// directory in which it makes and removes the task's log files, noLogs if it does
-// not.
-func renunciation(searchProc bool, logs int) (seccomp.Program, error) {
-	arch, err := seccomp.Native()
-	if err != nil {
-		return nil, err
-	}
-	return seccomp.Compile(arch, restFilter(searchProc, logs))
-}
-
 // renounce gives up what this process does not need once its program executes:
 // capabilities, and what the filter denies. It goes for all threads, and cannot be
 // undone.
@@ -82,8 +70,10 @@ func setThreadsCapabilities(set uint64) error {
 // noLogs stands for no directory.
 const noLogs = -1
 
-// restFilter denies what a process that has renounced does not do: it opens and
-// changes no files, but for logs, executes nothing, and has no network.
+// restFilter is for a process that waits, sends signals, and reads and writes what
+// it has open: it opens and changes no files, executes nothing, and has no network.
+// searchProc lets it look for processes, and logs is the directory in which it makes
+// and removes the task's log files, noLogs if it does not.
 func restFilter(searchProc bool, logs int) *seccomp.Filter {
 	filter := seccomp.Combine(seccomp.Baseline, seccomp.Network)
 	for _, name := range []string{

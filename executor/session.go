@@ -28,7 +28,8 @@ const (
 
 type sessionPlan struct {
 	Process     Process     `json:"process"`
-	Confinement Confinement `json:"confinement"`
+	Confinement Confinement `json:"confinement"` // without its filter
+	Filters     filters     `json:"filters"`
 	TTY         bool        `json:"tty"`
 }
 
@@ -77,16 +78,13 @@ func (c *child) kill() {
 }
 
 func beginSession(in io.Reader) (*child, error) {
-	var plan struct {
-		Process     launched `json:"process"`
-		Confinement struct {
-			Cgroups []string `json:"cgroups"`
-		} `json:"confinement"`
-		TTY bool `json:"tty"`
-	}
-	raw, err := readMessage(in, &plan)
-	if err != nil {
+	var plan sessionPlan
+	if err := readMessage(in, &plan); err != nil {
 		return nil, fmt.Errorf("reading the session's plan: %w", err)
+	}
+	program, rest, err := plan.Filters.decode()
+	if err != nil {
+		return nil, fmt.Errorf("reading the filters of the session's plan: %w", err)
 	}
 	if err := undumpable(); err != nil {
 		return nil, err
@@ -96,6 +94,13 @@ func beginSession(in io.Reader) (*child, error) {
 		return nil, err
 	}
 	defer cgroups.close()
+	// The task's /proc does not show this process, whose child alone is in the
+	// task's PID namespace.
+	fds, err := unix.Open("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening /proc/self/fd: %w", err)
+	}
+	defer unix.Close(fds)
 	if err := joinNamespaces(sessionTaskFD); err != nil {
 		return nil, err
 	}
@@ -104,19 +109,10 @@ func beginSession(in io.Reader) (*child, error) {
 	for fd := range std {
 		std[fd] = os.NewFile(uintptr(fd), "stdio")
 	}
-	launching, err := launchProcess(raw, plan.Process.Args[0], std, plan.TTY, cgroups)
+	l := launch{&plan.Process, &plan.Confinement, program, std, plan.TTY, cgroups, fds}
+	command, err := l.start()
 	// Another copy of the command's own would keep their readers waiting.
-	for _, f := range std {
-		f.Close()
-	}
-	if err != nil {
-		return nil, err
-	}
-	rest, err := renunciation(false, noLogs)
-	if err != nil {
-		return nil, launching.abandon(err)
-	}
-	command, err := launching.await()
+	std.close()
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +160,13 @@ func (t *Task) Exec(p Process, stdin, stdout, stderr *os.File, tty bool) (*Sessi
 		return nil, ErrGone
 	default:
 	}
-	plan, err := message(sessionPlan{Process: p, Confinement: t.confinement, TTY: tty})
+	told := sessionPlan{Process: p, Confinement: t.confinement, TTY: tty}
+	var err error
+	if told.Filters, err = compileFor(&t.confinement, false, noLogs); err != nil {
+		return nil, err
+	}
+	told.Confinement.Filter = nil
+	plan, err := message(told)
 	if err != nil {
 		return nil, err
 	}

@@ -95,7 +95,7 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 		std[0].Fd(), null.Fd(), null.Fd(),
 		planR.Fd(), statusW.Fd(), stateDir.Fd(), std[1].Fd(), std[2].Fd(),
 	})
-	told, err := message(instructions{plan, handed})
+	told, err := instruct(plan, handed)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
@@ -82,18 +83,6 @@ func supervisor() int {
 	return 0
 }
 
-// supervision is what a supervisor needs of its instructions, by the same names.
-type supervision struct {
-	World       World    `json:"world"`
-	Process     launched `json:"process"`
-	Confinement struct {
-		User User `json:"user"`
-	} `json:"confinement"`
-	Logs     *Logs  `json:"logs"`
-	Attended bool   `json:"attended"`
-	Handed   handed `json:"handed"`
-}
-
 type supervised struct {
 	first   *child
 	started started
@@ -119,17 +108,19 @@ func begin() (*supervised, error) {
 	if err := undumpable(); err != nil {
 		return nil, err
 	}
-	// Those that it was started with are not the task's, but for what a launcher
-	// is given.
+	// Those that it was started with are not the task's.
 	if err := closeOnExec(); err != nil {
 		return nil, err
 	}
 
 	in := os.NewFile(planFD, "plan")
-	var plan supervision
-	raw, err := readMessage(in, &plan)
-	if err != nil {
+	var plan instructions
+	if err := readMessage(in, &plan); err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
+	}
+	program, rest, err := plan.Filters.decode()
+	if err != nil {
+		return nil, fmt.Errorf("reading the plan's filters: %w", err)
 	}
 	if plan.Attended {
 		s.lifeline = in
@@ -181,45 +172,27 @@ func begin() (*supervised, error) {
 	if err != nil {
 		return nil, err
 	}
-	launching, err := launchProcess(raw, plan.Process.Args[0], std, plan.Process.Terminal, s.cgroups)
+	// From now on, signals that people send are kept for the task.
+	s.signals.listen()
+	l := launch{&plan.Process, &plan.Confinement, program, std, plan.Process.Terminal, s.cgroups, landlock.OwnProc}
+	s.first, err = l.start()
 	// The log's readers see its end when the task closes it: keep no copy.
-	for _, f := range std {
-		f.Close()
-	}
+	std.close()
 	if err != nil {
 		return nil, err
 	}
-	// What takes its time is done while the launcher takes its own.
-	rest, err := s.expect(host, launching.child, plan.World.HostPID)
-	if err != nil {
-		return nil, launching.abandon(err)
-	}
-	if s.first, err = launching.await(); err != nil {
-		return nil, err
-	}
-	if err := s.settle(record, plan.World.HostPID, rest); err != nil {
+	if err := s.settle(record, host, plan.World.HostPID, rest); err != nil {
 		return nil, s.first.abandon(err)
 	}
 	unix.Close(s.first.pidfd)
 	return s, nil
 }
 
-// expect prepares for a program that is about to execute: from now on, signals
-// that people send are kept for it.
-func (s *supervised) expect(host int, program *child, hostPID bool) (rest seccomp.Program, err error) {
-	s.signals.listen()
-	if s.started.Process, err = seenFrom(host, program.pidfd); err != nil {
-		return nil, err
-	}
-	logs := noLogs
-	if s.logs != nil {
-		logs = stdoutFD
-	}
-	return renunciation(hostPID, logs)
-}
-
 // settle records what was started, and gives up what is not needed any more.
-func (s *supervised) settle(record *preparedRecord, hostPID bool, rest seccomp.Program) error {
+func (s *supervised) settle(record *preparedRecord, host int, hostPID bool, rest seccomp.Program) (err error) {
+	if s.started.Process, err = seenFrom(host, s.first.pidfd); err != nil {
+		return err
+	}
 	s.started.At = time.Now()
 	if err := record.write(s.started); err != nil {
 		return err
@@ -246,7 +219,7 @@ func joinNetwork(fd int, name string) error {
 }
 
 // openStdio opens what the task's descriptors are to be.
-func (s *supervised) openStdio(plan *supervision) (std stdio, err error) {
+func (s *supervised) openStdio(plan *instructions) (std stdio, err error) {
 	if plan.Attended {
 		return attendedStdio(), nil
 	}

@@ -82,6 +82,16 @@ type FileRule struct {
 //
 // files add rules for files that are open already.
 func (r *Ruleset) Open(files ...FileRule) (*os.File, error) {
+	return r.OpenWhere(OwnProc, files...)
+}
+
+// OwnProc stands for the /proc that the calling process sees.
+const OwnProc = -1
+
+// OpenWhere is [Ruleset.Open] for a process that is not in the /proc that it sees,
+// as one is that has joined the mount namespace of others: fds is a descriptor of
+// its directory /proc/self/fd, opened before.
+func (r *Ruleset) OpenWhere(fds int, files ...FileRule) (*os.File, error) {
 	attr := unix.LandlockRulesetAttr{
 		Handled_access_fs:  uint64(r.HandledFS),
 		Handled_access_net: uint64(r.HandledNet),
@@ -98,7 +108,7 @@ func (r *Ruleset) Open(files ...FileRule) (*os.File, error) {
 	set := os.NewFile(fd, "landlock ruleset")
 	var err error
 	for i := 0; i < len(r.Paths) && err == nil; i++ {
-		err = r.addPath(int(fd), &r.Paths[i])
+		err = r.addPath(int(fd), fds, &r.Paths[i])
 	}
 	for i := 0; i < len(r.Ports) && err == nil; i++ {
 		err = r.addPort(int(fd), r.Ports[i])
@@ -120,8 +130,8 @@ func hintCreate(errno unix.Errno) string {
 	return ""
 }
 
-func (r *Ruleset) addPath(set int, rule *PathRule) error {
-	fd, dir, err := openRule(rule.Path)
+func (r *Ruleset) addPath(set, fds int, rule *PathRule) error {
+	fd, dir, err := openRule(fds, rule.Path)
 	if errors.Is(err, unix.ENOENT) && rule.Optional {
 		return nil
 	}
@@ -187,7 +197,7 @@ func (r *Ruleset) add(set, fd int, dir bool, access AccessFS) error {
 }
 
 // openRule opens a rule's path and says whether it is a directory.
-func openRule(name string) (fd int, dir bool, err error) {
+func openRule(fds int, name string) (fd int, dir bool, err error) {
 	if !path.IsAbs(name) || path.Clean(name) != name {
 		return -1, false, errors.New("not an absolute path without \".\", \"..\" and empty components")
 	}
@@ -206,7 +216,7 @@ func openRule(name string) (fd int, dir bool, err error) {
 			unix.Close(fd)
 		}
 	}()
-	if err := verify(fd, name); err != nil {
+	if err := verify(fds, fd, name); err != nil {
 		return -1, false, err
 	}
 	var st unix.Stat_t
@@ -218,16 +228,19 @@ func openRule(name string) (fd int, dir bool, err error) {
 
 // verify compares the kernel's name for what was opened with the path that was
 // meant: a path that was renamed or deleted meanwhile shows here.
-func verify(fd int, name string) error {
-	link := "/proc/self/fd/" + strconv.Itoa(fd)
+func verify(fds, fd int, name string) error {
+	link := strconv.Itoa(fd)
+	if fds == OwnProc {
+		fds, link = unix.AT_FDCWD, "/proc/self/fd/"+link
+	}
 	opened := make([]byte, len(name)+1) // a longer name is another one
-	n, err := unix.Readlink(link, opened)
+	n, err := unix.Readlinkat(fds, link, opened)
 	if err != nil {
 		return fmt.Errorf("readlink of %s: %w", link, err)
 	}
 	if string(opened[:n]) != name {
 		opened = make([]byte, unix.PathMax)
-		if n, err = unix.Readlink(link, opened); err != nil {
+		if n, err = unix.Readlinkat(fds, link, opened); err != nil {
 			return fmt.Errorf("readlink of %s: %w", link, err)
 		}
 		return fmt.Errorf("it is now %s: it was moved or removed while it was opened", opened[:n])

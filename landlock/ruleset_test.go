@@ -28,19 +28,19 @@ func TestVerifyNoticesAMovedPath(t *testing.T) {
 	}
 	defer unix.Close(fd)
 
-	if err := verify(fd, path); err != nil {
+	if err := verify(OwnProc, fd, path); err != nil {
 		t.Errorf("unmoved: %v", err)
 	}
 	if err := os.Rename(path, root+"/elsewhere"); err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(fd, path); err == nil || !strings.Contains(err.Error(), root+"/elsewhere") {
+	if err := verify(OwnProc, fd, path); err == nil || !strings.Contains(err.Error(), root+"/elsewhere") {
 		t.Errorf("moved: %v, want an error that names the new place", err)
 	}
 	if err := os.Remove(root + "/elsewhere"); err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(fd, path); err == nil || !strings.Contains(err.Error(), "removed") {
+	if err := verify(OwnProc, fd, path); err == nil || !strings.Contains(err.Error(), "removed") {
 		t.Errorf("removed: %v, want an error", err)
 	}
 }

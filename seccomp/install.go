@@ -28,11 +28,6 @@ func Supported() error {
 // process stay as they are.
 func Install(p Program) error { return install(p, 0) }
 
-// InstallLogged is Install for a filter whose answers the kernel logs, but for
-// ALLOW and for those that /proc/sys/kernel/seccomp/actions_logged leaves out:
-// as audit records of type 1326, SECCOMP_FILTER_FLAG_LOG in seccomp(2).
-func InstallLogged(p Program) error { return install(p, unix.SECCOMP_FILTER_FLAG_LOG) }
-
 // InstallAll puts all threads of the process under the filter, and sets
 // no_new_privs, which the calling thread must have, for them.
 func InstallAll(p Program) error { return install(p, unix.SECCOMP_FILTER_FLAG_TSYNC) }

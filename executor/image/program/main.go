@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Command program is package executor and nothing else: what supervisors,
-// launchers, sessions and probes of the plugin run. It is a tenth of the
+// sessions and probes of the plugin run. It is a tenth of the
 // plugin's size, and starts in a third of the time.
 package main
 

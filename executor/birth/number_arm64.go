@@ -1,0 +1,10 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package birth
+
+// Numbers of system calls.
+const (
+	getrlimit = 163
+	exitGroup = 94
+)

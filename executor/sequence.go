@@ -1,0 +1,148 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/executor/birth"
+)
+
+// sequence is what a child does between its birth and its program: system calls,
+// each a part of a step.
+type sequence struct {
+	calls []birth.Call
+	of    []int // the step of each call
+	steps []step
+	// nothing is what to say if the program was found nowhere.
+	nothing string
+	memory
+}
+
+// step says what a few calls do: the format and its arguments, which only an error
+// has put together.
+type step struct {
+	format string
+	args   []any
+	// without is what to say if a call works that must fail.
+	without string
+	hint    func(error) string // what to do about an error; may be nil
+}
+
+// memory keeps what system calls are given the addresses of, and keeps it on the
+// heap, where it stays in its place: of numbers the garbage collector knows nothing.
+type memory []any
+
+// address returns the address of a value in memory that lasts as long as m, and is
+// not moved.
+func address[T any](m *memory, value T) uintptr {
+	kept := new(T)
+	*kept = value
+	*m = append(*m, kept)
+	return uintptr(unsafe.Pointer(kept))
+}
+
+// text is the address of a string as C has it. The kernel takes none with a null
+// byte in it.
+func (m *memory) text(s string) (uintptr, error) {
+	p, err := unix.BytePtrFromString(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q has a null byte in it: %w", s, err)
+	}
+	*m = append(*m, p)
+	return uintptr(unsafe.Pointer(p)), nil
+}
+
+// texts is the address of a list of strings, which ends with a null pointer.
+func (m *memory) texts(list []string) (uintptr, error) {
+	pointers := make([]uintptr, len(list)+1)
+	for i, s := range list {
+		var err error
+		if pointers[i], err = m.text(s); err != nil {
+			return 0, err
+		}
+	}
+	*m = append(*m, pointers)
+	return uintptr(unsafe.Pointer(&pointers[0])), nil
+}
+
+// begin says what the calls that are added from now on do.
+func (s *sequence) begin(format string, args ...any) *step {
+	s.steps = append(s.steps, step{format: format, args: args})
+	return &s.steps[len(s.steps)-1]
+}
+
+// call adds a system call. What is returned can be changed until the next one is
+// added.
+func (s *sequence) call(number uintptr, args ...uintptr) *birth.Call {
+	c := birth.Call{Number: number}
+	copy(c.Args[:], args)
+	s.calls, s.of = append(s.calls, c), append(s.of, len(s.steps)-1)
+	return &s.calls[len(s.calls)-1]
+}
+
+// tolerate has a call succeed with these errors as well.
+func tolerate(c *birth.Call, errs ...unix.Errno) {
+	for i, err := range errs {
+		c.Tolerated[i] = uintptr(err)
+	}
+}
+
+// bornInMemory are the flags of clone(2) for a child that shares this process's
+// memory until it executes its program.
+const bornInMemory = unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PIDFD
+
+// run makes a child that makes the calls, born in a cgroup of v2 if that is not
+// notOpen.
+func (s *sequence) run(cgroup int) (*child, error) {
+	pidfd := new(int32)
+	s.memory = append(s.memory, pidfd)
+	number, how := uintptr(unix.SYS_CLONE), [3]uintptr{bornInMemory | uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(pidfd))}
+	if cgroup != notOpen {
+		args := cloneArgs{
+			flags: bornInMemory | unix.CLONE_INTO_CGROUP, exitSignal: uint64(unix.SIGCHLD),
+			pidfd: uint64(how[2]), cgroup: uint64(cgroup),
+		}
+		number, how = unix.SYS_CLONE3, [3]uintptr{address(&s.memory, args), unsafe.Sizeof(args), 0}
+	}
+	syscall.ForkLock.Lock()
+	pid, errno, failure := birth.Run(number, how[0], how[1], how[2], s.calls)
+	syscall.ForkLock.Unlock()
+	runtime.KeepAlive(s.memory)
+	if errno != 0 {
+		return nil, fmt.Errorf("clone(2): %w", unix.Errno(errno))
+	}
+	c := &child{pid, int(*pidfd)}
+	if failure != nil {
+		return nil, c.abandon(s.explain(failure))
+	}
+	return c, nil
+}
+
+// cloneArgs is struct clone_args, clone(2).
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+}
+
+// explain says what a child did not get past.
+func (s *sequence) explain(f *birth.Failure) error {
+	if f.Call == len(s.calls) {
+		return errors.New(s.nothing)
+	}
+	step := &s.steps[s.of[f.Call]]
+	what, err := fmt.Sprintf(step.format, step.args...), error(unix.Errno(f.Errno))
+	switch {
+	case f.Errno == 0:
+		return errors.New(what + step.without)
+	case step.hint != nil:
+		return fmt.Errorf("%s: %w%s", what, err, step.hint(err))
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
