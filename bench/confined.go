@@ -63,21 +63,21 @@ func (b *bench) work() error {
 		return err
 	}
 	defer p.stop()
-	w := &worker{bench: b, driver: p, program: program, launcher: launcher, samples: map[[2]string][]float64{}}
+	w := &worker{bench: b, driver: p, program: program, launcher: launcher, samples: map[[2]string][]float64{}, rules: map[string][]string{}}
 	roots, err := w.makeRoots()
 	if err != nil {
 		return err
 	}
 	// Many short rounds: what the machine does besides hits all subjects.
-	for range 10 * b.rounds {
+	for number := range 20 * b.rounds {
 		for _, o := range operations {
 			arguments := []string{o.operation, strconv.Itoa(int(b.counts.work.Milliseconds())), o.file}
-			if err := w.round(o.name, o.path, nil, arguments); err != nil {
+			if err := w.round(number, o.name, o.path, nil, arguments); err != nil {
 				return fmt.Errorf("%s: %w", o.name, err)
 			}
 		}
 		arguments := []string{"open", strconv.Itoa(int(b.counts.work.Milliseconds())), "f"}
-		if err := w.round(rootsOpen, true, roots, arguments); err != nil {
+		if err := w.round(number, rootsOpen, true, roots, arguments); err != nil {
 			return fmt.Errorf("%s: %w", rootsOpen, err)
 		}
 	}
@@ -96,6 +96,7 @@ type worker struct {
 	program, launcher string
 	order             [][2]string
 	samples           map[[2]string][]float64
+	rules             map[string][]string // of an operation's task under worktree
 }
 
 func (w *worker) add(name, subject string, value float64) {
@@ -141,44 +142,49 @@ func policy(profile string, roots []string, program string, args ...string) map[
 	return map[string]any{"command": program, "args": args, "work_dir": "local", "capability_policy": block}
 }
 
-// round measures an operation once by each subject. All are tasks of the
-// driver: in cgroups of the same kind, which cost something as well.
-func (w *worker) round(name string, path bool, roots, arguments []string) error {
-	var rules []string
-	for _, profile := range []string{unconfined, worktree, osHardened} {
-		t, err := w.driver.prepare(policy(profile, roots, "local/work", arguments...), true, w.program)
-		if err != nil {
-			return err
-		}
-		err = w.one(t, name, profile)
-		if err == nil && profile == worktree {
-			rules, err = w.ruleset(t)
-		}
-		t.destroy()
-		if err != nil {
-			return fmt.Errorf("%s: %w", profile, err)
-		}
-	}
+// round measures an operation once by each subject, by another one first each time.
+// All are tasks of the driver: in cgroups of the same kind, which cost something as
+// well.
+func (w *worker) round(number int, name string, path bool, roots, arguments []string) error {
 	// What the kernel's share is: a C program enters the same ruleset, or a
 	// filter that allows everything, and nothing else.
-	subject, mode := bareFilter, "filter"
+	bare, mode := bareFilter, "filter"
 	if path {
-		subject, mode = bareLaunch, "landlock"
+		bare, mode = bareLaunch, "landlock"
 	}
-	args := append([]string{mode, "rules", "./work"}, arguments...)
-	t, err := w.driver.prepare(policy(unconfined, nil, "local/launcher", args...), true, w.program, w.launcher)
+	subjects := []string{unconfined, worktree, osHardened, bare}
+	for i := range subjects {
+		subject := subjects[(number+i)%len(subjects)]
+		block, programs := policy(subject, roots, "local/work", arguments...), []string{w.program}
+		if subject == bare {
+			args := append([]string{mode, "rules", "./work"}, arguments...)
+			block, programs = policy(unconfined, nil, "local/launcher", args...), append(programs, w.launcher)
+		}
+		if err := w.measure(subject, name, block, programs); err != nil {
+			return fmt.Errorf("%s: %w", subject, err)
+		}
+	}
+	return nil
+}
+
+// measure measures an operation once by one subject.
+func (w *worker) measure(subject, name string, block map[string]any, programs []string) error {
+	t, err := w.driver.prepare(block, true, programs...)
 	if err != nil {
 		return err
 	}
 	defer t.destroy()
-	text := strings.ReplaceAll(strings.Join(rules, "\n"), ruleLocal, t.local())
+	text := strings.ReplaceAll(strings.Join(w.rules[name], "\n"), ruleLocal, t.local())
 	if err := os.WriteFile(filepath.Join(t.dir.LocalDir, "rules"), []byte(text+"\n"), 0o644); err != nil {
 		return err
 	}
 	if err := w.one(t, name, subject); err != nil {
-		return fmt.Errorf("%s: %w", subject, err)
+		return err
 	}
-	return nil
+	if subject == worktree && w.rules[name] == nil { // in the first round, before a C program needs them
+		w.rules[name], err = w.ruleset(t)
+	}
+	return err
 }
 
 func (w *worker) one(t *task, name, subject string) error {

@@ -68,7 +68,7 @@ type counts struct {
 }
 
 var (
-	full  = counts{200, 500, 2, 200, time.Minute, 200 * time.Millisecond, []int{100, 300, 1000}, 300}
+	full  = counts{200, 500, 2, 200, time.Minute, 100 * time.Millisecond, []int{100, 300, 1000}, 300}
 	short = counts{5, 10, 1, 5, 2 * time.Second, 10 * time.Millisecond, []int{5, 10}, 5}
 )
 

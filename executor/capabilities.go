@@ -3,7 +3,11 @@
 
 package executor
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/executor/birth"
+)
 
 // capabilitySet turns numbers into a set: bit n is capability n.
 func capabilitySet(numbers []int) (set uint64) {
@@ -20,17 +24,17 @@ const lastCapability = 63
 // capabilities(7). Without privileges that fails, and no_new_privs has to do: it
 // keeps exec from using the set.
 func reduceBoundingSet(s *sequence, keep uint64, unprivileged bool) {
+	s.begin("dropping capability %d from the bounding set").each = 2
 	for capability := uintptr(0); capability <= lastCapability; capability++ {
 		if keep&(1<<capability) != 0 {
 			continue
 		}
-		s.begin("dropping capability %d from the bounding set", capability)
 		drop := s.call(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, capability)
 		if capability > 0 {
 			tolerate(drop, unix.EINVAL) // past the last one that the kernel knows
 		}
 		if unprivileged {
-			drop.Tolerated[1] = uintptr(unix.EPERM)
+			drop.Tolerated[1] = birth.Errno(unix.EPERM)
 		}
 	}
 }
@@ -49,9 +53,9 @@ func setCapabilities(s *sequence, set uint64) {
 			{Effective: low, Permitted: low, Inheritable: low},
 			{Effective: high, Permitted: high, Inheritable: high},
 		}))
+	s.begin("raising the ambient capability %d").each = 3
 	for capability := range uintptr(lastCapability + 1) {
 		if set&(1<<capability) != 0 {
-			s.begin("raising the ambient capability %d", capability)
 			s.call(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, capability)
 		}
 	}

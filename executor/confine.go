@@ -148,7 +148,7 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 		s.begin("landlock: opening /").without = " still works: the kernel does not enforce the ruleset"
 		const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
 		here := unix.AT_FDCWD
-		s.call(unix.SYS_OPENAT, uintptr(here), root, flags).Fails = uintptr(unix.EACCES)
+		s.call(unix.SYS_OPENAT, uintptr(here), root, flags).Fails = birth.Errno(unix.EACCES)
 	}
 	// Seccomp last: it would stand in the way of the steps before. After it
 	// there is only exec.
@@ -309,9 +309,9 @@ func resetSignals(s *sequence) {
 		restorer uintptr
 		mask     uint64
 	}{})
+	s.begin("resetting signal %d").each = 1
 	for sig := uintptr(1); sig <= 64; sig++ {
 		if sig != uintptr(unix.SIGKILL) && sig != uintptr(unix.SIGSTOP) {
-			s.begin("resetting signal %d", sig)
 			s.call(unix.SYS_RT_SIGACTION, sig, byDefault, 0, maskSize)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -19,7 +20,7 @@ import (
 // each a part of a step.
 type sequence struct {
 	calls []birth.Call
-	of    []int // the step of each call
+	of    []uint16 // the step of each call
 	steps []step
 	// nothing is what to say if the program was found nowhere.
 	nothing string
@@ -31,6 +32,9 @@ type sequence struct {
 type step struct {
 	format string
 	args   []any
+	// each says which argument of the call, from 1 on, is one of the format's, behind
+	// args. 0 is none.
+	each int
 	// without is what to say if a call works that must fail.
 	without string
 	hint    func(error) string // what to do about an error; may be nil
@@ -79,19 +83,26 @@ func (s *sequence) begin(format string, args ...any) *step {
 	return &s.steps[len(s.steps)-1]
 }
 
+// usualLength is somewhat more than the calls of most starts: to be copied as they
+// grow in number would take a supervisor more memory than all else here.
+const usualLength = 160
+
 // call adds a system call. What is returned can be changed until the next one is
 // added.
 func (s *sequence) call(number uintptr, args ...uintptr) *birth.Call {
+	if s.calls == nil {
+		s.calls, s.of = make([]birth.Call, 0, usualLength), make([]uint16, 0, usualLength)
+	}
 	c := birth.Call{Number: number}
 	copy(c.Args[:], args)
-	s.calls, s.of = append(s.calls, c), append(s.of, len(s.steps)-1)
+	s.calls, s.of = append(s.calls, c), append(s.of, uint16(len(s.steps)-1))
 	return &s.calls[len(s.calls)-1]
 }
 
 // tolerate has a call succeed with these errors as well.
 func tolerate(c *birth.Call, errs ...unix.Errno) {
 	for i, err := range errs {
-		c.Tolerated[i] = uintptr(err)
+		c.Tolerated[i] = birth.Errno(err)
 	}
 }
 
@@ -128,7 +139,11 @@ func (s *sequence) run(cgroup int) (*child, error) {
 
 // cloneArgs is struct clone_args, clone(2).
 type cloneArgs struct {
-	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+	flags, pidfd uint64
+	_            [2]uint64 // child_tid, parent_tid
+	exitSignal   uint64
+	_            [5]uint64 // stack, stack_size, tls, set_tid, set_tid_size
+	cgroup       uint64
 }
 
 // explain says what a child did not get past.
@@ -137,7 +152,11 @@ func (s *sequence) explain(f *birth.Failure) error {
 		return errors.New(s.nothing)
 	}
 	step := &s.steps[s.of[f.Call]]
-	what, err := fmt.Sprintf(step.format, step.args...), error(unix.Errno(f.Errno))
+	args := step.args
+	if step.each != 0 {
+		args = append(slices.Clone(args), s.calls[f.Call].Args[step.each-1])
+	}
+	what, err := fmt.Sprintf(step.format, args...), error(unix.Errno(f.Errno))
 	switch {
 	case f.Errno == 0:
 		return errors.New(what + step.without)

@@ -40,6 +40,18 @@ static const char *file;
 static char block[4096];
 static int reading;
 
+// shift holds one more file open, up to 32 of them. The kernel charges what it
+// allocates to a cgroup by the page: an operation that crosses the end of one, back
+// and forth, takes a tenth more, and whether it does hangs on all that was allocated
+// before. So most whiles do not.
+static void shift(void) {
+	static int held[32];
+	static size_t count;
+	if (count == sizeof held / sizeof *held)
+		while (count > 0) close(held[--count]);
+	if ((held[count++] = open(".", O_RDONLY | O_CLOEXEC)) < 0) fail(".");
+}
+
 static void do_getpid(void) { syscall(SYS_getpid); }
 static void do_open(void) {
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -94,12 +106,13 @@ int main(int argc, char **argv) {
 		operations[i].act(); // what is done once only
 		// The clock is looked at rarely.
 		int64_t chunk = operations[i].act == do_exec ? 4 : 256;
-		began = last = now();
+		began = now();
 		do {
+			shift();
+			int64_t from = now();
 			for (int64_t j = 0; j < chunk; j++) operations[i].act();
-			int64_t at = now();
-			taken[count++] = (double)(at - last) / chunk;
-			last = at;
+			last = now();
+			taken[count++] = (double)(last - from) / chunk;
 		} while (last - began < limit && count < most);
 		qsort(taken, count, sizeof *taken, ascending);
 		printf("%.3f\n", taken[count / 2]);

@@ -20,21 +20,24 @@ type Call struct {
 	// Args are numbers, or addresses of memory that stays where it is until
 	// [Run] returns: on the heap, with a pointer to it elsewhere.
 	Args [5]uintptr
+	// Tolerated are errors that count as success.
+	Tolerated [2]Errno
+	// Fails, if not 0, is the error that the call must fail with.
+	Fails Errno
 	// OfLast: the first argument is the result of the call before.
 	OfLast bool
-	// Tolerated are errors that count as success.
-	Tolerated [2]uintptr
-	// Fails, if not 0, is the error that the call must fail with.
-	Fails uintptr
 	// Last: it executes a program. If it fails, the next call is tried. Tolerated
 	// errors are not worth to be told.
 	Last bool
 }
 
+// Errno is one of errno(3), which are less than 4096.
+type Errno uint16
+
 // Failure is what a child did not get past.
 type Failure struct {
-	Call  int     // its index; that of the list's end if all of the last ones failed in a way that is tolerated
-	Errno uintptr // 0 if a call works that must fail
+	Call  int   // its index; that of the list's end if all of the last ones failed in a way that is tolerated
+	Errno Errno // 0 if a call works that must fail
 }
 
 // Run makes a child by a system call, clone(2) or clone3(2), whose flags must have
@@ -70,8 +73,9 @@ func Run(number, a1, a2, a3 uintptr, calls []Call) (pid int, errno uintptr, fail
 		if c.OfLast {
 			first = last
 		}
-		result, errno := rawCall(c.Number, first, c.Args[1], c.Args[2], c.Args[3], c.Args[4])
+		result, number := rawCall(c.Number, first, c.Args[1], c.Args[2], c.Args[3], c.Args[4])
 		last = result
+		errno := Errno(number)
 		tolerated := errno != 0 && (errno == c.Tolerated[0] || errno == c.Tolerated[1])
 		if c.Last {
 			if !tolerated {

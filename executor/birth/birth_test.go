@@ -59,14 +59,14 @@ func TestRun(t *testing.T) {
 	ends := execute("/bin/sh", "-c", "exit 7")
 	absent := execute("/none")
 	tolerated := closeNothing
-	tolerated.Tolerated[1] = uintptr(unix.EBADF)
+	tolerated.Tolerated[1] = Errno(unix.EBADF)
 	fails := closeNothing
-	fails.Fails = uintptr(unix.EBADF)
+	fails.Fails = Errno(unix.EBADF)
 	works := Call{Number: unix.SYS_GETPID}
 	mustFail := works
-	mustFail.Fails = uintptr(unix.EACCES)
+	mustFail.Fails = Errno(unix.EACCES)
 	unknown := absent
-	unknown.Tolerated[0] = uintptr(unix.ENOENT)
+	unknown.Tolerated[0] = Errno(unix.ENOENT)
 	// The descriptor that it opens is the one that it makes its standard output.
 	file := Call{Number: unix.SYS_OPENAT, Args: [5]uintptr{0, text("/dev/full"), unix.O_WRONLY}}
 	output := Call{Number: unix.SYS_DUP3, Args: [5]uintptr{0, 1, 0}, OfLast: true}
@@ -77,13 +77,13 @@ func TestRun(t *testing.T) {
 	}{
 		"a program":              {[]Call{works, ends}, nil, 7},
 		"the second of two":      {[]Call{absent, ends}, nil, 7},
-		"an error":               {[]Call{works, closeNothing, ends}, &Failure{1, uintptr(unix.EBADF)}, 1},
+		"an error":               {[]Call{works, closeNothing, ends}, &Failure{1, Errno(unix.EBADF)}, 1},
 		"an error that may be":   {[]Call{tolerated, ends}, nil, 7},
 		"an error that must be":  {[]Call{fails, ends}, nil, 7},
 		"no error":               {[]Call{mustFail, ends}, &Failure{0, 0}, 1},
-		"no such program":        {[]Call{absent}, &Failure{0, uintptr(unix.ENOENT)}, 1},
+		"no such program":        {[]Call{absent}, &Failure{0, Errno(unix.ENOENT)}, 1},
 		"found nowhere":          {[]Call{unknown, unknown}, &Failure{2, 0}, 1},
-		"refused, found nowhere": {[]Call{execute("/"), unknown}, &Failure{0, uintptr(unix.EACCES)}, 1},
+		"refused, found nowhere": {[]Call{execute("/"), unknown}, &Failure{0, Errno(unix.EACCES)}, 1},
 		"nothing to do":          {nil, &Failure{0, 0}, 1},
 		"a result":               {[]Call{file, output, execute("/bin/sh", "-c", "echo x 2> /dev/null || exit 9")}, nil, 9},
 	} {
