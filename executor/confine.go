@@ -51,14 +51,8 @@ func reopen(std stdio) []landlock.FileRule {
 }
 
 // start starts the program, under the confinement, and returns when it executes,
-// or with the reason why it does not.
+// or with the reason why it does not. The caller has called closeOnExec before.
 func (l *launch) start() (*child, error) {
-	// Only 0, 1 and 2 pass exec: an open file is access that neither Landlock nor
-	// seccomp would ask about again. They are closed by exec, not before: the ruleset
-	// is among them.
-	if err := closeOnExec(); err != nil {
-		return nil, err
-	}
 	var ruleset *os.File
 	if l.Confinement.Ruleset != nil {
 		var err error
@@ -130,6 +124,12 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 	// unprivileged thread need it.
 	s.begin("prctl(PR_SET_NO_NEW_PRIVS)")
 	s.call(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
+	// Only 0, 1 and 2 pass exec: an open file is access that neither Landlock nor
+	// seccomp would ask about again. They are closed by exec, not now: the ruleset
+	// is among them. Before Linux 5.11, what who starts the child has marked when it
+	// began has to do: it opens nothing else that passes.
+	s.begin("closing descriptors")
+	tolerate(s.call(unix.SYS_CLOSE_RANGE, 3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC), unix.ENOSYS, unix.EINVAL)
 	// What a program inherits but cannot know: ignored and blocked signals, the umask.
 	resetSignals(s)
 	s.begin("umask(2)")

@@ -40,9 +40,6 @@ type sessionStatus struct {
 
 // session is the main function of a session.
 func session() int {
-	for fd := sessionPlanFD; fd <= sessionTaskFD; fd++ {
-		unix.CloseOnExec(fd)
-	}
 	report := json.NewEncoder(os.NewFile(sessionStatusFD, "status"))
 	plan := os.NewFile(sessionPlanFD, "plan")
 	command, err := beginSession(plan)
@@ -87,6 +84,9 @@ func beginSession(in io.Reader) (*child, error) {
 		return nil, fmt.Errorf("reading the filters of the session's plan: %w", err)
 	}
 	if err := undumpable(); err != nil {
+		return nil, err
+	}
+	if err := closeOnExec(); err != nil {
 		return nil, err
 	}
 	cgroups, err := openCgroups(plan.Confinement.Cgroups)
