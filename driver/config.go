@@ -137,6 +137,8 @@ type Config struct {
 	fallback    policy.Fallback
 	allowCaps   []int
 	deniedUsers deniedUsers
+	// agent is what belongs to the agent that has started this plugin.
+	agent       []agentPath
 	sweepPeriod time.Duration
 }
 

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 
-	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -23,9 +21,14 @@ type taskDirs struct {
 	// Clients is the client's alloc_dir, with the directories of all
 	// allocations: the host's paths of these ones lie in it, too.
 	Clients string
+	// Mounts is the client's alloc_mounts_dir, where Nomad mounts the directories
+	// of all tasks; "" without Nomad.
+	Mounts string
 	// Shared: the task sees the host's file system as it is, since nothing can
 	// be mounted. Then Tmp is a temporary directory by its own name.
 	Shared bool
+	// NoOverlays: the task is in a user namespace.
+	NoOverlays bool
 }
 
 // own are the directories that a task may use without asking for them.
@@ -36,26 +39,6 @@ func (d *taskDirs) tmp() string {
 		return d.Tmp
 	}
 	return filepath.Join(d.Task, "tmp")
-}
-
-// nomads are directories of the agent itself, as far as they can be told from
-// the client's alloc_dir.
-func (d *taskDirs) nomads() []string {
-	data := filepath.Dir(d.Clients)
-	if !exists(filepath.Join(data, "client", "state.db")) {
-		return nil
-	}
-	return []string{filepath.Join(data, "client"), filepath.Join(data, "server")}
-}
-
-// checkRoots refuses roots in the directories of other allocations.
-func (d *taskDirs) checkRoots(roots policy.Roots) error {
-	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly, roots.Sockets) {
-		if landlock.Beneath(d.Clients, root) && !landlock.Beneath(d.Task, root) {
-			return fmt.Errorf("root %s is in the directory of Nomad's allocations: a task gets its own only, name a path in its task directory", root)
-		}
-	}
-	return nil
 }
 
 // findTaskDirs finds them by the environment that Nomad sets, which is the
@@ -87,7 +70,7 @@ func findTaskDirs(cfg *drivers.TaskConfig) (*taskDirs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the client's alloc_dir: %w", err)
 	}
-	return &taskDirs{Task: task, Clients: clients}, nil
+	return &taskDirs{Task: task, Clients: clients, Mounts: filepath.Dir(task)}, nil
 }
 
 func sameDir(a, b string) error {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -47,6 +48,7 @@ type Driver struct {
 
 	lock   sync.RWMutex
 	config *Config
+	agent  []agentPath // see agentPaths
 }
 
 var (
@@ -105,6 +107,20 @@ func (d *Driver) currentConfig() *Config {
 	d.lock.RLock()
 	defer d.lock.RUnlock()
 	return d.config
+}
+
+// agentPaths are the agent's own files and directories. They stay what they are
+// as long as the agent lives; once it has started a task, it has all of them open.
+func (d *Driver) agentPaths() []agentPath {
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	if d.agent == nil {
+		d.agent = findAgentPaths(os.Getppid())
+		if program, err := os.Executable(); err == nil {
+			d.agent = append(d.agent, agentPath{filepath.Dir(program), pluginDir, true})
+		}
+	}
+	return d.agent
 }
 
 // TaskConfigSchema implements drivers.DriverPlugin.
@@ -224,10 +240,11 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	if _, ok := d.tasks.get(cfg.ID); ok {
 		return nil, fmt.Errorf("task %s is already started", cfg.ID)
 	}
-	config := d.currentConfig()
+	config := *d.currentConfig()
+	config.agent = d.agentPaths()
 	abi, absent := landlock.Detect()
 	node := policy.Node{ABI: abi, Absent: absent, Fallback: config.fallback}
-	p, err := prepare(config, node, d.compute.count(), cfg)
+	p, err := prepare(&config, node, d.compute.count(), cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/hashicorp/nomad/helper/pluginutils/hclspecutils"
 	"github.com/hashicorp/nomad/helper/pluginutils/hclutils"
@@ -114,7 +115,8 @@ type Explanation struct {
 }
 
 // FileAccess is what a task can do with a directory and what is in it, or with
-// a file.
+// a file. A path that ends with "/*" is what is in a directory when the task
+// starts.
 type FileAccess struct {
 	Path   string
 	Access landlock.AccessFS
@@ -130,7 +132,7 @@ func Explain(task *TaskConfig, f *Forecast) (*Explanation, error) {
 	}
 	node := f.Node
 	node.Fallback = config.fallback
-	dirs := &taskDirs{Task: f.TaskDir, Clients: filepath.Dir(f.TaskDir)}
+	dirs := &taskDirs{Task: f.TaskDir, Clients: filepath.Dir(f.TaskDir), Mounts: filepath.Dir(f.TaskDir)}
 	e := &Explanation{}
 	lookUp := func(p *policy.Policy, taskDir string, own []string) (policy.Roots, error) {
 		there := p.Clone()
@@ -188,12 +190,33 @@ func (e *Explanation) files(o *outlook) {
 		if above := e.nearest(path); above == nil || above.Access != access || !slices.Equal(above.Why, why[path]) { // else it says nothing new
 			e.Files = append(e.Files, FileAccess{path, access, why[path]})
 		}
+		e.split(o.view, path, why[path])
 	}
 	for i := range o.view.mounts {
-		if m := &o.view.mounts[i]; m.Type == executor.Mask || m.Target == o.surroundings.dirs.Clients {
+		m := &o.view.mounts[i]
+		if m.covers() {
 			e.Masked = append(e.Masked, m.Target)
 		}
+		for _, l := range m.Layers {
+			if l.Kind == executor.LayerHide && exists(filepath.Join(m.Source, l.Path)) {
+				e.Masked = append(e.Masked, filepath.Join(m.Target, l.Path))
+			}
+		}
 	}
+}
+
+// split lists the directories at a path and in it that protected places lie in.
+func (e *Explanation) split(v *view, path string, why []string) {
+	for _, s := range v.splits {
+		if !landlock.Beneath(path, s.Dir) || slices.ContainsFunc(e.Files, func(f FileAccess) bool { return f.Path == s.Dir+"/*" }) {
+			continue
+		}
+		if s.Dir != path {
+			e.Files = append(e.Files, FileAccess{s.Dir, v.access(s.Dir), why})
+		}
+		e.Files = append(e.Files, FileAccess{s.Dir + "/*", s.Access, []string{"what is in it now: new files there are not granted, since something in it is protected"}})
+	}
+	slices.SortStableFunc(e.Files, func(a, b FileAccess) int { return strings.Compare(a.Path, b.Path) })
 }
 
 // nearest is what is listed of a path: the longest that it is in, nil if none.

@@ -75,7 +75,7 @@ func PrepareRun(task *TaskConfig, node policy.Node, o *RunOptions) (*Run, error)
 	}
 	dirs := &taskDirs{
 		Task: o.TaskDir, Tmp: filepath.Join(o.Private, "tmp"), Clients: o.Private,
-		Shared: o.Privilege == Unprivileged,
+		Shared: o.Privilege == Unprivileged, NoOverlays: o.Privilege != Root,
 	}
 	user, err := runUser(o, config)
 	if err != nil {

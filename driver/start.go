@@ -128,7 +128,11 @@ func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if o.effective, o.roots, err = decide(config.Ceiling, task.Policy, dirs, resolve); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
-	volumes, err := findVolumes(cfg.Mounts, dirs, config.systemReadRoots())
+	places := protectedPlaces(config, dirs, config.agent)
+	if err := checkRoots(places, o.roots); err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	volumes, err := findVolumes(cfg.Mounts, dirs, config.systemReadRoots(), places)
 	if err != nil {
 		return nil, err
 	}
@@ -141,9 +145,11 @@ func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
 	devices = append(devices, named...)
-	masked := append([]string{config.StateDir}, config.MaskedPaths...)
-	o.surroundings = makeWorld(dirs, config.systemReadRoots(), group, volumes, devices, masked)
+	o.surroundings = makeWorld(dirs, config.systemReadRoots(), group, volumes, devices, places)
 	o.surroundings.modes = o.modes
+	if o.surroundings.aliases, err = findAliases(o.roots, volumes, dirs, places); err != nil {
+		return nil, err
+	}
 	o.surroundings.setDNS(findDNS(cfg))
 	if o.enforced, err = policy.Build(o.effective, o.roots, o.surroundings.policy, node); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
@@ -167,6 +173,7 @@ func (o *outlook) world(cfg *drivers.TaskConfig) executor.World {
 		HostIPC:     o.modes.hostIPC,
 		PrivateRoot: o.view.private,
 		Mounts:      o.view.list(),
+		Closed:      o.view.closed,
 	}
 }
 
@@ -226,7 +233,7 @@ func decide(ceiling, request *policy.Policy, dirs *taskDirs, resolve resolver) (
 	if err := policy.CheckCeiling(ceiling, roots, dirs.own()); err != nil {
 		return nil, policy.Roots{}, err
 	}
-	return effective, roots, dirs.checkRoots(roots)
+	return effective, roots, nil
 }
 
 func network(cfg *drivers.TaskConfig, allowed bool) executor.Network {

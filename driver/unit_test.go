@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -458,11 +459,31 @@ func TestFindCommand(t *testing.T) {
 
 // testWorld is the world of a task on a host with few things.
 func testWorld(dirs *taskDirs) *taskWorld {
+	places := protectedPlaces(&Config{MaskedPaths: []string{"/etc/passwd", "/srv/secret"}}, dirs, nil)
 	return &taskWorld{
 		dirs:   dirs,
 		policy: policy.World{System: []string{"/usr", "/etc"}, Network: []string{"/run/resolv.conf"}},
-		masked: []string{"/etc/passwd", "/srv/secret", "/proc/version"},
+
+		overlayWorks: func(string) error { return errors.New("not here") },
+
+		places: slices.DeleteFunc(places, func(p place) bool { return slices.Contains(builtinMasks, p.path) }),
 	}
+}
+
+// testDirs are directories of a task, beside those of another one.
+func testDirs(t *testing.T) *taskDirs {
+	t.Helper()
+	base, err := os.MkdirTemp("/var/tmp", "harn-view-") // not in /tmp, of which a task has a private one
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(base) })
+	for _, dir := range []string{"alloc/b/t", "mounts/a-t/alloc/logs", "mounts/a-t/local", "mounts/b-t"} {
+		if err := os.MkdirAll(filepath.Join(base, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &taskDirs{Task: base + "/mounts/a-t", Clients: base + "/alloc", Mounts: base + "/mounts"}
 }
 
 var confined = &policy.Plan{Network: true, Landlock: &landlock.Ruleset{}}
@@ -471,7 +492,7 @@ var confined = &policy.Plan{Network: true, Landlock: &landlock.Ruleset{}}
 func listView(v *view) string {
 	var out []string
 	for _, m := range v.list() {
-		if m.Type == executor.Dir || strings.HasPrefix(m.Target, "/dev") || strings.HasPrefix(m.Target, "/sys") ||
+		if m.Type == executor.Dir || strings.HasPrefix(m.Target, "/dev") || strings.HasPrefix(m.Target, "/proc/") || strings.HasPrefix(m.Target, "/sys") ||
 			m.Type == executor.Symlink && filepath.Dir(m.Target) == "/" {
 			continue
 		}
@@ -491,11 +512,13 @@ func listView(v *view) string {
 }
 
 func TestView(t *testing.T) {
-	dirs := &taskDirs{Task: "/data/mounts/a-t", Clients: "/data/alloc"}
+	dirs := testDirs(t)
+	data := filepath.Dir(dirs.Mounts)
+	task := dirs.Task
+	own := " bind:" + task + "+ bind:" + task + "/alloc/logs:ro"
+	tmp := "bind:/tmp=" + task + "/tmp+ "
 	const (
-		own     = "bind:/data/mounts/a-t+ "
-		base    = "bind:/etc:ro+ mask:/etc/passwd proc:/proc+ mask:/proc/version bind:/run/resolv.conf:ro+ "
-		tmp     = "bind:/tmp=/data/mounts/a-t/tmp+ "
+		base    = "bind:/etc:ro+ mask:/etc/passwd proc:/proc+ bind:/run/resolv.conf:ro+ "
 		usr     = "bind:/usr:ro+"
 		devDirs = "/tmp/N"
 	)
@@ -506,11 +529,11 @@ func TestView(t *testing.T) {
 		volumes []volume
 		want    string
 	}{
-		{"default", dirs, policy.Roots{Workspace: dirs.own()}, nil, own + base + tmp + usr},
+		{"default", dirs, policy.Roots{Workspace: dirs.own()}, nil, base + tmp + usr + own},
 		{
 			"roots that are named", dirs,
-			policy.Roots{Workspace: []string{"/data/mounts/a-t/local"}, ReadOnly: []string{"/srv/m"}, Links: []policy.Link{{Path: "/srv/current", Target: "m"}, {Path: "/usr/link", Target: "x"}}},
-			nil, "bind:/data/mounts/a-t/local+ " + base + "symlink:/srv/current+ bind:/srv/m:ro+ " + tmp + usr,
+			policy.Roots{Workspace: []string{task + "/local"}, ReadOnly: []string{"/srv/m"}, Links: []policy.Link{{Path: "/srv/current", Target: "m"}, {Path: "/usr/link", Target: "x"}}},
+			nil, base + "symlink:/srv/current+ bind:/srv/m:ro+ " + tmp + usr + " bind:" + task + "/local+",
 		},
 		{
 			"workspace in a read-only root", dirs,
@@ -529,8 +552,8 @@ func TestView(t *testing.T) {
 		},
 		{
 			"a root above all allocations", dirs,
-			policy.Roots{Workspace: []string{"/data"}},
-			nil, "bind:/data+ tmpfs:/data/alloc:ro " + base + tmp + usr,
+			policy.Roots{Workspace: []string{data, task}},
+			nil, base + tmp + usr + " bind:" + data + "+ mask:" + data + "/alloc tmpfs:" + data + "/mounts:ro" + own,
 		},
 		{
 			"the agent's data in /tmp", &taskDirs{Task: devDirs + "/a-t", Clients: devDirs},
@@ -540,9 +563,9 @@ func TestView(t *testing.T) {
 		{
 			"volumes", dirs,
 			policy.Roots{Workspace: dirs.own()},
-			[]volume{{host: "/srv/v", task: "/data/mounts/a-t/local/v"}, {host: "/srv/w", task: "/new/place", readOnly: true}, {host: "/srv/x", task: "/usr/share/x"}},
-			own + "bind:/data/mounts/a-t/local/v=/srv/v+ " + base[:len(base)-len("bind:/run/resolv.conf:ro+ ")-len("proc:/proc+ mask:/proc/version ")] +
-				"bind:/new/place=/srv/w:ro+ proc:/proc+ mask:/proc/version bind:/run/resolv.conf:ro+ " + tmp + usr + " bind:/usr/share/x=/srv/x",
+			[]volume{{host: "/srv/v", task: task + "/local/v"}, {host: "/srv/w", task: "/new/place", readOnly: true}, {host: "/srv/x", task: "/usr/share/x"}},
+			"bind:/etc:ro+ mask:/etc/passwd bind:/new/place=/srv/w:ro+ proc:/proc+ bind:/run/resolv.conf:ro+ " + tmp + usr + " bind:/usr/share/x=/srv/x" +
+				own + " bind:" + task + "/local/v=/srv/v+",
 		},
 	} {
 		w := testWorld(tc.dirs)
@@ -594,19 +617,24 @@ func TestRightsByMount(t *testing.T) {
 }
 
 func TestViewAdmits(t *testing.T) {
-	dirs := &taskDirs{Task: "/data/mounts/a-t", Clients: "/data/alloc"}
+	dirs := testDirs(t)
+	data := filepath.Dir(dirs.Mounts)
 	plan := &policy.Plan{Landlock: &landlock.Ruleset{Paths: []landlock.PathRule{
 		{Path: "/tmp", Access: landlock.ReadFile},
 		{Path: "/srv", Access: landlock.ReadFile},
-		{Path: "/data", Access: landlock.ReadFile},
+		{Path: data, Access: landlock.ReadFile},
+		{Path: dirs.Task, Access: landlock.ReadFile},
 		{Path: "/dev/shm", Access: landlock.ReadFile},
 	}}}
-	v, err := makeView(testWorld(dirs), policy.Roots{Workspace: []string{"/tmp/w", "/data"}, ReadOnly: []string{"/srv"}}, policy.FullAccess, plan)
+	v, err := makeView(testWorld(dirs), policy.Roots{Workspace: []string{"/tmp/w", data, dirs.Task}, ReadOnly: []string{"/srv"}}, policy.FullAccess, plan)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]bool{
-		"/srv/x": true, "/tmp/w/x": true, "/data/x": true, "/data/mounts/a-t/x": true, "/data/alloc-more": true,
+		"/tmp/w/x": true, dirs.Task + "/x": true,
+		// They appear beside what is protected: nothing says what they are.
+		data + "/x": false, data + "/alloc-more": false, "/srv/x": false,
+		data + "/alloc/b": false, data + "/mounts/b-t": false,
 		"/tmp/x": true, "/dev/shm/x": true,
 		"/etc/hostname": false, // no rule
 		"/var/x":        false, // not there
@@ -616,7 +644,7 @@ func TestViewAdmits(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{
-		"/srv/x": "/srv/x", "/tmp/x": "/data/mounts/a-t/tmp/x", "/tmp/w/x": "/tmp/w/x", "/var/x": "", "/data/alloc/x": "", "/dev/null": "",
+		"/srv/x": "/srv/x", "/tmp/x": dirs.Task + "/tmp/x", "/tmp/w/x": "/tmp/w/x", "/var/x": "", data + "/alloc/x": "", "/dev/null": "",
 	} {
 		if got, visible := v.hostPath(path); got != want || visible != (want != "") {
 			t.Errorf("%s is %q on the host, want %q", path, got, want)
@@ -629,7 +657,7 @@ func TestFindVolumes(t *testing.T) {
 	dirs := &taskDirs{Task: "/data/mounts/a-t", Clients: "/data/alloc"}
 	source := t.TempDir()
 	find := func(task, host, propagation string) ([]volume, error) {
-		return findVolumes([]*drivers.MountConfig{{TaskPath: task, HostPath: host, PropagationMode: propagation, Readonly: true}}, dirs, defaultSystemReadRoots)
+		return findVolumes([]*drivers.MountConfig{{TaskPath: task, HostPath: host, PropagationMode: propagation, Readonly: true}}, dirs, defaultSystemReadRoots, nil)
 	}
 	for task, want := range map[string]string{
 		"/srv/data": "/srv/data", "/srv/../opt/x/": "/opt/x", "data": "/data/mounts/a-t/data", "/etc/app": "/etc/app", "/data/mounts/a-t/local": "/data/mounts/a-t/local",
@@ -655,7 +683,7 @@ func TestFindVolumes(t *testing.T) {
 		_, err := find("/srv", source, mode)
 		wantError(t, mode, err, "/srv", mode, "host-to-task")
 	}
-	_, err = findVolumes([]*drivers.MountConfig{{TaskPath: "/a", HostPath: source}, {TaskPath: "/a/", HostPath: source}}, dirs, defaultSystemReadRoots)
+	_, err = findVolumes([]*drivers.MountConfig{{TaskPath: "/a", HostPath: source}, {TaskPath: "/a/", HostPath: source}}, dirs, defaultSystemReadRoots, nil)
 	wantError(t, "twice", err, "two volumes")
 }
 

@@ -23,6 +23,9 @@ type view struct {
 	private bool
 	mounts  []placed          // parents before what lies in them
 	ruleset *landlock.Ruleset // nil for a task without Landlock
+	places  []place           // that are protected from the task
+	closed  []executor.Closed // where these would show
+	splits  []policy.Split    // directories that protected places lie in
 }
 
 // placed is a mount, and how it is to be placed.
@@ -31,6 +34,8 @@ type placed struct {
 	// own: it shows a place of the task's own, where directories can be made for
 	// other mounts.
 	own bool
+	// pin: it shows what shows there anyway, so that nobody renames it.
+	pin bool
 	// guard: it takes something away from what shows, and is needed only there.
 	guard bool
 }
@@ -53,19 +58,13 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 	} else {
 		mounts = append(mounts, w.procMount())
 	}
-	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly, roots.Sockets) {
-		if v.private && landlock.Beneath(root, w.dirs.Clients) { // other allocations
-			mounts = append(mounts, placed{Mount: executor.Mount{Type: executor.Tmpfs, Target: w.dirs.Clients, ReadOnly: true}})
-			break
-		}
-	}
 	slices.SortStableFunc(mounts, func(a, b placed) int { return strings.Compare(a.Target, b.Target) })
 	for _, m := range mounts {
 		if err := v.add(m, workspace); err != nil {
 			return nil, err
 		}
 	}
-	return v, nil
+	return v, v.guard(w, roots)
 }
 
 // sharedView is the host's file system, as far as Landlock admits it. What only
@@ -83,17 +82,19 @@ func (w *taskWorld) sharedView(roots policy.Roots, workspace landlock.AccessFS, 
 			}
 		}
 	}
-	return &view{ruleset: plan.Landlock}, nil
+	v := &view{ruleset: plan.Landlock}
+	return v, v.guard(w, roots)
 }
 
 // add adds a mount, unless what it would show is there already.
 func (v *view) add(m placed, workspace landlock.AccessFS) error {
 	above := v.nearest(m.Target)
-	if above != nil && m.Type == executor.Symlink && above.Type == executor.Bind {
+	if above != nil && m.Type == executor.Symlink && above.showsHost() {
 		return nil // it shows with its directory
 	}
 	if isShown(&m) {
-		if above != nil && isShown(above) && (above.ReadOnly == m.ReadOnly) {
+		// The task's own directories may lie in one that is covered.
+		if !m.pin && above != nil && isShown(above) && above.ReadOnly == m.ReadOnly && above.own == m.own {
 			return nil
 		}
 		if !m.ReadOnly {
@@ -132,7 +133,17 @@ func shown(path string, readOnly bool) placed {
 	return placed{Mount: executor.Mount{Type: executor.Bind, Source: path, Target: path, ReadOnly: readOnly}}
 }
 
-func isShown(m *placed) bool { return m.Type == executor.Bind && m.Source == m.Target }
+func isShown(m *placed) bool { return m.showsHost() && m.Source == m.Target }
+
+// showsHost reports whether files of the host show by the mount.
+func (m *placed) showsHost() bool { return m.Type == executor.Bind || m.Type == executor.Overlay }
+
+// hides reports whether a path in the mount is hidden by its layers.
+func (m *placed) hides(path string) bool {
+	return slices.ContainsFunc(m.Layers, func(l executor.Layer) bool {
+		return l.Kind == executor.LayerHide && landlock.Beneath(filepath.Join(m.Target, l.Path), path)
+	})
+}
 
 func bindAll(paths []string, readOnly bool) []placed {
 	var mounts []placed
@@ -149,7 +160,7 @@ func symlink(path, target string) placed {
 // rootMounts show the roots of the policy, and the links by which the job may
 // name them.
 func (w *taskWorld) rootMounts(roots policy.Roots) []placed {
-	mounts := slices.Concat(bindAll(roots.Workspace, false), bindAll(roots.ReadOnly, true))
+	mounts := slices.Concat(bindAll(roots.Workspace, false), bindAll(roots.ReadOnly, true), w.pins(roots))
 	shows := mounts
 	for _, root := range roots.Sockets {
 		// Where a workspace shows it, a task may make sockets of its own, too.
@@ -209,7 +220,7 @@ func (v *view) hostPath(path string) (string, bool) {
 	if m == nil {
 		return path, !v.private
 	}
-	if m.Type != executor.Bind {
+	if !m.showsHost() || m.hides(path) {
 		return "", false
 	}
 	return m.Source + strings.TrimPrefix(path, m.Target), true
@@ -227,7 +238,7 @@ func (v *view) shows(path string) bool {
 // admits reports whether the task can see a real path, and has the access to
 // it.
 func (v *view) admits(path string, access landlock.AccessFS) bool {
-	if m := v.nearest(path); m == nil && v.private || m != nil && m.Type != executor.Bind && m.Type != executor.Tmpfs {
+	if m := v.nearest(path); m == nil && v.private || m != nil && !m.showsHost() && m.Type != executor.Tmpfs {
 		return false
 	}
 	return v.ruleset == nil || v.ruleset.Admits(path, access)
@@ -243,7 +254,7 @@ func (v *view) access(path string) landlock.AccessFS {
 	}
 	m := v.nearest(path)
 	switch {
-	case m == nil && v.private, m != nil && m.Type == executor.Mask:
+	case m == nil && v.private, m != nil && (m.covers() || m.hides(path)):
 		return 0
 	case m != nil && m.ReadOnly:
 		// A device or a socket is no part of the file system that it lies in.

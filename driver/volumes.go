@@ -33,7 +33,7 @@ const (
 )
 
 // findVolumes checks a task's mounts and looks their sources up.
-func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs, system []string) ([]volume, error) {
+func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs, system []string, places []place) ([]volume, error) {
 	var volumes []volume
 	for _, m := range mounts {
 		v := volume{task: filepath.Clean(m.TaskPath), readOnly: m.Readonly}
@@ -43,12 +43,18 @@ func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs, system []string)
 		if err := checkDestination(v.task, dirs, system); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %q: %w", m.TaskPath, err)
 		}
+		if err := checkPath(places, m.TaskPath, v.task, true); err != nil {
+			return nil, fmt.Errorf("volume_mount: destination %w", err)
+		}
 		if slices.ContainsFunc(volumes, func(other volume) bool { return other.task == v.task }) {
 			return nil, fmt.Errorf("volume_mount: destination %q: two volumes have it", m.TaskPath)
 		}
 		var err error
 		if v.host, err = policy.RealPath(m.HostPath); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %q: the volume's source: %w", m.TaskPath, err)
+		}
+		if err := checkPath(places, m.HostPath, v.host, !v.readOnly); err != nil {
+			return nil, fmt.Errorf("volume_mount: destination %q: the volume's source %w", m.TaskPath, err)
 		}
 		switch m.PropagationMode {
 		case propagateUnspecified, propagatePrivate:

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
@@ -48,11 +47,8 @@ const (
 	ttyDevice  = "/dev/tty"
 )
 
-// maskedPaths are covered even where a root shows them: secrets of the system
-// and of Nomad, and those of the kernel that are no process's own.
-var maskedPaths = []string{
-	"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/ssl/private",
-	"/etc/nomad", "/etc/nomad.d",
+// kernelMasks are what /proc shows that is no process's own.
+var kernelMasks = []string{
 	"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/key-users", "/proc/keys", "/proc/kmsg", "/proc/kpagecgroup",
 	"/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
 	"/proc/sysrq-trigger", "/proc/timer_list",
@@ -69,18 +65,23 @@ type taskWorld struct {
 	cgroups []string
 	volumes []volume
 	devices []device
-	masked  []string
-	modes   modes
-	dns     string // a resolv.conf of its own
+	places  []place // that are protected from the task
+	aliases []alias // of these
+	// overlayWorks says why a directory cannot be shown as an overlay, nil if it can.
+	overlayWorks func(dir string) error
+	modes        modes
+	dns          string // a resolv.conf of its own
 }
 
 // makeWorld looks up what there is of it on this host.
-func makeWorld(dirs *taskDirs, system []string, group *cgroup, volumes []volume, devices []device, masked []string) *taskWorld {
+func makeWorld(dirs *taskDirs, system []string, group *cgroup, volumes []volume, devices []device, places []place) *taskWorld {
 	w := &taskWorld{
 		dirs:    dirs,
 		cgroups: group.dirs(),
 		volumes: volumes,
-		masked:  slices.Concat(maskedPaths, dirs.nomads(), masked),
+		places:  places,
+
+		overlayWorks: executor.OverlayWorks,
 	}
 	for _, path := range standardDevices {
 		w.devices = append(w.devices, device{host: path, Device: policy.Device{Path: path, Read: true, Write: true}})
@@ -138,7 +139,11 @@ func realPaths(paths []string) []string {
 // baseMounts are what every task with a root of its own has: the system's
 // programs, and private versions of what is not to be shared.
 func (w *taskWorld) baseMounts(landlocked bool) []placed {
-	mounts := slices.Concat(topLevel(landlocked), bindAll(w.policy.System, true), bindAll(w.cgroups, true), deviceMounts(w.devices))
+	system := bindAll(w.policy.System, true)
+	for i := range system {
+		system[i] = w.overlay(system[i], w.overlayWorks)
+	}
+	mounts := slices.Concat(topLevel(landlocked), system, bindAll(w.cgroups, true), deviceMounts(w.devices))
 	add := func(m executor.Mount) { mounts = append(mounts, placed{Mount: m}) }
 
 	add(executor.Mount{Type: executor.Tmpfs, Target: "/dev", ReadOnly: true, Devices: true, NoExec: true})
@@ -165,7 +170,7 @@ func (w *taskWorld) baseMounts(landlocked bool) []placed {
 			mounts = append(mounts, m)
 		}
 	}
-	for _, path := range w.masked {
+	for _, path := range kernelMasks {
 		mounts = append(mounts, placed{guard: true, Mount: executor.Mount{Type: executor.Mask, Target: path, Optional: true}})
 	}
 	return mounts
@@ -206,13 +211,7 @@ func topLevel(landlocked bool) []placed {
 // ownMounts are the task's own directories: /tmp, and what its policy names of
 // the others comes as roots.
 func (w *taskWorld) ownMounts() []placed {
-	logs := filepath.Join(w.dirs.Task, "alloc", "logs")
-	return []placed{
-		{own: true, Mount: executor.Mount{Type: executor.Bind, Source: w.dirs.tmp(), Target: privateTmp}},
-		// Nomad's logmon, which is root, rotates files here by name: nobody else
-		// may rename or replace them.
-		{guard: true, Mount: executor.Mount{Type: executor.Bind, Source: logs, Target: logs, ReadOnly: true, Optional: true}},
-	}
+	return []placed{{own: true, Mount: executor.Mount{Type: executor.Bind, Source: w.dirs.tmp(), Target: privateTmp}}}
 }
 
 // makeTmp makes the directory that a task sees as /tmp, if an earlier run of

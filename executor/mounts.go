@@ -158,6 +158,8 @@ func (v *view) mount(m *Mount, s source) (err error) {
 		return v.device(m, s)
 	case Dir:
 		return v.makeDir(m)
+	case Overlay:
+		return v.overlay(m, s.Tree)
 	case File:
 		if s.Tree, err = v.makeFile(m.Content); err != nil {
 			return err

@@ -98,6 +98,9 @@ type World struct {
 	PrivateRoot bool `json:"private_root"`
 	// Mounts are made in their order, in the task's own mount namespace.
 	Mounts []Mount `json:"mounts"`
+	// Closed are what no mount may show: tried in the finished view, before the
+	// task's program executes.
+	Closed []Closed `json:"closed,omitempty"`
 }
 
 // Network says in which network namespace a task runs.
@@ -122,6 +125,8 @@ type Mount struct {
 	Create bool `json:"create,omitempty"`
 	// Content is what a file holds.
 	Content string `json:"content,omitempty"`
+	// Layers lie above the source of an overlay.
+	Layers []Layer `json:"layers,omitempty"`
 	// Optional mounts are left out if source or target does not exist.
 	Optional bool `json:"optional,omitempty"`
 	ReadOnly bool `json:"read_only,omitempty"`
@@ -137,6 +142,7 @@ type MountType string
 // The kinds of mounts.
 const (
 	Bind    MountType = "bind"    // shows Source at Target, with what is mounted there
+	Overlay MountType = "overlay" // shows Source at Target, read-only, with Layers above it; in a private root only
 	Tmpfs   MountType = "tmpfs"   // an empty directory in memory; writable by all, unless read-only
 	Proc    MountType = "proc"    // the task's processes only, and of those only its own user's
 	Devpts  MountType = "devpts"  // terminals of the task's own

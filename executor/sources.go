@@ -115,7 +115,7 @@ func openSource(m *Mount, canMake func(source) bool) (source, error) {
 }
 
 // hasSource reports whether a mount shows something of the host.
-func (m *Mount) hasSource() bool { return m.Type == Bind || m.Type == Device }
+func (m *Mount) hasSource() bool { return m.Type == Bind || m.Type == Overlay || m.Type == Device }
 
 // identify notes which device a file is.
 func (s *source) identify(fd int) error {

@@ -167,6 +167,11 @@ func begin() (*supervised, error) {
 		if err := makeView(plan.World, plan.Handed.Sources); err != nil {
 			return nil, err
 		}
+		if plan.World.PrivateRoot {
+			if err := checkView(&plan.World); err != nil {
+				return nil, err
+			}
+		}
 	}
 	std, err := s.openStdio(&plan)
 	if err != nil {

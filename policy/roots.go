@@ -23,6 +23,8 @@ type Roots struct {
 	// Links are the symbolic links that were on the way, so that the paths as
 	// the job writes them can be made to work.
 	Links []Link
+	// Written are the roots as the policy has them, by their real path.
+	Written map[string]string
 }
 
 // Link is a symbolic link.
@@ -47,6 +49,7 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 	var problems []error
 	resolved := make([][]string, 0, 3)
 	var links []Link
+	written := map[string]string{}
 	for _, field := range p.rootFields() {
 		var paths []string
 		for i, root := range field.roots {
@@ -57,13 +60,14 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 			}
 			paths = append(paths, path)
 			links = append(links, found...)
+			written[path] = root
 		}
 		resolved = append(resolved, paths)
 	}
 	if err := joinLine(problems); err != nil {
 		return Roots{}, err
 	}
-	roots := Roots{Workspace: resolved[0], ReadOnly: resolved[1], Sockets: resolved[2], Links: links}
+	roots := Roots{Workspace: resolved[0], ReadOnly: resolved[1], Sockets: resolved[2], Links: links, Written: written}
 	for _, path := range roots.ReadOnly {
 		if slices.Contains(roots.Workspace, path) {
 			return Roots{}, fmt.Errorf("%s is both in workspace_roots and in read_only_roots: it can be only one", path)

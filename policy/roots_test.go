@@ -85,6 +85,7 @@ func TestResolve(t *testing.T) {
 		got, err := Resolve(&Policy{ReadOnlyRoots: []string{tc.root}}, task, own)
 		checkError(t, tc.root, err, tc.errors)
 		got.Links = nil
+		got.Written = nil // see below
 		if err == nil && !reflect.DeepEqual(got, Roots{Workspace: own, ReadOnly: []string{tc.want}}) {
 			t.Errorf("%s: got %+v, want %s", tc.root, got, tc.want)
 		}

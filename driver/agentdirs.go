@@ -1,0 +1,90 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// agentPath is a file or directory of the Nomad agent's own.
+type agentPath struct {
+	path, what string
+	programs   bool // it holds programs
+}
+
+// findAgentPaths finds what is the agent's own by looking at the process pid,
+// which has started this plugin: Nomad does not tell a driver where its data and
+// its configuration are. What cannot be found is left out: the operator's
+// masked_paths can name it.
+func findAgentPaths(pid int) []agentPath {
+	var found []agentPath
+	add := func(path, what string) {
+		if filepath.IsAbs(path) && filepath.Clean(path) != "/" {
+			found = append(found, agentPath{filepath.Clean(path), what, what == pluginDir})
+		}
+	}
+	proc := filepath.Join("/proc", strconv.Itoa(pid))
+	// What it has open says where its data is, whatever its configuration says.
+	entries, _ := os.ReadDir(proc + "/fd")
+	for _, entry := range entries {
+		target, err := os.Readlink(filepath.Join(proc, "fd", entry.Name()))
+		if err != nil {
+			continue
+		}
+		for _, state := range []string{"/client/state.db", "/server/raft/raft.db"} {
+			if data, ok := strings.CutSuffix(target, state); ok {
+				add(data, "Nomad's data directory (agent option data_dir)")
+			}
+		}
+	}
+	line, _ := os.ReadFile(proc + "/cmdline")
+	dir, _ := os.Readlink(proc + "/cwd")
+	for option, value := range commandOptions(string(bytes.TrimRight(line, "\x00"))) {
+		what := agentOptions[option]
+		for _, path := range value {
+			if what != "" && !filepath.IsAbs(path) {
+				path = filepath.Join(dir, path)
+			}
+			if what != "" {
+				add(path, what)
+			}
+		}
+	}
+	return found
+}
+
+const pluginDir = "Nomad's plugin directory (agent option plugin_dir)"
+
+// agentOptions are the options of nomad-agent that name what is its own.
+var agentOptions = map[string]string{
+	"config":     "Nomad's configuration (nomad agent -config)",
+	"data-dir":   "Nomad's data directory (nomad agent -data-dir)",
+	"plugin-dir": pluginDir,
+	"alloc-dir":  "the directory of Nomad's allocations (nomad agent -alloc-dir)",
+	"state-dir":  "the state of Nomad's client (nomad agent -state-dir)",
+}
+
+// commandOptions are the options of a command line whose arguments are
+// separated by null bytes: -name=value, -name value, or with two dashes.
+func commandOptions(line string) map[string][]string {
+	options := map[string][]string{}
+	args := strings.Split(line, "\x00")
+	for i, arg := range args {
+		name, isOption := strings.CutPrefix(arg, "-")
+		if !isOption {
+			continue
+		}
+		name = strings.TrimPrefix(name, "-")
+		if name, value, ok := strings.Cut(name, "="); ok {
+			options[name] = append(options[name], value)
+		} else if i+1 < len(args) {
+			options[name] = append(options[name], args[i+1])
+		}
+	}
+	return options
+}

@@ -1,0 +1,299 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// guarded is where a protected place shows in a view.
+type guarded struct {
+	*place
+	at string // as the task sees it
+	// mount is the one that shows it.
+	mount *placed
+}
+
+// guard covers the protected places where the view shows them, and takes away
+// what the ruleset grants on them.
+func (v *view) guard(w *taskWorld, roots policy.Roots) error {
+	v.places = slices.DeleteFunc(slices.Clone(w.places), func(p place) bool {
+		return p.rule == socket && slices.ContainsFunc(roots.Sockets, func(root string) bool { return landlock.Beneath(p.real, root) })
+	})
+	shown := v.exposed(w.aliases)
+	var guards []policy.Guard
+	var covers []placed
+	for i := range shown {
+		g := &shown[i]
+		hidden := g.mount != nil && g.mount.hides(g.at) // by name, whatever is there
+		if g.dynamic && !hidden {
+			guards = append(guards, policy.Guard{Path: g.at, Keep: g.keep(), Except: g.own})
+		}
+		if !v.private {
+			continue
+		}
+		if m, ok := v.cover(g); ok && !hidden {
+			covers = append(covers, m)
+		}
+		v.closed = append(v.closed, executor.Closed{Path: g.at, ReadOnly: g.rule == readOnly, Holds: g.own})
+	}
+	v.insert(covers)
+	if v.ruleset == nil {
+		return nil
+	}
+	guards = append(guards, v.linkGuards()...)
+	guards = append(guards, w.readOnlyGuards(roots)...)
+	var err error
+	v.ruleset.Paths, v.splits, err = policy.Subtract(v.ruleset.Paths, guards, v.names)
+	return err
+}
+
+// keep are the rights that rules of directories above leave on the place.
+func (p *place) keep() landlock.AccessFS {
+	if p.rule == readOnly {
+		return policy.ReadAccess
+	}
+	return 0
+}
+
+// exposed finds where the mounts of the view show protected places.
+func (v *view) exposed(aliases []alias) []guarded {
+	var found []guarded
+	for i := range v.places {
+		p := &v.places[i]
+		if !v.private {
+			for _, real := range p.realNames(aliases) {
+				found = append(found, guarded{p, real, nil})
+			}
+			continue
+		}
+		for j := range v.mounts {
+			m := &v.mounts[j]
+			if !m.showsHost() || p.isOwn(m.Source) {
+				continue
+			}
+			for _, real := range p.realNames(aliases) {
+				at, shows := m.place(real)
+				// Something else may be mounted there.
+				if shows && v.nearest(at) == m {
+					found = append(found, guarded{p, at, m})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// place returns where in the view a bind shows a path of the host. For one that
+// the source lies in, that is all of the bind.
+func (m *placed) place(host string) (at string, shows bool) {
+	switch {
+	case landlock.Beneath(m.Source, host):
+		return filepath.Join(m.Target, strings.TrimPrefix(host, m.Source)), true
+	case landlock.Beneath(host, m.Source):
+		return m.Target, true
+	}
+	return "", false
+}
+
+// covers reports whether the mount hides what it is mounted on.
+func (m *placed) covers() bool { return m.guard && m.Type != executor.Bind }
+
+// cover is the mount that covers what shows, false if none is needed, or nothing
+// is there to be covered: then Landlock alone keeps closed what appears later.
+func (v *view) cover(g *guarded) (placed, bool) {
+	switch host, visible := v.hostPath(g.at); {
+	case !visible || !exists(host):
+		return placed{}, false
+	case g.rule == readOnly && g.mount.ReadOnly:
+		return placed{}, false
+	case g.rule == readOnly:
+		return placed{guard: true, Mount: executor.Mount{Type: executor.Bind, Source: host, Target: g.at, ReadOnly: true, Optional: true}}, true
+	case v.holdsOwn(g):
+		return placed{guard: true, Mount: executor.Mount{Type: executor.Tmpfs, Target: g.at, ReadOnly: true}}, true
+	}
+	return placed{guard: true, Mount: executor.Mount{Type: executor.Mask, Target: g.at, Optional: true}}, true
+}
+
+// holdsOwn reports whether the task's own directories are mounted in a place.
+func (v *view) holdsOwn(g *guarded) bool {
+	return slices.ContainsFunc(v.mounts, func(m placed) bool {
+		return m.Type == executor.Bind && g.isOwn(m.Source) && landlock.Beneath(g.at, m.Target)
+	})
+}
+
+// insert puts guards where they belong: above what they cover, below what is
+// mounted in them.
+func (v *view) insert(guards []placed) {
+	for _, g := range guards {
+		if !slices.ContainsFunc(v.mounts, func(m placed) bool { return m.guard && m.Target == g.Target }) {
+			v.mounts = append(v.mounts, g)
+		}
+	}
+	slices.SortStableFunc(v.mounts, func(a, b placed) int { return strings.Compare(a.Target, b.Target) })
+	// What lies in a covered place is covered with it, but for the task's own.
+	all := v.mounts
+	v.mounts = nil
+	for i := range all {
+		m := all[i]
+		above := v.nearest(m.Target)
+		if above != nil && above.covers() && m.guard {
+			continue
+		}
+		if above != nil && above.guard && above.Type == executor.Tmpfs {
+			m.Create = true
+		}
+		v.mounts = append(v.mounts, m)
+	}
+}
+
+// linkGuards keep what replaces a symbolic link that leads to a protected place
+// as closed as the place.
+func (v *view) linkGuards() []policy.Guard {
+	var guards []policy.Guard
+	for i := range v.places {
+		p := &v.places[i]
+		for _, link := range p.links {
+			for j := range v.mounts {
+				if m := &v.mounts[j]; m.showsHost() && !p.isOwn(m.Source) && landlock.Beneath(m.Source, link) {
+					at, _ := m.place(link)
+					if m.hides(at) {
+						continue
+					}
+					guards = append(guards, policy.Guard{Path: at, Keep: p.keep(), Except: p.own})
+				}
+			}
+		}
+	}
+	return guards
+}
+
+// readOnlyGuards keep read-only roots in writable ones as they are, also where
+// somebody replaces them in a view of his own, as Nomad does with a template that
+// it renders anew: the kernel then detaches the mount that makes them read-only.
+// The price is that nothing new can be made in the directories above.
+func (w *taskWorld) readOnlyGuards(roots policy.Roots) []policy.Guard {
+	var guards []policy.Guard
+	for _, root := range roots.ReadOnly {
+		if w.pinned(root) || isMount(root) {
+			continue
+		}
+		g := policy.Guard{Path: root, Keep: policy.ReadAccess | landlock.ResolveUnix}
+		for _, workspace := range roots.Workspace {
+			if landlock.Beneath(root, workspace) {
+				g.Except = append(g.Except, workspace)
+			}
+		}
+		guards = append(guards, g)
+	}
+	return guards
+}
+
+// pinned reports whether mounts alone keep a read-only root as it is: it is a
+// directory in the task's own, where nobody else replaces directories, but in
+// those that the tasks of an allocation share. See pins.
+func (w *taskWorld) pinned(root string) bool {
+	if !landlock.Beneath(w.dirs.Task, root) || landlock.Beneath(filepath.Join(w.dirs.Task, "alloc"), root) {
+		return false
+	}
+	info, err := os.Lstat(root)
+	return err == nil && info.IsDir()
+}
+
+// pins are mounts of the directories between a workspace root and a pinned
+// read-only root in it, each of itself: what is a mount, the task cannot rename
+// or remove, rename(2). Otherwise it could move the read-only root away with the
+// directory, and put its own in its place for its next start.
+func (w *taskWorld) pins(roots policy.Roots) []placed {
+	var pins []placed
+	for _, root := range roots.ReadOnly {
+		for _, workspace := range roots.Workspace {
+			if !w.pinned(root) || workspace == root || !landlock.Beneath(workspace, root) {
+				continue
+			}
+			for dir := filepath.Dir(root); dir != workspace; dir = filepath.Dir(dir) {
+				if !slices.ContainsFunc(pins, func(p placed) bool { return p.Target == dir }) {
+					pins = append(pins, placed{pin: true, own: true, Mount: executor.Mount{Type: executor.Bind, Source: dir, Target: dir}})
+				}
+			}
+		}
+	}
+	return pins
+}
+
+// isMount reports whether something is mounted at a path, statx(2). Before Linux
+// 5.8 the kernel does not tell: then nothing is.
+func isMount(path string) bool {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, 0, &st)
+	return err == nil && st.Attributes_mask&st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+}
+
+// overlay shows a read-only directory of the host with the protected places in it
+// hidden by name, where that is known to work: nothing can take that away, and
+// what is new in the directory is not withheld.
+func (w *taskWorld) overlay(m placed, works func(dir string) error) placed {
+	if m.Target != overlaid || w.dirs.NoOverlays || works(m.Source) != nil {
+		return m
+	}
+	hide := func(path string) {
+		rel, err := filepath.Rel(m.Source, path)
+		if err == nil && rel != "." && filepath.IsLocal(rel) {
+			m.Layers = append(m.Layers, executor.Layer{Path: rel, Kind: executor.LayerHide})
+		}
+	}
+	for i := range w.places {
+		p := &w.places[i]
+		if p.rule == readOnly {
+			continue
+		}
+		hide(p.real)
+		for _, link := range p.links {
+			hide(link)
+		}
+	}
+	m.Layers = outermost(m.Layers)
+	if len(m.Layers) > 0 {
+		m.Type = executor.Overlay
+	}
+	return m
+}
+
+// overlaid is the directory in which every host has something that is masked.
+const overlaid = "/etc"
+
+// outermost leaves out what lies in others, and what is there twice.
+func outermost(layers []executor.Layer) []executor.Layer {
+	slices.SortFunc(layers, func(a, b executor.Layer) int { return strings.Compare(a.Path, b.Path) })
+	var out []executor.Layer
+	for _, l := range layers {
+		if !slices.ContainsFunc(out, func(above executor.Layer) bool { return landlock.Beneath(above.Path, l.Path) }) {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// names lists a directory of the view.
+func (v *view) names(dir string) ([]string, error) {
+	host, visible := v.hostPath(dir)
+	if !visible {
+		return nil, nil
+	}
+	list, err := names(host)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", dir, err)
+	}
+	return list, nil
+}
