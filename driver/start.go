@@ -52,7 +52,8 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, err
 	}
-	env := taskEnvironment(cfg.Env, user.Name, workDir)
+	withheld := withhold(cfg.Env)
+	env := taskEnvironment(cfg.Env, withheld, user.Name, workDir)
 	process, err := o.process(task, dirs.Task, workDir, env)
 	if err != nil {
 		return nil, err
@@ -62,6 +63,7 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 		return nil, err
 	}
 	p := &prepared{policy: o.enforced, resources: o.resources}
+	o.enforced.Notes = append(o.enforced.Notes, withheldNote(withheld)...)
 	p.plan = &executor.Plan{
 		World:       o.world(cfg),
 		Confinement: o.confinement(task, user, &group),
@@ -73,6 +75,7 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 		TaskDir:    dirs.Task,
 		WorkDir:    workDir,
 		UserName:   user.Name,
+		Withheld:   withheld,
 		Cgroup:     group,
 		Attributes: attributes(o.enforced, user),
 	}

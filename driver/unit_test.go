@@ -85,36 +85,6 @@ func TestRecordsDirIsOneComponent(t *testing.T) {
 	}
 }
 
-func TestTaskEnvironment(t *testing.T) {
-	t.Setenv("AGENT_SECRET", "s3cret")
-	t.Setenv("LANG", "C")
-	t.Setenv("HOME", "/root")
-	env := taskEnvironment(map[string]string{
-		"AGENT_SECRET": "s3cret", // handed down
-		"LANG":         "de",     // set by the job, to something else
-		"HOME":         "/root",  // handed down
-		"EMPTY":        "",
-		"NOMAD_X":      "1",
-	}, "nobody", "/task")
-	for name, want := range map[string]string{
-		"LANG": "de", "HOME": "/task", "USER": "nobody", "LOGNAME": "nobody", "TMPDIR": "/tmp",
-		"EMPTY": "", "NOMAD_X": "1", "PATH": defaultPath,
-	} {
-		if got, ok := env[name]; !ok || got != want {
-			t.Errorf("%s is %q, want %q", name, got, want)
-		}
-	}
-	if _, leaked := env["AGENT_SECRET"]; leaked {
-		t.Error("the agent's environment reaches the task")
-	}
-	if list := environmentList(map[string]string{"B": "", "A": "1"}); strings.Join(list, " ") != "A=1 B=" {
-		t.Errorf("list: %q", list)
-	}
-	if env := taskEnvironment(map[string]string{"HOME": "/srv", "PATH": "/opt"}, "u", "/task"); env["HOME"] != "/srv" || env["PATH"] != "/opt" {
-		t.Errorf("the job's own settings are lost: %v", env)
-	}
-}
-
 func TestLookupUser(t *testing.T) {
 	kerneltest.Root(t)
 	dir := t.TempDir()
