@@ -175,7 +175,8 @@ func (o *outlook) world(cfg *drivers.TaskConfig) executor.World {
 
 // process is the task's program, with the whole environment env.
 func (o *outlook) process(task *TaskConfig, taskDir, workDir string, env map[string]string) (executor.Process, error) {
-	program, err := o.view.findCommand(task.Command, taskDir, env["PATH"])
+	finder := &finder{view: o.view, taskDir: taskDir, path: env["PATH"], readOnly: o.effective.ReadOnlyRoots}
+	program, err := finder.find(task.Command)
 	if err != nil {
 		return executor.Process{}, err
 	}
