@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
@@ -23,6 +24,7 @@ type prepared struct {
 	policy    *policy.Plan
 	resources *cgroups.Resources
 	state     TaskState
+	notes     []string // what the task's user should know of its environment
 }
 
 // prepare turns Nomad's task into a plan. It changes nothing: what is wrong
@@ -62,8 +64,7 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, err
 	}
-	p := &prepared{policy: o.enforced, resources: o.resources}
-	o.enforced.Notes = append(o.enforced.Notes, withheldNote(withheld)...)
+	p := &prepared{policy: o.enforced, resources: o.resources, notes: slices.Concat(withheldNote(withheld), hiddenDirsNote(o.view, env))}
 	p.plan = &executor.Plan{
 		World:       o.world(cfg),
 		Confinement: o.confinement(task, user, &group),
