@@ -5,7 +5,6 @@ package driver
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 )
@@ -28,10 +27,14 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 //   - what cannot hold a secret arrives: it does no harm if it was the agent's,
 //     and is missed if it was the job's;
 //   - the rest may be a secret of the agent's, and is withheld.
+//
+// A driver of the isolation mode image is handed nothing of the agent's (client/
+// allocrunner/taskrunner/task_dir_hook.go): in that mode none of this is needed.
 func withhold(nomad map[string]string) []string {
 	withheld := []string{} // not nil, which is a handle's of an earlier version
+	agents := theAgent.has()
 	for name, value := range nomad {
-		if agents, ok := os.LookupEnv(name); ok && agents == value && !nomadSets(name) && (ownSetting[name] || mayBeSecret(name, value)) {
+		if agents(name, value) && !nomadSets(name) && (ownSetting[name] || mayBeSecret(name, value)) {
 			withheld = append(withheld, name)
 		}
 	}
