@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -71,9 +72,11 @@ func (f *finder) elsewhere(command string) string {
 	for _, there := range usual(command) {
 		err := f.check(there)
 		advice := ""
-		if outside, ok := err.(*outsideError); ok {
+		var outside *outsideError
+		switch {
+		case errors.As(err, &outside):
 			advice = " and " + outside.Error()
-		} else if err != nil {
+		case err != nil:
 			continue
 		}
 		return fmt.Sprintf("; on this host it is %q: write command = %s%s", there, hclString(there), advice)

@@ -54,7 +54,7 @@ var ownSetting = map[string]bool{
 var bookkeeping = regexp.MustCompile(`^(?:INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|NOTIFY_SOCKET|WATCHDOG_.*|LISTEN_.*|MEMORY_PRESSURE_.*|CREDENTIALS_DIRECTORY|(?:XDG|SSH|SUDO|DBUS|LESS|LS|HIST)_?.*|MAIL|DISPLAY)$`)
 
 // namedVariables is how many variables a task event names.
-const namedVariables = 8
+const namedVariables = 4
 
 // withheldNote names the variables that a job may miss, for the task's event.
 // It never shows a value.

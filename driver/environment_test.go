@@ -126,7 +126,7 @@ func TestWithheldNote(t *testing.T) {
 		t.Errorf("note %q", note)
 	}
 	many := strings.Split("a b c d e f g h i j", " ")
-	if note := withheldNote(many); !strings.Contains(note[0], `"h"] and 2 more`) || strings.Contains(note[0], `"i"`) {
+	if note := withheldNote(many); !strings.Contains(note[0], `"d"] and 6 more`) || strings.Contains(note[0], `"e"`) {
 		t.Errorf("note %q", note)
 	}
 }

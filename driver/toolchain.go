@@ -75,8 +75,8 @@ func (f *finder) checkProgram(path, file string) error {
 		if interpreter == "" {
 			return nil
 		}
-		real, err := filepath.EvalSymlinks(interpreter)
-		if err != nil || f.has(interpreter, real) {
+		target, err := filepath.EvalSymlinks(interpreter)
+		if err != nil || f.has(interpreter, target) {
 			return nil // if it is nowhere, the kernel or env(1) says so
 		}
 		what = fmt.Sprintf("the interpreter %q", interpreter)
@@ -149,8 +149,8 @@ func (n *needs) add(path, file string) {
 		n.root(path, file)
 	}
 	for _, other := range n.others(file) {
-		if real, err := filepath.EvalSymlinks(other); err == nil {
-			n.add(other, real)
+		if target, err := filepath.EvalSymlinks(other); err == nil {
+			n.add(other, target)
 		}
 	}
 }
@@ -194,8 +194,8 @@ func (n *needs) addRoot(root, file string) {
 // others than owner and group, "" for nothing. What lies above the root does
 // not matter: the view has directories of its own there.
 func deniedToOthers(root, file string) string {
-	if real, err := filepath.EvalSymlinks(root); err == nil && landlock.Beneath(real, file) {
-		root = real
+	if dir, err := filepath.EvalSymlinks(root); err == nil && landlock.Beneath(dir, file) {
+		root = dir
 	}
 	for path := file; landlock.Beneath(root, path) && path != "/"; path = filepath.Dir(path) {
 		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o005 != 0o005 {
@@ -205,8 +205,12 @@ func deniedToOthers(root, file string) string {
 	return ""
 }
 
-// places are directories that programs of an installation lie in.
-var places = []string{"bin", "sbin", "libexec", "shims", "lib", "lib64"}
+// places are directories that programs of an installation lie in, and
+// libraryPlaces its shared libraries.
+var (
+	places        = []string{"bin", "sbin", "libexec", "shims"}
+	libraryPlaces = []string{"lib", "lib64"}
+)
 
 // crowded are directories of many installations, of which none is one: they
 // are too much to be shown. So are home directories.
@@ -224,7 +228,8 @@ func installation(file string) string {
 		return before + "/node_modules"
 	}
 	for above := dir; above != "/"; above = filepath.Dir(above) {
-		if slices.Contains(places, filepath.Base(above)) {
+		name, library := filepath.Base(above), strings.Contains(filepath.Base(file), ".so")
+		if slices.Contains(places, name) || library && slices.Contains(libraryPlaces, name) {
 			if root := filepath.Dir(above); !tooMuch(root) {
 				return root
 			}
@@ -323,8 +328,8 @@ func (n *needs) ofScript(words []string) string {
 		}
 		var there []string
 		for _, path := range inPath(word, n.path) {
-			if real, err := filepath.EvalSymlinks(path); err == nil {
-				if n.has(path, real) {
+			if file, err := filepath.EvalSymlinks(path); err == nil {
+				if n.has(path, file) {
 					return path
 				}
 				there = append(there, path)
@@ -351,7 +356,7 @@ func (n *needs) libraries(file string) []string {
 	if err != nil {
 		return nil
 	}
-	defer binary.Close()
+	defer func() { _ = binary.Close() }()
 	names, err := binary.ImportedLibraries()
 	if err != nil {
 		return nil

@@ -186,6 +186,7 @@ func TestInstallation(t *testing.T) {
 		"/opt/app/node_modules/x/bin/x.js":      "/opt/app/node_modules",
 		"/usr/lib/node_modules/npm/bin/npm":     "/usr/lib/node_modules",
 		"/opt/g/lib/x86_64-linux-gnu/libg.so.1": "/opt/g",
+		"/var/lib/dpkg/info/x":                  "/var/lib/dpkg/info", // no installation in /var
 		"/x":                                    "/x",
 		"/bin/x":                                "/bin",
 	} {
