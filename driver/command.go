@@ -12,16 +12,23 @@ import (
 	"strings"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
-	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
-// findCommand returns the absolute path of a task's program.
+// finder finds a task's program.
+type finder struct {
+	*view
+	taskDir  string
+	path     string   // the task's PATH
+	readOnly []string // read_only_roots of the policy, for advice
+}
+
+// find returns the absolute path of a task's program.
 //
 // A path is taken as it is, relative to the task directory; a name is looked
 // up in local/, the task directory, and the task's PATH, as Nomad's exec does.
 // What the policy does not let the task execute is an error here, with the
-// root that would be needed: from the kernel it would be just EACCES.
-func (v *view) findCommand(command, taskDir, path string) (string, error) {
+// roots that would be needed: from the kernel it would be just EACCES.
+func (f *finder) find(command string) (string, error) {
 	var candidates []string
 	switch {
 	case filepath.IsAbs(command):
@@ -30,18 +37,14 @@ func (v *view) findCommand(command, taskDir, path string) (string, error) {
 		if !filepath.IsLocal(command) {
 			return "", fmt.Errorf("command: %q leaves the task directory: write other places as absolute paths", command)
 		}
-		candidates = []string{filepath.Join(taskDir, command)}
+		candidates = []string{filepath.Join(f.taskDir, command)}
 	default:
-		candidates = []string{filepath.Join(taskDir, "local", command), filepath.Join(taskDir, command)}
-		for _, dir := range filepath.SplitList(path) {
-			if filepath.IsAbs(dir) {
-				candidates = append(candidates, filepath.Join(dir, command))
-			}
-		}
+		candidates = []string{filepath.Join(f.taskDir, "local", command), filepath.Join(f.taskDir, command)}
+		candidates = append(candidates, inPath(command, f.path)...)
 	}
 	var problem error
 	for _, candidate := range candidates {
-		err := v.checkCommand(candidate)
+		err := f.check(candidate)
 		if err == nil {
 			return candidate, nil
 		}
@@ -50,9 +53,20 @@ func (v *view) findCommand(command, taskDir, path string) (string, error) {
 		}
 	}
 	if errors.Is(problem, fs.ErrNotExist) && len(candidates) > 1 {
-		return "", noCommand(fmt.Sprintf("command: %q was not found in local/, the task directory or PATH (%s)", command, path))
+		return "", noCommand(fmt.Sprintf("command: %q was not found in local/, the task directory or PATH (%s)%s", command, f.path, f.elsewhere(command)))
 	}
 	return "", fmt.Errorf("command: %q: %w", command, problem)
+}
+
+// inPath lists where a name may be by a PATH.
+func inPath(name, path string) []string {
+	var files []string
+	for _, dir := range filepath.SplitList(path) {
+		if filepath.IsAbs(dir) {
+			files = append(files, filepath.Join(dir, name))
+		}
+	}
+	return files
 }
 
 // noCommand says that there is no such program.
@@ -63,12 +77,12 @@ func (e noCommand) Error() string { return string(e) }
 // Is makes it one of [fs.ErrNotExist].
 func (noCommand) Is(target error) bool { return target == fs.ErrNotExist }
 
-func (v *view) checkCommand(path string) error {
-	file, err := v.resolve(path)
+func (f *finder) check(path string) error {
+	file, err := f.resolve(path)
 	if err != nil {
 		return err
 	}
-	host, visible := v.hostPath(file)
+	host, visible := f.hostPath(file)
 	if !visible {
 		host = file
 	}
@@ -82,10 +96,7 @@ func (v *view) checkCommand(path string) error {
 	if info.Mode().Perm()&0o111 == 0 {
 		return fmt.Errorf("%s is not executable: chmod +x", file)
 	}
-	if !v.admits(file, landlock.Execute) {
-		return fmt.Errorf("%s is outside of every root that the task may execute from: add read_only_roots = [%q]", file, filepath.Dir(file))
-	}
-	return nil
+	return f.checkProgram(path, file)
 }
 
 // resolve returns the real path, in the view, of a path of the view.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -266,7 +267,7 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 		return nil, fmt.Errorf("encoding the task's handle: %w", err)
 	}
 	d.adopt(cfg, p.state, task)
-	d.announce(cfg, p.policy)
+	d.announce(cfg, p.policy, p.notes)
 	d.logger.Debug("started task", "task_id", cfg.ID, "pid", task.PID())
 	return handle, nil
 }
@@ -312,15 +313,16 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	return task, nil
 }
 
-// announce tells the task's user, by a task event, what confines the task.
-func (d *Driver) announce(cfg *drivers.TaskConfig, plan *policy.Plan) {
+// announce tells the task's user, by a task event, what confines the task, and
+// notes besides.
+func (d *Driver) announce(cfg *drivers.TaskConfig, plan *policy.Plan, notes []string) {
 	message := "Confined: " + plan.Summary()
 	if plan.Warning != "" {
 		message = "Warning: " + plan.Warning
 		d.logger.Warn("task is not fully confined", "task_id", cfg.ID, "reason", plan.Warning)
 	}
-	if len(plan.Notes) > 0 {
-		message += " (" + strings.Join(plan.Notes, "; ") + ")"
+	if notes = slices.Concat(plan.Notes, notes); len(notes) > 0 {
+		message += " (" + strings.Join(notes, "; ") + ")"
 	}
 	d.emit(cfg, message)
 }

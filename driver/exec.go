@@ -126,7 +126,11 @@ func (h *taskHandle) process(opts *drivers.ExecOptions) (executor.Process, error
 			return executor.Process{}, fmt.Errorf("exec: argument %q holds a NUL byte", arg)
 		}
 	}
-	env := taskEnvironment(h.config.Env, h.state.UserName, h.state.WorkDir)
+	withheld := h.state.Withheld
+	if withheld == nil { // started by a version that did not write it down
+		withheld = withhold(h.config.Env)
+	}
+	env := taskEnvironment(h.config.Env, withheld, h.state.UserName, h.state.WorkDir)
 	if opts.Tty {
 		if _, ok := env["TERM"]; !ok {
 			env["TERM"] = "xterm"

@@ -90,7 +90,7 @@ func PrepareRun(task *TaskConfig, node policy.Node, o *RunOptions) (*Run, error)
 	if err != nil {
 		return nil, err
 	}
-	env := taskEnvironment(nil, user.Name, workDir)
+	env := taskEnvironment(nil, nil, user.Name, workDir)
 	if dirs.Shared {
 		env["TMPDIR"] = dirs.tmp()
 	}

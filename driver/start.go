@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
@@ -23,6 +24,7 @@ type prepared struct {
 	policy    *policy.Plan
 	resources *cgroups.Resources
 	state     TaskState
+	notes     []string // what the task's user should know of its environment
 }
 
 // prepare turns Nomad's task into a plan. It changes nothing: what is wrong
@@ -52,7 +54,8 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, err
 	}
-	env := taskEnvironment(cfg.Env, user.Name, workDir)
+	withheld := withhold(cfg.Env)
+	env := taskEnvironment(cfg.Env, withheld, user.Name, workDir)
 	process, err := o.process(task, dirs.Task, workDir, env)
 	if err != nil {
 		return nil, err
@@ -61,7 +64,7 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, err
 	}
-	p := &prepared{policy: o.enforced, resources: o.resources}
+	p := &prepared{policy: o.enforced, resources: o.resources, notes: slices.Concat(withheldNote(withheld), hiddenDirsNote(o.view, env))}
 	p.plan = &executor.Plan{
 		World:       o.world(cfg),
 		Confinement: o.confinement(task, user, &group),
@@ -73,6 +76,7 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 		TaskDir:    dirs.Task,
 		WorkDir:    workDir,
 		UserName:   user.Name,
+		Withheld:   withheld,
 		Cgroup:     group,
 		Attributes: attributes(o.enforced, user),
 	}
@@ -179,7 +183,8 @@ func (o *outlook) world(cfg *drivers.TaskConfig) executor.World {
 
 // process is the task's program, with the whole environment env.
 func (o *outlook) process(task *TaskConfig, taskDir, workDir string, env map[string]string) (executor.Process, error) {
-	program, err := o.view.findCommand(task.Command, taskDir, env["PATH"])
+	finder := &finder{view: o.view, taskDir: taskDir, path: env["PATH"], readOnly: o.effective.ReadOnlyRoots}
+	program, err := finder.find(task.Command)
 	if err != nil {
 		return executor.Process{}, err
 	}

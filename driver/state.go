@@ -30,6 +30,9 @@ type TaskState struct {
 	TaskDir  string
 	WorkDir  string
 	UserName string
+	// Withheld are the names of variables that the task did not get, see withhold:
+	// the agent's environment may be another when a session starts.
+	Withheld []string
 	Cgroup   cgroup
 	// Attributes are shown by InspectTask.
 	Attributes map[string]string

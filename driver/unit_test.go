@@ -86,36 +86,6 @@ func TestRecordsDirIsOneComponent(t *testing.T) {
 	}
 }
 
-func TestTaskEnvironment(t *testing.T) {
-	t.Setenv("AGENT_SECRET", "s3cret")
-	t.Setenv("LANG", "C")
-	t.Setenv("HOME", "/root")
-	env := taskEnvironment(map[string]string{
-		"AGENT_SECRET": "s3cret", // handed down
-		"LANG":         "de",     // set by the job, to something else
-		"HOME":         "/root",  // handed down
-		"EMPTY":        "",
-		"NOMAD_X":      "1",
-	}, "nobody", "/task")
-	for name, want := range map[string]string{
-		"LANG": "de", "HOME": "/task", "USER": "nobody", "LOGNAME": "nobody", "TMPDIR": "/tmp",
-		"EMPTY": "", "NOMAD_X": "1", "PATH": defaultPath,
-	} {
-		if got, ok := env[name]; !ok || got != want {
-			t.Errorf("%s is %q, want %q", name, got, want)
-		}
-	}
-	if _, leaked := env["AGENT_SECRET"]; leaked {
-		t.Error("the agent's environment reaches the task")
-	}
-	if list := environmentList(map[string]string{"B": "", "A": "1"}); strings.Join(list, " ") != "A=1 B=" {
-		t.Errorf("list: %q", list)
-	}
-	if env := taskEnvironment(map[string]string{"HOME": "/srv", "PATH": "/opt"}, "u", "/task"); env["HOME"] != "/srv" || env["PATH"] != "/opt" {
-		t.Errorf("the job's own settings are lost: %v", env)
-	}
-}
-
 func TestLookupUser(t *testing.T) {
 	kerneltest.Root(t)
 	dir := t.TempDir()
@@ -416,15 +386,22 @@ func commandDir(t *testing.T) string {
 	return dir
 }
 
+// viewOf is a view of the host in which the task can execute what the system has
+// and what lies in roots.
+func viewOf(roots ...string) *view {
+	const all = landlock.Execute | landlock.ReadFile | landlock.ReadDir
+	r := &landlock.Ruleset{HandledFS: all}
+	for _, root := range append(realPaths(defaultSystemReadRoots), roots...) {
+		r.Paths = append(r.Paths, landlock.PathRule{Path: root, Access: all})
+	}
+	return &view{ruleset: r}
+}
+
 func TestFindCommand(t *testing.T) {
 	dir := commandDir(t)
-	const all = landlock.Execute | landlock.ReadFile | landlock.ReadDir
-	v := &view{ruleset: &landlock.Ruleset{HandledFS: all, Paths: []landlock.PathRule{
-		{Path: dir + "/local", Access: all},
-		{Path: dir + "/bin", Access: all},
-		{Path: dir + "/top", Access: all},
-	}}}
+	v := viewOf(dir+"/local", dir+"/bin", dir+"/top")
 	path := "relative:" + dir + "/elsewhere:" + dir + "/bin"
+	f := &finder{view: v, taskDir: dir, path: path}
 	for command, want := range map[string]string{
 		"agent":           "/local/agent", // local/ comes before PATH
 		"top":             "/top",
@@ -433,7 +410,7 @@ func TestFindCommand(t *testing.T) {
 		"./local/agent":   "/local/agent",
 		dir + "/bin/tool": "/bin/tool",
 	} {
-		if got, err := v.findCommand(command, dir, path); err != nil || got != dir+want {
+		if got, err := f.find(command); err != nil || got != dir+want {
 			t.Errorf("%s: %s, %v, want %s", command, got, err, dir+want)
 		}
 	}
@@ -448,11 +425,11 @@ func TestFindCommand(t *testing.T) {
 		"tool2":                  {"outside of every root", dir + "/elsewhere"},
 		"link":                   {"outside of every root", dir + "/elsewhere"}, // where it really is
 	} {
-		_, err := v.findCommand(command, dir, path)
+		_, err := f.find(command)
 		wantError(t, command, err, want...)
 	}
 	// Unconfined, there is no outside.
-	if got, err := (&view{}).findCommand("tool2", dir, path); err != nil || got != dir+"/elsewhere/tool2" {
+	if got, err := (&finder{view: &view{}, taskDir: dir, path: path}).find("tool2"); err != nil || got != dir+"/elsewhere/tool2" {
 		t.Errorf("unconfined: %s, %v", got, err)
 	}
 }

@@ -156,7 +156,7 @@ func TestEnvironmentAndDirectories(t *testing.T) {
       }`, files.URL)))
 	j.wantLogs("stdout",
 		"greeting=hello empty=[] secret=[]\n",
-		"home="+a.dir+"/mounts/"+j.alloc.ID+"-t tmp=/tmp path=/usr/local/sbin:",
+		"home="+a.dir+"/mounts/"+j.alloc.ID+"-t tmp=/tmp path="+os.Getenv("PATH")+"\n", // the agent has it from here
 		"pwd="+a.dir+"/mounts/"+j.alloc.ID+"-t task="+a.dir+"/mounts/"+j.alloc.ID+"-t/local",
 		"from the template\nfrom the artifact\nfrom the secrets\nshared\ntmp\n/tmp/",
 		"logs are readable\nlogs are protected\n",
