@@ -64,7 +64,13 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 			return nil, err
 		}
 	}
-	return v, v.guard(w, roots)
+	if err := v.guard(w, roots); err != nil {
+		return nil, err
+	}
+	if !v.private {
+		return v, nil
+	}
+	return v, prove(v.list(), v.ruleset, v.places, exists)
 }
 
 // sharedView is the host's file system, as far as Landlock admits it. What only
