@@ -29,7 +29,7 @@ capability_policy {
 }`)
 	want := policy.Extensions{
 		TCPConnect: []int{443, 80}, TCPBind: []int{}, UnixSocketRoots: []string{"/run/db"},
-		LocalIPC: true, Devices: []string{"/dev/kvm"}, MinLandlockABI: 6,
+		LocalIPC: new(true), Devices: []string{"/dev/kvm"}, MinLandlockABI: 6,
 	}
 	if err != nil || !reflect.DeepEqual(task.Policy.Extensions, want) {
 		t.Errorf("got %+v, %v", task, err)
