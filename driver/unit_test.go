@@ -255,6 +255,8 @@ func TestCoreDumps(t *testing.T) {
 	}{
 		{policy.Worktree, []executor.Limit{files}, []executor.Limit{files, core(1, 1)}},
 		{policy.Worktree, []executor.Limit{core(5, 9)}, []executor.Limit{core(5, 9)}},
+		{policy.Worktree, []executor.Limit{core(0, 0), files}, []executor.Limit{core(1, 1), files}},
+		{policy.Worktree, []executor.Limit{core(0, 9)}, []executor.Limit{core(0, 9)}},
 		{policy.OSHardened, []executor.Limit{files}, []executor.Limit{files, core(1, 1)}},
 		{policy.OSHardened, []executor.Limit{core(0, 0), files}, []executor.Limit{core(1, 1), files}},
 		{policy.OSHardened, []executor.Limit{core(0, 9)}, nil},
