@@ -35,7 +35,7 @@ func BenchmarkFilters(b *testing.B) {
 	filters := map[string]*Filter{
 		"none":                       nil,
 		"baseline+network":           Combine(Baseline, Always, Network),
-		"baseline+families":          Combine(Baseline, Families),
+		"baseline+families":          Combine(Baseline, Always, Families, RoutesOnly, NoRaw),
 		"baseline+hardened+families": Combine(Baseline, Always, Hardened, Families, RoutesOnly, NoRaw),
 		"baseline+hardened+network":  Combine(Baseline, Always, Hardened, Network),
 	}
