@@ -43,6 +43,23 @@ capability_policy {
 	}
 }
 
+// local_ipc is one of three things, in a job and in a ceiling.
+func TestLocalIPCDecodes(t *testing.T) {
+	for text, want := range map[string]*bool{"": nil, "local_ipc = null": nil, "local_ipc = false": new(false), "local_ipc = true": new(true)} {
+		task, err := parseTask(t, "command = \"/bin/true\"\ncapability_policy {\n"+text+"\n}")
+		if err != nil || !reflect.DeepEqual(task.Policy.LocalIPC, want) {
+			t.Errorf("%q: %+v, %v", text, task, err)
+		}
+		config, err := parseConfig(t, "ceiling {\n"+text+"\n}")
+		if want != nil && *want {
+			continue // refused, as it limits nothing
+		}
+		if err != nil || !reflect.DeepEqual(config.Ceiling.LocalIPC, want) {
+			t.Errorf("ceiling with %q: %+v, %v", text, config, err)
+		}
+	}
+}
+
 // python runs what a task tries with sockets: each line prints OK or the name
 // of the error.
 func python(lines ...string) string {
