@@ -90,6 +90,10 @@ func TestCoreSocket(t *testing.T) {
 	if os.Getenv("HARN_VM") == "" {
 		t.Skip("this test changes the machine's core_pattern: it runs in a VM (make kernels)")
 	}
+	// Older kernels take the name for that of a file.
+	if modes, err := os.ReadFile("/proc/sys/kernel/core_modes"); err != nil || !bytes.Contains(modes, []byte("socket")) {
+		t.Skipf("this kernel has no sockets in core_pattern: %s, %v", modes, err)
+	}
 	f := newFixture(t)
 	before, err := os.ReadFile(pattern)
 	if err != nil {
@@ -118,7 +122,7 @@ func TestCoreSocket(t *testing.T) {
 		}()
 	}
 	if err := os.WriteFile(pattern, []byte("@"+name), 0); err != nil {
-		t.Skipf("this kernel has no sockets in core_pattern, or this is not its first mount namespace: %v", err)
+		t.Skipf("this is not the first mount namespace: %v", err)
 	}
 	defer func() { _ = os.WriteFile(pattern, before, 0) }()
 	received := func() []byte {
