@@ -39,11 +39,12 @@ func everySocket() error {
 				} {
 					fd, _, errno := unix.RawSyscall(unix.SYS_SOCKET, args[0], args[1], args[2])
 					text := fmt.Sprint(protocol)
-					if errno == 0 {
+					switch {
+					case errno == 0:
 						unix.Close(int(fd))
-					} else if slices.Contains(lacking, errno) {
+					case slices.Contains(lacking, errno):
 						continue
-					} else {
+					default:
 						text += "=" + unix.ErrnoName(errno)
 					}
 					if !slices.Contains(list, text) {
