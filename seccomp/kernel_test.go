@@ -99,6 +99,12 @@ func TestKernelLooksAtArguments(t *testing.T) {
 		{Families, call("socket", "2,5,0"), "", "ESOCKTNOSUPPORT"},
 		{Families, call("socket", inet+",10,3"), "OK", "ESOCKTNOSUPPORT"}, // packet by its old name
 		{Families, attempt.New("socket", "raw"), "OK", "OK"},
+		{Families, call("setsockopt", "0xffffffff,6,31"), "EBADF", "ENOPROTOOPT"},                    // TCP_ULP
+		{Families, call("setsockopt", "0xffffffff,0x100000006,0x10000001f"), "EBADF", "ENOPROTOOPT"}, // as the kernel sees it
+		{Families, call("setsockopt", "0xffffffff,6,38"), "EBADF", "ENOPROTOOPT"},                    // TCP_AO_ADD_KEY
+		{Families, call("setsockopt", "0xffffffff,6,1"), "EBADF", "EBADF"},                           // TCP_NODELAY
+		{Families, call("setsockopt", "0xffffffff,1,31"), "EBADF", "EBADF"},                          // of the socket itself
+		{TCPOnly, call("setsockopt", "0xffffffff,6,31"), "EBADF", "ENOPROTOOPT"},
 		{NoRaw, attempt.New("socket", "raw"), "OK", "EPERM"},
 		{NoRaw, attempt.New("socket", "packet"), "OK", "EPERM"},
 		{NoRaw, attempt.New("socket", "udp"), "OK", "OK"},

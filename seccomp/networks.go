@@ -76,7 +76,19 @@ var Families = group("families", []Entry{
 		unless(has(1, typeMask, unix.SOCK_RAW), isNot(2, unix.IPPROTO_IP)),
 	deny("socketpair", "has the kernel load the module of any family").
 		with(unix.EAFNOSUPPORT).unless(is(0, unix.AF_UNIX)),
+	plainTCP,
 })
+
+// plainTCP keeps a TCP socket from becoming one of another protocol (TLS and SMC in
+// the kernel, ESP), and from having the kernel load the module of any algorithm (keys
+// of TCP-AO). OpenSSL, nginx and others do TLS by themselves then.
+var plainTCP = deny("setsockopt", "makes a TCP socket one of another protocol").
+	with(unix.ENOPROTOOPT).
+	unless(isNot(1, unix.IPPROTO_TCP)).
+	unless(isNot(2, unix.TCP_ULP, tcpAOAddKey))
+
+// tcpAOAddKey is TCP_AO_ADD_KEY of linux/tcp.h.
+const tcpAOAddKey = 38
 
 // RoutesOnly leaves a process, of the protocols of netlink, that of addresses and
 // routes, by which libc lists interfaces. The others are for who administers a
@@ -113,6 +125,7 @@ var TCPOnly = group("tcp_only", []Entry{
 		unless(internet, has(1, typeMask, unix.SOCK_STREAM), is(2, 0, unix.IPPROTO_TCP)).
 		unless(is(0, unix.AF_NETLINK), is(2, unix.NETLINK_ROUTE)),
 	deny("socketpair", "has the kernel load the module of any family").unless(is(0, unix.AF_UNIX)),
+	plainTCP,
 })
 
 const pastPorts = "sends past the rules for TCP ports"
