@@ -13,6 +13,7 @@ type profile struct {
 	user     string
 	hardened bool
 	network  bool
+	strict   bool // local_ipc = false
 }
 
 // profiles are the columns of the table.
@@ -20,15 +21,19 @@ var profiles = []profile{
 	{Name: "worktree", sandbox: "worktree", level: "process_exec", user: taskUser},
 	{Name: "worktree+net", sandbox: "worktree", level: "network", user: taskUser, network: true},
 	{Name: "worktree+net root", sandbox: "worktree", level: "network", user: "root", network: true},
-	{Name: "hardened", sandbox: "os_hardened", level: "process_exec", user: taskUser, hardened: true},
+	{Name: "hardened", sandbox: "os_hardened", level: "process_exec", user: taskUser, hardened: true, strict: true},
 	{Name: "hardened+net", sandbox: "os_hardened", level: "network", user: taskUser, hardened: true, network: true},
 }
 
 func (p *profile) policy(workspace, readOnly []string) *policy.Policy {
-	return &policy.Policy{
+	made := &policy.Policy{
 		SandboxProfile:  p.sandbox,
 		SideEffectLevel: p.level,
 		WorkspaceRoots:  workspace,
 		ReadOnlyRoots:   readOnly,
 	}
+	if p.strict {
+		made.LocalIPC = new(false)
+	}
+	return made
 }

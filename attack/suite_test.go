@@ -19,17 +19,18 @@ import (
 // listed is an attack as the suite lists it; suite/main.go says what the
 // fields mean.
 type listed struct {
-	Name            string `json:"name"`
-	About           string `json:"about"`
-	Root            bool   `json:"root"`
-	Network         bool   `json:"network"`
-	NetworkWorktree bool   `json:"network_worktree"`
-	NetworkABI      int    `json:"network_abi"`
-	FileABI         int    `json:"file_abi"`
-	Design          string `json:"design"`
-	DesignWorktree  string `json:"design_worktree"`
-	DesignRoot      string `json:"design_root"`
-	Alone           bool   `json:"alone"`
+	Name           string `json:"name"`
+	About          string `json:"about"`
+	Root           bool   `json:"root"`
+	Network        bool   `json:"network"`
+	Local          bool   `json:"local"`
+	LocalABI       int    `json:"local_abi"`
+	NetworkABI     int    `json:"network_abi"`
+	FileABI        int    `json:"file_abi"`
+	Design         string `json:"design"`
+	DesignWorktree string `json:"design_worktree"`
+	DesignRoot     string `json:"design_root"`
+	Alone          bool   `json:"alone"`
 
 	program string // its own, if it has one
 }

@@ -111,7 +111,7 @@ func (c column) judge(a *listed, r result) Cell {
 
 // byNetwork: level network admits the attack under this profile.
 func (p *profile) byNetwork(a *listed) bool {
-	return p.network && (a.Network || a.NetworkWorktree && !p.hardened)
+	return p.network && a.Network
 }
 
 // admits tells whether the policy admits an attack, and why.
@@ -126,6 +126,8 @@ func (c column) admits(a *listed) (string, bool) {
 		return "level network", true
 	case c.profile.network && abi < a.NetworkABI:
 		return fmt.Sprintf("level network before Landlock ABI %d", a.NetworkABI), true
+	case !c.profile.network && !c.profile.strict && (a.Local || a.LocalABI > 0 && abi >= a.LocalABI):
+		return "local_ipc: there is nothing to reach", true
 	case abi < a.FileABI:
 		return fmt.Sprintf("before Landlock ABI %d", a.FileABI), true
 	case a.DesignWorktree != "" && !c.profile.hardened:

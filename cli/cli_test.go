@@ -77,13 +77,15 @@ func TestExplain(t *testing.T) {
 		args     []string
 		has, not []string
 	}{
-		"default": {`{}`, nil, []string{"worktree, Landlock ABI 7", "rwx  /TASK", "Network\n  allowed", "families:"}, []string{"hardened:", "Missing"}},
+		"default": {`{}`, nil, []string{"worktree, Landlock ABI 7", "rwx  /TASK", "Network\n  allowed", "families:"}, []string{"hardened:", "Missing", "UNIX sockets: "}},
 		"hardened": {
 			`{"sandbox_profile": "os_hardened", "side_effect_level": "none"}`, nil,
-			[]string{"os_hardened", "Network\n  denied", "hardened:", "network:"},
+			[]string{"os_hardened", "Network\n  denied\n  UNIX sockets: pairs", "hardened:", "always:", "local_ipc:"},
 			[]string{"families:"},
 		},
-		"read": {`{"workspace_roots": ["local"], "capabilities": {"workspace": ["read_text"]}}`, nil, []string{"r-x  /TASK/local"}, []string{"rwx  /TASK"}},
+		"strict":        {`{"side_effect_level": "none", "local_ipc": false}`, nil, []string{"Network\n  denied\n  UNIX sockets: none"}, []string{"local_ipc:"}},
+		"local servers": {`{"side_effect_level": "none"}`, []string{"-abi", "9"}, []string{"Network\n  denied\n  UNIX sockets: of the task itself", "unix_only:"}, []string{"before ABI 9"}},
+		"read":          {`{"workspace_roots": ["local"], "capabilities": {"workspace": ["read_text"]}}`, nil, []string{"r-x  /TASK/local"}, []string{"rwx  /TASK"}},
 		"root": {
 			`{"read_only_roots": ["` + dir + `", "/nowhere"]}`, nil,
 			[]string{"Missing here, so that the task would be refused\n  /nowhere", "read_only_roots"},

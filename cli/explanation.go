@@ -14,6 +14,7 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/driver"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 // explanation is what is said of a task.
@@ -24,6 +25,7 @@ type explanation struct {
 	AllFiles     bool             `json:"all_files"` // the task sees the host's
 	Masked       []string         `json:"masked"`
 	Network      string           `json:"network"`
+	LocalIPC     string           `json:"local_ipc,omitempty"` // without a network
 	Namespaces   []string         `json:"namespaces"`
 	User         string           `json:"user"`
 	Capabilities []string         `json:"capabilities"`
@@ -65,7 +67,7 @@ func newExplanation(found *driver.Explanation, r *request, names *strings.Replac
 	set := plan.Landlock
 	switch {
 	case !plan.Network:
-		e.Network = "denied"
+		e.Network, e.LocalIPC = "denied", localIPC(plan)
 	case set != nil && set.HandledNet != 0:
 		var ports []string
 		for _, rule := range set.Ports {
@@ -90,6 +92,19 @@ func newExplanation(found *driver.Explanation, r *request, names *strings.Replac
 		e.Syscalls = append(e.Syscalls, denied)
 	}
 	return e
+}
+
+// localIPC says which sockets a task without network has.
+func localIPC(plan *policy.Plan) string {
+	switch {
+	case slices.Contains(plan.Deny, seccomp.UnixOnly):
+		return "UNIX sockets: of the task itself, and where it may connect to them"
+	case slices.Contains(plan.Deny, seccomp.LocalIPC):
+		return "UNIX sockets: pairs, none with a path or name"
+	case slices.Contains(plan.Deny, seccomp.Network):
+		return "UNIX sockets: none, not even pairs (local_ipc = false)"
+	}
+	return ""
 }
 
 func namespaces(found *driver.Explanation, r *request) []string {
@@ -173,7 +188,7 @@ func (e *explanation) parts() []part {
 	all := []part{
 		{title: "Profile", lines: []string{fmt.Sprintf("%s, Landlock ABI %d", e.Profile, e.ABI)}},
 		{title: "Files", lines: files},
-		{title: "Network", lines: []string{e.Network}},
+		{title: "Network", lines: slices.DeleteFunc([]string{e.Network, e.LocalIPC}, func(line string) bool { return line == "" })},
 		{title: "Namespaces", lines: e.Namespaces},
 		{title: "User", lines: user},
 		{title: "Limits", lines: e.Limits},

@@ -60,14 +60,14 @@ func parseCapabilities(names []string) ([]int, error) {
 }
 
 // profileCapabilities is decideCapabilities, but that os_hardened has none.
-func profileCapabilities(task *TaskConfig, allowed []int, plan *policy.Plan) ([]int, error) {
-	if plan.Profile != policy.OSHardened {
-		return decideCapabilities(task, allowed, plan.Network)
+func profileCapabilities(task *TaskConfig, allowed []int, p *policy.Policy) ([]int, error) {
+	if p.Profile() != policy.OSHardened {
+		return decideCapabilities(task, allowed, p.NetworkAllowed())
 	}
 	if len(task.CapAdd) > 0 {
 		return nil, errors.New(`cap_add: there are no capabilities under sandbox_profile "os_hardened": leave it out, or use the profile "worktree"`)
 	}
-	return decideCapabilities(task, nil, plan.Network)
+	return decideCapabilities(task, nil, p.NetworkAllowed())
 }
 
 // decideCapabilities returns those that a task gets: none, but those that it

@@ -218,8 +218,8 @@ func (c *Config) validate() error {
 	if c.Ceiling.Devices != nil {
 		problems = append(problems, "ceiling: devices: name what jobs may ask for in the plugin's option devices")
 	}
-	if c.Ceiling.LocalIPC {
-		problems = append(problems, "ceiling: local_ipc limits nothing: leave it out")
+	if c.Ceiling.LocalIPC != nil && *c.Ceiling.LocalIPC {
+		problems = append(problems, "ceiling: local_ipc = true limits nothing: leave it out, or set it to false")
 	}
 	for _, root := range slices.Concat(c.Ceiling.WorkspaceRoots, c.Ceiling.ReadOnlyRoots, c.Ceiling.UnixSocketRoots) {
 		if !filepath.IsAbs(root) {

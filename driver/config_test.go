@@ -283,6 +283,7 @@ func TestConfigErrors(t *testing.T) {
 		`ceiling { sandbox_profile = "worktre" }`:                 `did you mean "worktree"`,
 		`ceiling { workspace_roots = ["local"] }`:                 "absolute path",
 		`ceiling { read_only_roots = ["/"] }`:                     "whole file system",
+		`ceiling { local_ipc = true }`:                            "local_ipc = true limits nothing",
 		"ceiling {\ncapabilities {\nworkspace = [\"raed\"]\n}\n}": "unknown workspace operation",
 		`unknown = 1`:                                             `named "unknown"`,
 		`system_read_roots = ["usr"]`:                             `system_read_roots[0]: "usr"`,

@@ -5,15 +5,20 @@ package driver
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 // The fields arrive through Nomad's own decoding.
@@ -29,7 +34,7 @@ capability_policy {
 }`)
 	want := policy.Extensions{
 		TCPConnect: []int{443, 80}, TCPBind: []int{}, UnixSocketRoots: []string{"/run/db"},
-		LocalIPC: true, Devices: []string{"/dev/kvm"}, MinLandlockABI: 6,
+		LocalIPC: new(true), Devices: []string{"/dev/kvm"}, MinLandlockABI: 6,
 	}
 	if err != nil || !reflect.DeepEqual(task.Policy.Extensions, want) {
 		t.Errorf("got %+v, %v", task, err)
@@ -37,6 +42,23 @@ capability_policy {
 	task, err = parseTask(t, "command = \"/bin/true\"\ncapability_policy {\n}")
 	if err != nil || !reflect.DeepEqual(task.Policy.Extensions, policy.Extensions{}) {
 		t.Errorf("absent fields: got %+v, %v", task, err)
+	}
+}
+
+// local_ipc is one of three things, in a job and in a ceiling.
+func TestLocalIPCDecodes(t *testing.T) {
+	for text, want := range map[string]*bool{"": nil, "local_ipc = null": nil, "local_ipc = false": new(false), "local_ipc = true": new(true)} {
+		task, err := parseTask(t, "command = \"/bin/true\"\ncapability_policy {\n"+text+"\n}")
+		if err != nil || !reflect.DeepEqual(task.Policy.LocalIPC, want) {
+			t.Errorf("%q: %+v, %v", text, task, err)
+		}
+		config, err := parseConfig(t, "ceiling {\n"+text+"\n}")
+		if want != nil && *want {
+			continue // refused, as it limits nothing
+		}
+		if err != nil || !reflect.DeepEqual(config.Ceiling.LocalIPC, want) {
+			t.Errorf("ceiling with %q: %+v, %v", text, config, err)
+		}
 	}
 }
 
@@ -85,7 +107,7 @@ func TestPorts(t *testing.T) {
 		e    policy.Extensions
 		want string
 	}{
-		"no limit": {policy.Extensions{}, "first OK\nsecond OK\nbind OK\nlisten OK\nudp OK\nmptcp OK\nunix OK\n"},
+		"no limit": {policy.Extensions{}, "first OK\nsecond OK\nbind OK\nlisten OK\nudp OK\nmptcp EPROTONOSUPPORT\nunix OK\n"},
 		"connect":  {policy.Extensions{TCPConnect: ports[:1]}, "first OK\nsecond EACCES\nbind EACCES\nlisten EPERM\nudp EPERM\nmptcp EPERM\nunix OK\n"},
 		"bind":     {policy.Extensions{TCPBind: []int{28080, 0}}, "first EACCES\nsecond EACCES\nbind OK\nlisten OK\nudp EPERM\nmptcp EPERM\nunix OK\n"},
 	} {
@@ -100,17 +122,146 @@ func TestLocalIPC(t *testing.T) {
 	tries := []string{
 		"def pair():\n a, b = s.socketpair(); a.sendall(b'x'); assert b.recv(1) == b'x'",
 		"t('pair', pair)",
-		"t('socket', lambda: s.socket(s.AF_UNIX))",
 		"t('tcp', lambda: s.socket())",
+		"t('netlink', lambda: s.socket(s.AF_NETLINK, s.SOCK_RAW, 0))",
+		"t('socket', lambda: s.socket(s.AF_UNIX))",
 		"t('datagrams', lambda: s.socketpair(s.AF_UNIX, s.SOCK_DGRAM))",
 	}
-	for local, want := range map[bool]string{
-		true:  "pair OK\nsocket EPERM\ntcp EPERM\ndatagrams EPERM\nend\n",
-		false: "pair EPERM\nsocket EPERM\ntcp EPERM\ndatagrams EPERM\nend\n",
+	on := "pair OK\ntcp EPERM\nnetlink EPERM\nsocket EPERM\ndatagrams EPERM\nend\n"
+	if kerneltest.Landlock(t, 1) >= 9 {
+		on = "pair OK\ntcp EPERM\nnetlink EPERM\nsocket OK\ndatagrams OK\nend\n"
+	}
+	for name, tc := range map[string]struct {
+		local *bool
+		want  string
+	}{
+		"absent": {nil, on},
+		"true":   {new(true), on},
+		"false":  {new(false), "pair EPERM\ntcp EPERM\nnetlink EPERM\nsocket EPERM\ndatagrams EPERM\nend\n"},
 	} {
-		p := policy.Policy{SideEffectLevel: "process_exec", Extensions: policy.Extensions{LocalIPC: local}}
-		if got := h.python(p, tries...); got != want {
-			t.Errorf("local_ipc %v: got\n%swant\n%s", local, got, want)
+		p := policy.Policy{SideEffectLevel: "process_exec", Extensions: policy.Extensions{LocalIPC: tc.local}}
+		if got := h.python(p, tries...); got != tc.want {
+			t.Errorf("local_ipc %s: got\n%swant\n%s", name, got, tc.want)
+		}
+	}
+}
+
+// Without network, a task reaches its own servers, by path and by abstract name,
+// from a session too where the place is the task's own; and nobody else's, though
+// their sockets lie in its workspace.
+func TestLocalServers(t *testing.T) {
+	abi := kerneltest.Landlock(t, 1)
+	h := newHarness(t, nil)
+	base := filepath.Dir(h.config.StateDir)
+	shared := filepath.Join(base, "shared")
+	if err := os.Mkdir(shared, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, network := range []string{"unix", "unixgram"} {
+		var l io.Closer
+		var err error
+		path := filepath.Join(shared, network)
+		if network == "unix" {
+			l, err = net.Listen(network, path)
+		} else {
+			l, err = net.ListenPacket(network, path)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if err := os.Chmod(path, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tries := []string{
+		"def serve(at):\n l = s.socket(s.AF_UNIX); l.bind(at); l.listen(); c = s.socket(s.AF_UNIX); c.connect(at); a, _ = l.accept(); a.sendall(b'x'); assert c.recv(1) == b'x'",
+		"def post(at):\n l = s.socket(s.AF_UNIX, s.SOCK_DGRAM); l.bind(at); s.socket(s.AF_UNIX, s.SOCK_DGRAM).sendto(b'x', at); assert l.recv(1) == b'x'",
+		"t('tmp', lambda: serve('/tmp/s'))",
+		"t('shm', lambda: serve('/dev/shm/s'))",
+		"t('workspace', lambda: serve('s'))",
+		"t('abstract', lambda: serve('\\0harn'))",
+		"t('datagram', lambda: post('/tmp/d'))",
+		fmt.Sprintf("t('others', lambda: s.socket(s.AF_UNIX).connect(%q))", shared+"/unix"),
+		fmt.Sprintf("t('others by datagram', lambda: s.socket(s.AF_UNIX, s.SOCK_DGRAM).sendto(b'x', %q))", shared+"/unixgram"),
+		fmt.Sprintf("t('others by pair', lambda: s.socketpair(s.AF_UNIX, s.SOCK_DGRAM)[0].sendto(b'x', %q))", shared+"/unixgram"),
+	}
+	want := "tmp OK\nshm OK\nworkspace OK\nabstract OK\ndatagram OK\nothers EACCES\nothers by datagram EACCES\nothers by pair EACCES\nend\n"
+	if abi < 9 {
+		want = "tmp EPERM\nshm EPERM\nworkspace EPERM\nabstract EPERM\ndatagram EPERM\nothers EPERM\nothers by datagram EPERM\nothers by pair EPERM\nend\n"
+	}
+	p := policy.Policy{SideEffectLevel: "process_exec", WorkspaceRoots: []string{".", shared}}
+	if got := h.python(p, tries...); got != want {
+		t.Errorf("at ABI %d: got\n%swant\n%s", abi, got, want)
+	}
+	// With a network it is the job's author who names the workspace.
+	p.SideEffectLevel = "network"
+	if got := h.python(p, tries[len(tries)-3:]...); got != "others OK\nothers by datagram OK\nothers by pair OK\nend\n" {
+		t.Errorf("with a network: got\n%s", got)
+	}
+}
+
+// One task does not use up what the machine has of terminals; it has as many as it
+// needs, and what it had others have when it has ended.
+func TestTerminalsAreLimited(t *testing.T) {
+	kerneltest.Root(t)
+	h := newHarness(t, nil)
+	got := h.python(policy.Policy{SideEffectLevel: "process_exec"},
+		"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))",
+		"n = 0",
+		"try:\n while True: os.open('/dev/ptmx', os.O_RDWR | os.O_NOCTTY); n += 1\nexcept OSError as e: print(n, errno.errorcode[e.errno])",
+		"print(os.listdir('/dev/pts').__len__() - 1)",
+	)
+	if got != "64 ENOSPC\n64\nend\n" {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+// Nothing of a task's keys is left for the next one of the same user.
+func TestKeyrings(t *testing.T) {
+	h := newHarness(t, nil)
+	const addKey, keyctl = 248, 250 // of x86-64
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the numbers of its calls are those of amd64")
+	}
+	for _, profile := range []string{"worktree", "os_hardened"} {
+		got := h.python(policy.Policy{SandboxProfile: profile},
+			"import ctypes; c = ctypes.CDLL(None, use_errno=True)",
+			"def call(*a):\n ctypes.set_errno(0)\n if c.syscall(*a) < 0: raise OSError(ctypes.get_errno(), '')",
+			fmt.Sprintf("t('add', lambda: call(%d, b'user', b'k', b'v', 1, -4))", addKey),
+			fmt.Sprintf("t('user keyring', lambda: call(%d, 0, -4, 1))", keyctl),
+			"t('another call', lambda: call(39))",
+		)
+		if got != "add EPERM\nuser keyring EPERM\nanother call OK\nend\n" {
+			t.Errorf("%s: got\n%s", profile, got)
+		}
+	}
+}
+
+// What runtimes do as they start, or at the first command that they run, works
+// without a network.
+func TestRuntimesWithoutNetwork(t *testing.T) {
+	h := newHarness(t, nil)
+	for _, tc := range []struct{ program, script string }{
+		{"node", `node -e 'require("child_process").execFileSync("true")'`},
+		{"python3", `python3 -c 'import asyncio; asyncio.run(asyncio.sleep(0))'`},
+		{"python3", `python3 -c 'import multiprocessing as m
+p = m.Pool(1); assert p.map(len, [[1]]) == [1]'`},
+		{"perl", `perl -MSocket -e 'socketpair(A, B, AF_UNIX, SOCK_STREAM, PF_UNSPEC) or die $!'`},
+		{"javac", `echo 'public class M { public static void main(String[] a) throws Exception { java.nio.channels.FileChannel.open(java.nio.file.Path.of("M.java")).close(); } }' > M.java && javac M.java && java M`},
+	} {
+		if _, err := exec.LookPath(tc.program); err != nil {
+			t.Logf("no %s here", tc.program)
+			continue
+		}
+		cfg := h.task(TaskConfig{
+			Command: "/bin/sh", Args: []string{"-c", "(" + tc.script + ") 2>&1; echo end $?"},
+			Policy: &policy.Policy{SideEffectLevel: "process_exec"},
+		})
+		h.start(cfg)
+		h.wait(cfg.ID)
+		if got := h.log(cfg, "stdout", "end"); got != "end 0\n" {
+			t.Errorf("%s: %s", tc.program, got)
 		}
 	}
 }
@@ -165,5 +316,35 @@ func TestNamedDevices(t *testing.T) {
 		cfg := h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{Extensions: policy.Extensions{Devices: []string{path}}}})
 		_, _, err := h.StartTask(cfg)
 		wantError(t, path, err, want)
+	}
+}
+
+// Sockets that the kernel keeps for a capability are kept by the filter as well, and
+// left to a task that has it.
+func TestCapabilitiesAdmitSockets(t *testing.T) {
+	operator, err := DecodeConfig(map[string]any{"allow_caps": []string{"net_raw", "net_admin"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		add        []string
+		raw, admin bool
+	}{
+		{nil, false, false},
+		{[]string{"net_raw"}, true, false},
+		{[]string{"net_admin"}, false, true},
+		{[]string{"net_raw", "net_admin"}, true, true},
+	} {
+		e, err := Explain(&TaskConfig{Command: "/bin/true", CapAdd: tc.add, Policy: &policy.Policy{}},
+			&Forecast{Operator: operator, Node: policy.Node{ABI: 7}, TaskDir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if raw := !slices.Contains(e.Plan.Deny, seccomp.NoRaw); raw != tc.raw {
+			t.Errorf("cap_add %v: raw sockets %v, want %v", tc.add, raw, tc.raw)
+		}
+		if admin := !slices.Contains(e.Plan.Deny, seccomp.RoutesOnly); admin != tc.admin {
+			t.Errorf("cap_add %v: all of netlink %v, want %v", tc.add, admin, tc.admin)
+		}
 	}
 }

@@ -88,7 +88,8 @@ func parseLimit(s string) (uint64, error) {
 
 // noCore is a core dump of at most 1 byte: there is none. With 0, the kernel
 // would still have the program that /proc/sys/kernel/core_pattern may name read
-// the task's memory, as root on the host, core(5).
+// the task's memory, as root on the host, core(5). A socket that it may name is not
+// kept from it by a limit: see the executor.
 const noCore = 1
 
 // limitCore lets a confined task have core dumps only if it asks for them, and
@@ -102,9 +103,10 @@ func limitCore(limits []executor.Limit, profile policy.Profile) ([]executor.Limi
 	switch {
 	case i < 0:
 		return append(limits, none), nil
+	case limits[i].Hard <= noCore: // 0 is what job authors write for none
 	case profile != policy.OSHardened:
 		return limits, nil
-	case limits[i].Hard > noCore:
+	default:
 		return nil, errors.New(`ulimit: core: there are no core dumps under sandbox_profile "os_hardened": leave it out, or set it to 0`)
 	}
 	limits[i] = none

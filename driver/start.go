@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/opencontainers/cgroups"
+	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -155,13 +156,15 @@ func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 		return nil, err
 	}
 	o.surroundings.setDNS(findDNS(cfg))
+	if o.capabilities, err = profileCapabilities(task, config.allowCaps, o.effective); err != nil {
+		return nil, err
+	}
+	node.NetRaw = slices.Contains(o.capabilities, unix.CAP_NET_RAW)
+	node.NetAdmin = slices.Contains(o.capabilities, unix.CAP_NET_ADMIN)
 	if o.enforced, err = policy.Build(o.effective, o.roots, o.surroundings.policy, node); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
 	if o.limits, err = limitCore(o.limits, o.enforced.Profile); err != nil {
-		return nil, err
-	}
-	if o.capabilities, err = profileCapabilities(task, config.allowCaps, o.enforced); err != nil {
 		return nil, err
 	}
 	if o.view, err = makeView(o.surroundings, o.roots, o.effective.WorkspaceAccess(), o.enforced); err != nil {

@@ -200,12 +200,12 @@ func TestCapabilities(t *testing.T) {
 func TestCapabilitiesOfOSHardened(t *testing.T) {
 	allowed := []int{netBindService, 0}
 	for profile, want := range map[policy.Profile][]int{policy.OSHardened: {}, policy.Worktree: {netBindService}} {
-		plan := &policy.Plan{Profile: profile, Network: true}
-		got, err := profileCapabilities(&TaskConfig{}, allowed, plan)
+		p := &policy.Policy{SandboxProfile: profile.String()}
+		got, err := profileCapabilities(&TaskConfig{}, allowed, p)
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%v: %v, %v, want %v", profile, got, err, want)
 		}
-		_, err = profileCapabilities(&TaskConfig{CapAdd: []string{"chown"}}, allowed, plan)
+		_, err = profileCapabilities(&TaskConfig{CapAdd: []string{"chown"}}, allowed, p)
 		if profile == policy.OSHardened {
 			wantError(t, "cap_add", err, "cap_add", "os_hardened", "worktree")
 		} else if err != nil {
@@ -226,6 +226,8 @@ func TestCoreDumps(t *testing.T) {
 	}{
 		{policy.Worktree, []executor.Limit{files}, []executor.Limit{files, core(1, 1)}},
 		{policy.Worktree, []executor.Limit{core(5, 9)}, []executor.Limit{core(5, 9)}},
+		{policy.Worktree, []executor.Limit{core(0, 0), files}, []executor.Limit{core(1, 1), files}},
+		{policy.Worktree, []executor.Limit{core(0, 9)}, []executor.Limit{core(0, 9)}},
 		{policy.OSHardened, []executor.Limit{files}, []executor.Limit{files, core(1, 1)}},
 		{policy.OSHardened, []executor.Limit{core(0, 0), files}, []executor.Limit{core(1, 1), files}},
 		{policy.OSHardened, []executor.Limit{core(0, 9)}, nil},

@@ -75,14 +75,14 @@ const noLogs = -1
 // searchProc lets it look for processes, and logs is the directory in which it makes
 // and removes the task's log files, noLogs if it does not.
 func restFilter(searchProc bool, logs int) *seccomp.Filter {
-	filter := seccomp.Combine(seccomp.Baseline, seccomp.Network)
+	filter := seccomp.Combine(seccomp.Baseline, seccomp.Always, seccomp.Network)
 	for _, name := range []string{
-		"execve", "execveat", "setns", "unshare", "chroot", "pivot_root", "fsopen", "move_mount", "open_tree",
+		"execve", "execveat", "setns", "unshare", "chroot", "pivot_root", "move_mount", "open_tree",
 		"open", "openat2", "creat", "truncate", "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat",
 		"unlink", "mkdir", "mkdirat", "rmdir", "mknod", "mknodat",
 		"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat", "setxattr", "lsetxattr", "fsetxattr",
 		"setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid", "capset",
-		"keyctl", "add_key", "request_key", "pidfd_getfd",
+		"pidfd_getfd",
 	} {
 		filter.Rules = append(filter.Rules, seccomp.Rule{Syscall: name})
 	}

@@ -83,6 +83,13 @@ func beginSession(in io.Reader) (*child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the filters of the session's plan: %w", err)
 	}
+	dumps, err := openDumpFilter()
+	if err == nil {
+		err = dumps.apply(&plan.Confinement)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if err := undumpable(); err != nil {
 		return nil, err
 	}

@@ -105,6 +105,10 @@ func begin() (*supervised, error) {
 	}
 	// Losing a supervisor is losing a task, whoever used the memory.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0)
+	dumps, err := openDumpFilter()
+	if err != nil {
+		return nil, err
+	}
 	if err := undumpable(); err != nil {
 		return nil, err
 	}
@@ -121,6 +125,9 @@ func begin() (*supervised, error) {
 	program, rest, err := plan.Filters.decode()
 	if err != nil {
 		return nil, fmt.Errorf("reading the plan's filters: %w", err)
+	}
+	if err := dumps.apply(&plan.Confinement); err != nil {
+		return nil, err
 	}
 	if plan.Attended {
 		s.lifeline = in

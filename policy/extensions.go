@@ -30,11 +30,14 @@ type Extensions struct {
 	TCPConnect []int `codec:"tcp_connect" json:"tcp_connect,omitzero"`
 	TCPBind    []int `codec:"tcp_bind" json:"tcp_bind,omitzero"`
 	// UnixSocketRoots are files and directories in which a task may connect to
-	// UNIX sockets, also without network. Its workspace is always one.
+	// UNIX sockets, also without network. Its workspace is one as well if there are
+	// others, or a network.
 	UnixSocketRoots []string `codec:"unix_socket_roots" json:"unix_socket_roots,omitzero"`
-	// LocalIPC leaves a task without network pairs of sockets, and sending and
-	// receiving on sockets that it was given.
-	LocalIPC bool `codec:"local_ipc" json:"local_ipc,omitzero"`
+	// LocalIPC leaves a task without network pairs of sockets, sending and receiving
+	// on sockets that it has, and, where Landlock mediates them, UNIX sockets of its
+	// own. nil stands for true; false is for a task that gets no call of sockets at
+	// all. It means nothing at level network.
+	LocalIPC *bool `codec:"local_ipc" json:"local_ipc,omitzero"`
 	// Devices are device nodes to read, write and control.
 	Devices []string `codec:"devices" json:"devices,omitzero"`
 	// MinLandlockABI refuses the task on nodes with an older Landlock.
@@ -53,8 +56,15 @@ func (e *Extensions) clone() Extensions {
 	c.TCPBind = slices.Clone(e.TCPBind)
 	c.UnixSocketRoots = slices.Clone(e.UnixSocketRoots)
 	c.Devices = slices.Clone(e.Devices)
+	if e.LocalIPC != nil {
+		local := *e.LocalIPC
+		c.LocalIPC = &local
+	}
 	return c
 }
+
+// noLocalIPC reports whether local communication is ruled out.
+func (e *Extensions) noLocalIPC() bool { return e.LocalIPC != nil && !*e.LocalIPC }
 
 // PortsLimited reports whether the network is limited to TCP ports.
 func (p *Policy) PortsLimited() bool { return p.TCPConnect != nil || p.TCPBind != nil }
@@ -70,6 +80,9 @@ func (p *Policy) validateExtensions() []string {
 		if field.ports != nil && !p.NetworkAllowed() {
 			problems = append(problems, fmt.Sprintf("%s: the side_effect_level %q has no network: raise it to %q, or leave the ports out", field.name, p.SideEffectLevel, LevelNetwork))
 		}
+	}
+	if len(p.UnixSocketRoots) > 0 && p.noLocalIPC() && !p.NetworkAllowed() {
+		problems = append(problems, fmt.Sprintf("unix_socket_roots: local_ipc = false leaves no sockets at side_effect_level %q: leave one of them out", p.SideEffectLevel))
 	}
 	for i, device := range p.Devices {
 		if filepath.Clean(device) != device || !strings.HasPrefix(device, "/dev/") {
@@ -96,6 +109,15 @@ func (p *Policy) portFields() []portField {
 func intersectExtensions(ceiling, result *Policy) error {
 	result.MinLandlockABI = max(result.MinLandlockABI, ceiling.MinLandlockABI)
 	problems := []error{within("unix_socket_roots", result.UnixSocketRoots, ceiling.UnixSocketRoots)}
+	if ceiling.noLocalIPC() {
+		if result.LocalIPC != nil && *result.LocalIPC {
+			problems = append(problems, errors.New("local_ipc: true exceeds the operator's ceiling (false): leave it out"))
+		}
+		if len(result.UnixSocketRoots) > 0 && !result.NetworkAllowed() {
+			problems = append(problems, fmt.Errorf("unix_socket_roots: %q need sockets, which the operator's ceiling (local_ipc = false) denies below side_effect_level %q: leave them out", result.UnixSocketRoots, LevelNetwork))
+		}
+		result.LocalIPC = ceiling.clone().LocalIPC
+	}
 	// A valid request that lists ports has a network: so the ceiling took it away.
 	if result.PortsLimited() && !result.NetworkAllowed() {
 		problems = append(problems, fmt.Errorf("tcp_connect and tcp_bind need side_effect_level %q, which exceeds the operator's ceiling (%q)", LevelNetwork, ceiling.SideEffectLevel))
@@ -163,7 +185,12 @@ func (p *Policy) enforceable(node Node) error {
 
 // socketGroups are the system calls to deny for what the policy says of
 // networks and sockets.
-func (p *Policy) socketGroups() []*seccomp.Group {
+//
+// Without a network, UNIX sockets are the task's where Landlock keeps it from those
+// of others. A filter sees no paths, and in view are sockets that others made: in
+// the allocation's shared directory (sidecars, Consul), in secrets/ (Nomad's own API),
+// in roots and volumes. Before that ABI there are pairs of sockets alone.
+func (p *Policy) socketGroups(node Node) []*seccomp.Group {
 	switch {
 	case p.NetworkAllowed() && p.PortsLimited():
 		groups := []*seccomp.Group{seccomp.TCPOnly}
@@ -172,13 +199,20 @@ func (p *Policy) socketGroups() []*seccomp.Group {
 		}
 		return groups
 	case p.NetworkAllowed():
-		return []*seccomp.Group{seccomp.Families}
-	case len(p.UnixSocketRoots) > 0:
+		groups := []*seccomp.Group{seccomp.Families}
+		if !node.NetAdmin {
+			groups = append(groups, seccomp.RoutesOnly)
+		}
+		if !node.NetRaw {
+			groups = append(groups, seccomp.NoRaw)
+		}
+		return groups
+	case p.noLocalIPC():
+		return []*seccomp.Group{seccomp.Network}
+	case node.ABI >= unixSocketsABI:
 		return []*seccomp.Group{seccomp.UnixOnly}
-	case p.LocalIPC:
-		return []*seccomp.Group{seccomp.LocalIPC}
 	}
-	return []*seccomp.Group{seccomp.Network}
+	return []*seccomp.Group{seccomp.LocalIPC}
 }
 
 // portRules are the rules for the ports that the policy lists.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -22,7 +24,7 @@ func TestValidateExtensions(t *testing.T) {
 		want   []string
 	}{
 		{"all", withLevel("network", Extensions{
-			TCPConnect: []int{1, 65535}, TCPBind: []int{0, 8080}, UnixSocketRoots: []string{"/run/db"}, LocalIPC: true,
+			TCPConnect: []int{1, 65535}, TCPBind: []int{0, 8080}, UnixSocketRoots: []string{"/run/db"}, LocalIPC: new(true),
 			Devices: []string{"/dev/kvm"}, MinLandlockABI: 9,
 		}), nil},
 		{"ports without a level", extended(Extensions{TCPConnect: []int{443}}), nil},
@@ -31,6 +33,9 @@ func TestValidateExtensions(t *testing.T) {
 		{"negative port", extended(Extensions{TCPBind: []int{-1}}), []string{"tcp_bind[0]: -1"}},
 		{"ports below network", withLevel("process_exec", Extensions{TCPConnect: []int{443}}), []string{`tcp_connect: the side_effect_level "process_exec" has no network`, `"network"`}},
 		{"no ports below network", withLevel("none", Extensions{TCPBind: []int{}}), []string{"tcp_bind", `"none"`}},
+		{"sockets of others without sockets", withLevel("none", Extensions{UnixSocketRoots: []string{"/run/db"}, LocalIPC: new(false)}), []string{"unix_socket_roots", "local_ipc = false", `"none"`}},
+		{"the same with a network", withLevel("network", Extensions{UnixSocketRoots: []string{"/run/db"}, LocalIPC: new(false)}), nil},
+		{"no sockets", withLevel("none", Extensions{LocalIPC: new(false)}), nil},
 		{"socket root", extended(Extensions{UnixSocketRoots: []string{""}}), []string{"unix_socket_roots[0]", "empty path"}},
 		{"device elsewhere", extended(Extensions{Devices: []string{"/etc/passwd"}}), []string{`devices[0]: "/etc/passwd"`, "/dev"}},
 		{"device by ..", extended(Extensions{Devices: []string{"/dev/../etc/passwd"}}), []string{"devices[0]"}},
@@ -57,6 +62,12 @@ func TestIntersectExtensions(t *testing.T) {
 		{"ABI of the request", Extensions{}, Extensions{MinLandlockABI: 4}, Extensions{MinLandlockABI: 4}, nil},
 		{"socket root within", Extensions{UnixSocketRoots: []string{"/run"}}, Extensions{UnixSocketRoots: []string{"/run/db"}}, Extensions{UnixSocketRoots: []string{"/run/db"}}, nil},
 		{"socket root beyond", Extensions{UnixSocketRoots: []string{"/run/db"}}, Extensions{UnixSocketRoots: []string{"/run"}}, Extensions{}, []string{"unix_socket_roots: /run exceed", "/run/db"}},
+		{"local_ipc of the ceiling", Extensions{LocalIPC: new(false)}, Extensions{}, Extensions{LocalIPC: new(false)}, nil},
+		{"local_ipc of the request", Extensions{}, Extensions{LocalIPC: new(false)}, Extensions{LocalIPC: new(false)}, nil},
+		{"local_ipc of both", Extensions{LocalIPC: new(false)}, Extensions{LocalIPC: new(false)}, Extensions{LocalIPC: new(false)}, nil},
+		{"local_ipc of neither", Extensions{}, Extensions{}, Extensions{}, nil},
+		{"local_ipc beyond", Extensions{LocalIPC: new(false)}, Extensions{LocalIPC: new(true)}, Extensions{}, []string{"local_ipc: true exceeds the operator's ceiling (false)"}},
+		{"a ceiling that limits nothing", Extensions{LocalIPC: new(true)}, Extensions{LocalIPC: new(false)}, Extensions{LocalIPC: new(false)}, nil},
 	} {
 		ceiling, request := extended(tc.ceiling), extended(tc.request)
 		got, err := Intersect(&ceiling, &request)
@@ -70,9 +81,19 @@ func TestIntersectExtensions(t *testing.T) {
 	if got, err := Intersect(&ceiling, &request); err != nil || got.PortsLimited() || got.Validate() != nil {
 		t.Errorf("got %+v, %v", got, err)
 	}
+	// One without network that names sockets is told that the ceiling leaves it none.
+	ceiling, request = extended(Extensions{LocalIPC: new(false)}), Policy{SideEffectLevel: "none", Extensions: Extensions{UnixSocketRoots: []string{"/run/db"}}}
+	_, err := Intersect(&ceiling, &request)
+	checkError(t, "UNIX sockets without sockets", err, []string{"unix_socket_roots", `"/run/db"`, "ceiling (local_ipc = false)", `"network"`})
+	// What comes of an intersection shares nothing with the ceiling.
+	request = Policy{}
+	got, err := Intersect(&ceiling, &request)
+	if err != nil || got.LocalIPC == ceiling.LocalIPC {
+		t.Errorf("got %+v, %v", got, err)
+	}
 	// One that lists ports is told that the ceiling leaves it no network.
 	ceiling, request = Policy{SideEffectLevel: "process_exec"}, Policy{Extensions: ports([]int{443}, nil)}
-	_, err := Intersect(&ceiling, &request)
+	_, err = Intersect(&ceiling, &request)
 	checkError(t, "ports without network", err, []string{"tcp_connect", `"network"`, "ceiling", `"process_exec"`})
 }
 
@@ -103,21 +124,93 @@ func TestExtensionsNeedAnABI(t *testing.T) {
 }
 
 func TestSocketGroups(t *testing.T) {
+	plain, before := Node{ABI: 9}, Node{ABI: 8}
 	for _, tc := range []struct {
 		level string
 		e     Extensions
+		node  Node
 		want  []*seccomp.Group
 	}{
-		{"", Extensions{}, []*seccomp.Group{seccomp.Families}},
-		{"none", Extensions{}, []*seccomp.Group{seccomp.Network}},
-		{"none", Extensions{LocalIPC: true}, []*seccomp.Group{seccomp.LocalIPC}},
-		{"none", Extensions{LocalIPC: true, UnixSocketRoots: []string{"/run/db"}}, []*seccomp.Group{seccomp.UnixOnly}},
-		{"network", Extensions{TCPConnect: []int{443}}, []*seccomp.Group{seccomp.TCPOnly, seccomp.NoListen}},
-		{"network", Extensions{TCPBind: []int{8080}}, []*seccomp.Group{seccomp.TCPOnly}},
+		{"", Extensions{}, plain, []*seccomp.Group{seccomp.Families, seccomp.RoutesOnly, seccomp.NoRaw}},
+		{"network", Extensions{}, Node{NetRaw: true}, []*seccomp.Group{seccomp.Families, seccomp.RoutesOnly}},
+		{"network", Extensions{}, Node{NetAdmin: true}, []*seccomp.Group{seccomp.Families, seccomp.NoRaw}},
+		{"network", Extensions{LocalIPC: new(false)}, plain, []*seccomp.Group{seccomp.Families, seccomp.RoutesOnly, seccomp.NoRaw}},
+		{"none", Extensions{}, plain, []*seccomp.Group{seccomp.UnixOnly}},
+		{"none", Extensions{}, before, []*seccomp.Group{seccomp.LocalIPC}},
+		{"none", Extensions{}, Node{}, []*seccomp.Group{seccomp.LocalIPC}},
+		{"process_exec", Extensions{LocalIPC: new(true)}, plain, []*seccomp.Group{seccomp.UnixOnly}},
+		{"process_exec", Extensions{LocalIPC: new(true)}, before, []*seccomp.Group{seccomp.LocalIPC}},
+		{"process_exec", Extensions{LocalIPC: new(false)}, plain, []*seccomp.Group{seccomp.Network}},
+		{"none", Extensions{LocalIPC: new(false)}, Node{NetRaw: true, NetAdmin: true}, []*seccomp.Group{seccomp.Network}},
+		{"none", Extensions{UnixSocketRoots: []string{"/run/db"}}, plain, []*seccomp.Group{seccomp.UnixOnly}},
+		{"network", Extensions{TCPConnect: []int{443}}, plain, []*seccomp.Group{seccomp.TCPOnly, seccomp.NoListen}},
+		{"network", Extensions{TCPBind: []int{8080}}, plain, []*seccomp.Group{seccomp.TCPOnly}},
 	} {
 		p := Policy{SideEffectLevel: tc.level, Extensions: tc.e}
-		if got := p.socketGroups(); !slices.Equal(got, tc.want) {
-			t.Errorf("%q %+v: %v, want %v", tc.level, tc.e, got, tc.want)
+		if got := p.socketGroups(tc.node); !slices.Equal(got, tc.want) {
+			t.Errorf("%q %+v %+v: %v, want %v", tc.level, tc.e, tc.node, got, tc.want)
+		}
+	}
+}
+
+// Whatever a policy says and a node has: a task under a filter has no io_uring, no
+// keyring and no contexts of asynchronous I/O.
+func TestEveryFilterHasWhatIsAlwaysDenied(t *testing.T) {
+	for _, tc := range goldenPolicies {
+		for _, abi := range abis() {
+			plan, err := Build(&tc.Policy, lexical(&tc.Policy), world, Node{ABI: abi, Fallback: tc.Fallback})
+			if err != nil || !plan.Confined() {
+				continue
+			}
+			for call, want := range map[string]unix.Errno{
+				"io_uring_setup": unix.ENOSYS, "io_uring_enter": unix.ENOSYS, "io_uring_register": unix.ENOSYS, "io_setup": unix.ENOSYS,
+				"add_key": 0, "request_key": 0, "keyctl": 0,
+			} {
+				denied := func(r seccomp.Rule) bool { return r.Syscall == call && r.Errno == want && len(r.Admit) == 0 }
+				if !slices.ContainsFunc(plan.Filter().Rules, denied) {
+					t.Errorf("%s, ABI %d: %s is not denied", tc.name, abi, call)
+				}
+			}
+		}
+	}
+}
+
+// Without a network, a task may connect to what others listen at only in places
+// that are its own, or that unix_socket_roots names.
+func TestSocketsOfOthersInTheWorkspace(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		policy Policy
+		want   bool
+	}{
+		{"no network", Policy{SideEffectLevel: "process_exec"}, false},
+		{"no network, a root of its own", Policy{SideEffectLevel: "process_exec", WorkspaceRoots: []string{"/srv/work"}}, false},
+		{"sockets are named", Policy{SideEffectLevel: "process_exec", Extensions: Extensions{UnixSocketRoots: []string{"/run/db"}}}, true},
+		{"network", Policy{}, true},
+	} {
+		plan, err := Build(&tc.policy, lexical(&tc.policy), world, Node{ABI: 9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rights := func(path string) (access landlock.AccessFS) {
+			for _, rule := range plan.Landlock.Paths {
+				if Contains(rule.Path, path) {
+					access |= rule.Access
+				}
+			}
+			return access
+		}
+		workspace := lexical(&tc.policy).Workspace[0]
+		if got := rights(workspace+"/socket")&landlock.ResolveUnix != 0; got != tc.want {
+			t.Errorf("%s: connecting in %s: %v, want %v", tc.name, workspace, got, tc.want)
+		}
+		for _, scratch := range world.Scratch {
+			if rights(scratch+"/socket")&landlock.ResolveUnix == 0 {
+				t.Errorf("%s: no connecting in %s", tc.name, scratch)
+			}
+		}
+		if plan.Landlock.HandledFS&landlock.ResolveUnix == 0 || plan.Landlock.Scoped&landlock.ScopeAbstractUnixSocket == 0 {
+			t.Errorf("%s: sockets of others are not mediated: %v", tc.name, plan)
 		}
 	}
 }

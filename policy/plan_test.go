@@ -104,7 +104,9 @@ var goldenPolicies = []struct {
 	{name: "ports-none", Policy: extended(Extensions{TCPConnect: []int{}})},
 	{name: "unix-sockets", Policy: Policy{SideEffectLevel: "none", Extensions: Extensions{UnixSocketRoots: []string{"/run/db", "local/sockets"}}}},
 	{name: "unix-sockets-network", Policy: extended(Extensions{UnixSocketRoots: []string{"/run/db"}})},
-	{name: "local-ipc", Policy: Policy{SideEffectLevel: "process_exec", Extensions: Extensions{LocalIPC: true}}},
+	{name: "local-ipc", Policy: Policy{SideEffectLevel: "process_exec", Extensions: Extensions{LocalIPC: new(true)}}},
+	{name: "local-ipc-off", Policy: Policy{SideEffectLevel: "process_exec", Extensions: Extensions{LocalIPC: new(false)}}},
+	{name: "local-ipc-off-network", Policy: extended(Extensions{LocalIPC: new(false)})},
 	{name: "min-abi", Policy: extended(Extensions{MinLandlockABI: 6})},
 	{name: "agent", Policy: Policy{
 		SandboxProfile: "os_hardened", SideEffectLevel: "process_exec",

@@ -34,10 +34,10 @@ func BenchmarkFilters(b *testing.B) {
 	}
 	filters := map[string]*Filter{
 		"none":                       nil,
-		"baseline+network":           Combine(Baseline, Network),
-		"baseline+families":          Combine(Baseline, Families),
-		"baseline+hardened+families": Combine(Baseline, Hardened, Families),
-		"baseline+hardened+network":  Combine(Baseline, Hardened, Network),
+		"baseline+network":           Combine(Baseline, Always, Network),
+		"baseline+families":          Combine(Baseline, Always, Families, RoutesOnly, NoRaw),
+		"baseline+hardened+families": Combine(Baseline, Always, Hardened, Families, RoutesOnly, NoRaw),
+		"baseline+hardened+network":  Combine(Baseline, Always, Hardened, Network),
 	}
 	threads := map[string]chan func(){}
 	for name, f := range filters {
@@ -117,7 +117,7 @@ func BenchmarkCompile(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := Compile(arch, Combine(Baseline, Hardened, Families)); err != nil {
+		if _, err := Compile(arch, Combine(Baseline, Always, Hardened, Families, RoutesOnly, NoRaw)); err != nil {
 			b.Fatal(err)
 		}
 	}

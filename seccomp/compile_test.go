@@ -42,13 +42,13 @@ func run(t *testing.T, p Program, d Data) Action {
 func filters() map[string]*Filter {
 	all := map[string]*Filter{
 		"empty":                Deny(),
-		"worktree":             Combine(Baseline, Families),
-		"worktree, no network": Combine(Baseline, Network),
-		"hardened":             Combine(Baseline, Hardened, Families),
-		"hardened, no network": Combine(Baseline, Hardened, Network),
-		"hardened, TCP ports":  Combine(Baseline, Hardened, Families, TCPOnly, NoListen),
-		"hardened, local":      Combine(Baseline, Hardened, LocalIPC),
-		"hardened, UNIX":       Combine(Baseline, Hardened, UnixOnly),
+		"worktree":             Combine(Baseline, Always, Families, RoutesOnly, NoRaw),
+		"worktree, no network": Combine(Baseline, Always, Network),
+		"hardened":             Combine(Baseline, Always, Hardened, Families, RoutesOnly, NoRaw),
+		"hardened, no network": Combine(Baseline, Always, Hardened, Network),
+		"hardened, TCP ports":  Combine(Baseline, Always, Hardened, Families, TCPOnly, NoListen),
+		"hardened, local":      Combine(Baseline, Always, Hardened, LocalIPC),
+		"hardened, UNIX":       Combine(Baseline, Always, Hardened, UnixOnly),
 		"everything":           Combine(Groups...),
 		"two errors, two halves": {Rules: []Rule{
 			{Syscall: "lseek", Errno: unix.ENXIO, Admit: []Args{{is(1, 1, 2, 3)}, {is(1, 1).high(), isNot(2, 7)}}},
@@ -237,7 +237,7 @@ func TestKernelCachesAllOtherCalls(t *testing.T) {
 		}
 	}
 	// None of the calls that programs make all the time.
-	f := Combine(Baseline, Hardened, Families)
+	f := Combine(Baseline, Always, Hardened, Families, RoutesOnly, NoRaw)
 	for _, hot := range []string{"read", "write", "openat", "close", "mmap", "futex", "epoll_wait", "newfstatat", "getpid", "sendto", "recvfrom", "connect", "execve"} {
 		if nr, ok := AMD64.Number(hot); !ok || !cacheable(compile(t, AMD64, f), AMD64, nr) {
 			t.Errorf("%s is not cacheable", hot)
@@ -267,12 +267,12 @@ func TestRandomLists(t *testing.T) {
 }
 
 func TestDepthIsLogarithmic(t *testing.T) {
-	// 34 calls make at most 69 intervals: 7 comparisons, the answer, and the 5
+	// 40 calls make at most 81 intervals: 7 comparisons, the answer, and the 5
 	// instructions of architecture and x32. 105 make 211: 8, and as many of them
 	// may have to jump far.
 	for most, f := range map[int]*Filter{
-		5 + 7 + 1:   Combine(Baseline, Network),
-		5 + 2*8 + 1: Combine(Baseline, Hardened),
+		5 + 7 + 1:   Combine(Baseline, Always, Network),
+		5 + 2*8 + 1: Combine(Baseline, Always, Hardened),
 	} {
 		p := compile(t, AMD64, f)
 		for nr := range uint32(1024) {
@@ -422,13 +422,20 @@ func TestGroups(t *testing.T) {
 	if got := len(Baseline.Entries); got != 18 {
 		t.Errorf("baseline has %d calls, want 18", got)
 	}
-	if got := len(Network.Entries); got != 16 {
-		t.Errorf("network has %d calls, want 16", got)
+	if got := len(Network.Entries); got != 13 {
+		t.Errorf("network has %d calls, want 13", got)
 	}
 	for _, g := range Groups {
-		names := g.Names()
-		if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
-			t.Errorf("%s is not sorted, or has a call twice: %v", g.Name, names)
+		if names := g.Names(); !slices.IsSorted(names) {
+			t.Errorf("%s is not sorted: %v", g.Name, names)
+		}
+		// A call has several rules only where each has its own answer.
+		answers := map[string][]unix.Errno{}
+		for _, e := range g.Entries {
+			if slices.Contains(answers[e.Syscall], e.Errno) {
+				t.Errorf("%s has %s twice with the same answer", g.Name, e.Syscall)
+			}
+			answers[e.Syscall] = append(answers[e.Syscall], e.Errno)
 		}
 		for _, e := range g.Entries {
 			if err := e.validate(); err != nil {
@@ -443,8 +450,8 @@ func TestGroups(t *testing.T) {
 		}
 	}
 	for _, name := range Hardened.Names() {
-		if slices.Contains(Baseline.Names(), name) {
-			t.Errorf("%s is in hardened, and in baseline already", name)
+		if slices.Contains(slices.Concat(Baseline.Names(), Always.Names()), name) {
+			t.Errorf("%s is in hardened, and in baseline or always already", name)
 		}
 	}
 }
@@ -458,9 +465,12 @@ func TestGroupsByArguments(t *testing.T) {
 
 		tcp, udp, icmp, sctp, mptcp = unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMP, unix.IPPROTO_SCTP, unix.IPPROTO_MPTCP
 
+		l2tp, smc = 115, 256
+
 		high = 1 << 32 // of which the kernel sees nothing in an int
 	)
-	ok, eperm, enosys, family := Allow, Errno(unix.EPERM), Errno(unix.ENOSYS), Errno(unix.EAFNOSUPPORT)
+	ok, eperm, enosys := Allow, Errno(unix.EPERM), Errno(unix.ENOSYS)
+	family, kind, protocol := Errno(unix.EAFNOSUPPORT), Errno(unix.ESOCKTNOSUPPORT), Errno(unix.EPROTONOSUPPORT)
 	type call struct {
 		name string
 		args []uint64
@@ -471,25 +481,6 @@ func TestGroupsByArguments(t *testing.T) {
 		calls []call
 	}{
 		{Hardened, []call{
-			{"socket", []uint64{inet, stream | cloexec, 0}, ok},
-			{"socket", []uint64{inet6, dgram, udp}, ok},
-			{"socket", []uint64{inet, stream, mptcp}, ok},
-			{"socket", []uint64{inet, dgram, icmp}, ok},
-			{"socket", []uint64{inet | high, stream | high, tcp | high}, ok},
-			{"socket", []uint64{unixFamily, seqpacket, 0}, ok},
-			{"socket", []uint64{netlink, raw, unix.NETLINK_ROUTE}, ok},
-			{"socket", []uint64{netlink, raw, unix.NETLINK_NETFILTER}, family},
-			{"socket", []uint64{netlink, raw, unix.NETLINK_SOCK_DIAG}, family},
-			{"socket", []uint64{inet, stream, sctp}, family},
-			{"socket", []uint64{inet, seqpacket, sctp}, family},
-			{"socket", []uint64{inet, unix.SOCK_PACKET, 3}, family}, // the old name of AF_PACKET
-			{"socket", []uint64{packet, raw, 3}, family},
-			{"socket", []uint64{vsock, stream, 0}, family},
-			{"socket", []uint64{alg, seqpacket, 0}, family},
-			{"socket", []uint64{alg | high, seqpacket, 0}, family},
-			{"socket", []uint64{math.MaxUint64, stream, 0}, family},
-			{"socketpair", []uint64{unixFamily, stream, 0}, ok},
-			{"socketpair", []uint64{unix.AF_TIPC, stream, 0}, family},
 			{"clone", []uint64{unix.CLONE_VM | unix.CLONE_VFORK | uint64(unix.SIGCHLD)}, ok},
 			{"clone", []uint64{unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM | unix.CLONE_SETTLS | unix.CLONE_PARENT_SETTID | unix.CLONE_CHILD_CLEARTID}, ok},
 			{"clone", []uint64{unix.CLONE_NEWUSER | uint64(unix.SIGCHLD)}, eperm},
@@ -505,12 +496,6 @@ func TestGroupsByArguments(t *testing.T) {
 			{"unshare", []uint64{unix.CLONE_NEWTIME}, eperm},
 			{"unshare", []uint64{unix.CLONE_FS | 1<<20}, eperm}, // UNSHARE_EMPTY_MNTNS of Linux 7.1
 			{"unshare", []uint64{unix.CLONE_FS | high}, eperm},
-			{"ioctl", []uint64{0, unix.TCGETS}, ok},
-			{"ioctl", []uint64{0, unix.TIOCINQ}, ok},
-			{"ioctl", []uint64{0, unix.TIOCSTI}, eperm},
-			{"ioctl", []uint64{0, unix.TIOCSTI | high}, eperm}, // CVE-2019-10063
-			{"ioctl", []uint64{high, unix.TIOCLINUX}, eperm},
-			{"ioctl", []uint64{0, unix.TIOCSETD}, eperm},
 			{"personality", []uint64{0}, ok},
 			{"personality", []uint64{math.MaxUint32}, ok},
 			{"personality", []uint64{math.MaxUint64}, ok},
@@ -524,14 +509,100 @@ func TestGroupsByArguments(t *testing.T) {
 			{"landlock_restrict_self", nil, ok},
 			{"pidfd_open", nil, ok},
 		}},
+		{Always, []call{
+			{"ioctl", []uint64{0, unix.TCGETS}, ok},
+			{"ioctl", []uint64{0, unix.TIOCINQ}, ok},
+			{"ioctl", []uint64{0, unix.TIOCSWINSZ}, ok},
+			{"ioctl", []uint64{0, unix.SIOCGIFCONF}, ok},
+			{"ioctl", []uint64{0, unix.TIOCSTI}, eperm},
+			{"ioctl", []uint64{0, unix.TIOCSTI | high}, eperm}, // CVE-2019-10063
+			{"ioctl", []uint64{high, unix.TIOCLINUX}, eperm},
+			{"ioctl", []uint64{0, unix.TIOCSETD}, eperm},
+			{"ioctl", []uint64{0, unix.TIOCCONS}, eperm},
+			{"ioctl", []uint64{0, unix.SIOCGIFBR}, eperm},
+			{"ioctl", []uint64{0, unix.SIOCBRADDBR | high}, eperm},
+			{"ioctl", []uint64{0, unix.SIOCSIFVLAN}, eperm},
+			{"io_uring_setup", nil, enosys},
+			{"io_uring_enter", nil, enosys},
+			{"io_uring_register", nil, enosys},
+			{"io_setup", nil, enosys},
+			{"add_key", nil, eperm},
+			{"request_key", nil, eperm},
+			{"keyctl", nil, eperm},
+			{"fsopen", nil, eperm},
+			{"socket", nil, ok},
+			{"epoll_create1", nil, ok},
+		}},
 		{Families, []call{
-			{"socket", []uint64{inet, stream, sctp}, ok},
+			{"socket", []uint64{inet, stream, 0}, ok},
+			{"socket", []uint64{inet, stream | cloexec, tcp}, ok},
+			{"socket", []uint64{inet6, stream | high, tcp}, ok},
+			{"socket", []uint64{inet, dgram, 0}, ok},
+			{"socket", []uint64{inet6, dgram | cloexec, udp}, ok},
+			{"socket", []uint64{inet | high, stream | high, tcp | high}, ok},
+			{"socket", []uint64{inet, dgram, icmp}, ok},
+			{"socket", []uint64{inet6, dgram, unix.IPPROTO_ICMPV6}, ok},
+			{"socket", []uint64{inet6, dgram, icmp}, protocol},
+			{"socket", []uint64{inet, dgram, unix.IPPROTO_ICMPV6}, protocol},
+			{"socket", []uint64{inet, raw, icmp}, ok},
+			{"socket", []uint64{inet, raw, unix.IPPROTO_RAW}, ok},
+			{"socket", []uint64{inet, raw, 0}, protocol},
+			{"socket", []uint64{inet, stream, sctp}, protocol},
+			{"socket", []uint64{inet, stream | cloexec, sctp | high}, protocol},
+			{"socket", []uint64{inet | high, stream | high, sctp}, protocol},
+			{"socket", []uint64{inet6, stream, mptcp}, protocol},
+			{"socket", []uint64{inet, stream, smc}, protocol},
+			{"socket", []uint64{inet, stream, udp}, protocol},
+			{"socket", []uint64{inet, dgram, unix.IPPROTO_UDPLITE}, protocol},
+			{"socket", []uint64{inet, dgram | cloexec, l2tp}, protocol},
+			{"socket", []uint64{inet, dgram, tcp}, protocol},
+			{"socket", []uint64{inet, stream, tcp | 1<<8}, protocol},
+			{"socket", []uint64{inet, stream, math.MaxUint64}, protocol},
+			{"socket", []uint64{inet, seqpacket, sctp}, kind},
+			{"socket", []uint64{inet, seqpacket | cloexec | high, 0}, kind},
+			{"socket", []uint64{inet6, unix.SOCK_DCCP, unix.IPPROTO_DCCP}, kind},
+			{"socket", []uint64{inet, unix.SOCK_RDM, 0}, kind},
+			{"socket", []uint64{inet, unix.SOCK_PACKET, 3}, kind}, // the old name of AF_PACKET
+			{"socket", []uint64{unixFamily, seqpacket, 0}, ok},
+			{"socket", []uint64{unixFamily, dgram, 0}, ok},
 			{"socket", []uint64{packet, raw, 3}, ok},
 			{"socket", []uint64{netlink, raw, 15}, ok},
 			{"socket", []uint64{vsock, stream, 0}, family},
+			{"socket", []uint64{alg, seqpacket, 0}, family},
+			{"socket", []uint64{alg | high, seqpacket, 0}, family},
+			{"socket", []uint64{unix.AF_SMC, stream, 0}, family},
+			{"socket", []uint64{unix.AF_XDP, raw, 0}, family},
+			{"socket", []uint64{unix.AF_TIPC, seqpacket, 0}, family},
+			{"socket", []uint64{math.MaxUint64, stream, 0}, family},
 			{"socketpair", []uint64{unixFamily, dgram, 0}, ok},
+			{"socketpair", []uint64{unixFamily | high, stream | cloexec, 0}, ok},
+			{"socketpair", []uint64{unix.AF_TIPC, stream, 0}, family},
+			{"socketpair", []uint64{inet, stream, 0}, family},
 			{"connect", nil, ok},
-			{"io_uring_setup", nil, ok},
+		}},
+		{RoutesOnly, []call{
+			{"socket", []uint64{netlink, raw, unix.NETLINK_ROUTE}, ok},
+			{"socket", []uint64{netlink | high, dgram | cloexec, unix.NETLINK_ROUTE | high}, ok},
+			{"socket", []uint64{netlink, raw, unix.NETLINK_NETFILTER}, protocol},
+			{"socket", []uint64{netlink, raw | cloexec, unix.NETLINK_SOCK_DIAG}, protocol},
+			{"socket", []uint64{netlink | high, dgram, unix.NETLINK_GENERIC}, protocol},
+			{"socket", []uint64{netlink, raw, unix.NETLINK_KOBJECT_UEVENT}, protocol},
+			{"socket", []uint64{netlink, raw, unix.NETLINK_AUDIT}, protocol},
+			{"socket", []uint64{netlink, raw, unix.NETLINK_CRYPTO}, protocol},
+			{"socket", []uint64{netlink, raw, math.MaxUint32}, protocol},
+			{"socket", []uint64{inet, stream, tcp}, ok},
+			{"socket", []uint64{unixFamily, stream, 0}, ok},
+		}},
+		{NoRaw, []call{
+			{"socket", []uint64{inet, raw, icmp}, eperm},
+			{"socket", []uint64{inet6 | high, raw | cloexec | high, unix.IPPROTO_RAW}, eperm},
+			{"socket", []uint64{inet, unix.SOCK_PACKET, 3}, eperm},
+			{"socket", []uint64{packet, raw, 3}, eperm},
+			{"socket", []uint64{packet, dgram, 0}, eperm},
+			{"socket", []uint64{inet, dgram, icmp}, ok},
+			{"socket", []uint64{inet, stream | cloexec, 0}, ok},
+			{"socket", []uint64{netlink, raw, 0}, ok},
+			{"socket", []uint64{unixFamily, raw, 0}, ok},
 		}},
 		{TCPOnly, []call{
 			{"socket", []uint64{inet, stream | cloexec, 0}, ok},
@@ -554,7 +625,6 @@ func TestGroupsByArguments(t *testing.T) {
 			{"sendmmsg", []uint64{3, 0, 1, 0}, ok},
 			{"connect", nil, ok},
 			{"recvfrom", nil, ok},
-			{"io_uring_setup", nil, eperm},
 		}},
 		{UnixOnly, []call{
 			{"socket", []uint64{unixFamily, dgram, 0}, ok},
@@ -563,7 +633,6 @@ func TestGroupsByArguments(t *testing.T) {
 			{"socketpair", []uint64{inet, stream, 0}, eperm},
 			{"connect", nil, ok},
 			{"accept4", nil, ok},
-			{"io_uring_enter", nil, eperm},
 		}},
 		{LocalIPC, []call{
 			{"socket", []uint64{unixFamily, stream, 0}, eperm},
@@ -581,7 +650,6 @@ func TestGroupsByArguments(t *testing.T) {
 			{"bind", nil, eperm},
 			{"accept", nil, eperm},
 			{"listen", nil, eperm},
-			{"io_uring_setup", nil, eperm},
 		}},
 		{NoListen, []call{{"listen", nil, eperm}, {"accept4", nil, ok}}},
 	} {

@@ -13,10 +13,11 @@
 // another architecture's entry (i386's int 0x80, or x32) kills the process: its
 // numbers mean other calls, so a list of numbers says nothing about it.
 //
-// The filters look at the architecture and the number only. The kernel (5.11
+// The filters look at the architecture and the number, and of a few calls at the
+// arguments, as the kernel does: at the lower half of an int. The kernel (5.11
 // and newer) remembers for each number that such a filter allows it, and does
 // not run the filter for it again: an allowed call costs the same whatever the
-// length of the list.
+// length of the list. It does for those whose arguments decide.
 //
 // Sources: seccomp(2), Documentation/userspace-api/seccomp_filter.rst.
 package seccomp

@@ -3,6 +3,8 @@
 
 package seccomp
 
+import "golang.org/x/sys/unix"
+
 // Baseline are the calls that no confined program gets.
 var Baseline = group("baseline", []Entry{
 	deny("bpf", "loads programs into the kernel"),
@@ -32,13 +34,30 @@ var Mounts = group("mounts", []Entry{
 	deny("pivot_root", "changes what paths mean"),
 })
 
-// ioUring runs the operations of other calls, where no filter sees them.
-var ioUring = []Entry{
-	deny("io_uring_enter", "runs socket and file operations past this filter"),
-	deny("io_uring_register", "runs socket and file operations past this filter"),
-	deny("io_uring_setup", "runs socket and file operations past this filter"),
-}
+// Always are the calls besides those of Baseline that no confined program gets.
+// With one exception they reach what belongs to the whole machine, which no
+// namespace separates and no cgroup accounts.
+//
+// It looks at the arguments of ioctl, which is therefore not remembered by the
+// kernel.
+//
+// ENOSYS is what a kernel that was built without the call answers: programs are
+// made for that. EPERM is what container engines answer for keyrings.
+var Always = group("always", []Entry{
+	deny("add_key", "stores in the keyrings of its user, which outlive the task and the user's next one reads"),
+	deny("fsopen", "has the kernel load the module of any file system, in a user namespace"),
+	deny("io_setup", "takes of the machine's contexts for asynchronous I/O (fs.aio-max-nr), which are of one number for all").with(unix.ENOSYS),
+	// They run the operations of other calls, where no filter sees them.
+	deny("io_uring_enter", "runs socket and file operations past this filter").with(unix.ENOSYS),
+	deny("io_uring_register", "runs socket and file operations past this filter").with(unix.ENOSYS),
+	deny("io_uring_setup", "runs socket and file operations past this filter").with(unix.ENOSYS),
+	deny("ioctl", "types into the terminal of others (TIOCSTI, TIOCLINUX), changes what a terminal is (TIOCSETD, TIOCCONS), or has the kernel load modules: line disciplines, bridges, VLANs").
+		unless(isNot(1, unix.TIOCSTI, unix.TIOCLINUX, unix.TIOCSETD, unix.TIOCCONS,
+			unix.SIOCGIFBR, unix.SIOCSIFBR, unix.SIOCBRADDBR, unix.SIOCBRDELBR, unix.SIOCGIFVLAN, unix.SIOCSIFVLAN)),
+	deny("keyctl", "works on the keyrings of its user, which outlive the task and no namespace separates"),
+	deny("request_key", "has the kernel run a program of the host to get a key"),
+})
 
-// Groups are all groups. Baseline, Mounts and Hardened go with any other; of the rest,
-// those for networks are alternatives, see each.
-var Groups = []*Group{Baseline, Mounts, Hardened, Network, LocalIPC, UnixOnly, Families, TCPOnly, NoListen}
+// Groups are all groups. Baseline and Always go with any other, Mounts and Hardened
+// with any of the rest, which are for networks: see each for which of them go together.
+var Groups = []*Group{Baseline, Always, Mounts, Hardened, Network, LocalIPC, UnixOnly, Families, RoutesOnly, NoRaw, TCPOnly, NoListen}

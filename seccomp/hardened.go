@@ -9,17 +9,15 @@ import "golang.org/x/sys/unix"
 // of the kernel. With few exceptions they want a capability that a task does
 // not have: the group is for the day when one of the kernel's own checks is wrong.
 //
-// It looks at the arguments of clone, ioctl, move_pages, personality, socket,
-// socketpair and unshare: their answers are not remembered by the kernel, those
-// of all other calls are.
+// It looks at the arguments of clone, move_pages, personality and unshare: their
+// answers are not remembered by the kernel, those of all other calls are.
 //
 // A call that the table does not know is as good as missing (ENOSYS): what is
 // newer than this program cannot be judged by it. Programs fall back to older
 // calls then, as they do on older kernels.
-var Hardened = group("hardened", ioUring, []Entry{
+var Hardened = group("hardened", []Entry{
 	deny("_sysctl", "reads and writes kernel parameters, past the checks of /proc/sys").with(unix.ENOSYS),
 	deny("acct", "has the kernel write a log of all processes to a file"),
-	deny("add_key", "stores in the kernel's keyrings, which no namespace separates"),
 	deny("adjtimex", "changes the machine's clock"),
 	deny("chroot", "changes what paths mean"),
 	deny("clock_adjtime", "changes the machine's clock"),
@@ -32,14 +30,10 @@ var Hardened = group("hardened", ioUring, []Entry{
 	deny("fanotify_mark", "watches whole file systems"),
 	deny("fsconfig", "is part of mounting"),
 	deny("fsmount", "is part of mounting"),
-	deny("fsopen", "is part of mounting, and shows a new file system's code to attackers"),
 	deny("fspick", "is part of mounting"),
-	deny("ioctl", "TIOCSTI and TIOCLINUX type into the terminal of others, TIOCSETD and TIOCCONS change what a terminal is").
-		unless(isNot(1, unix.TIOCSTI, unix.TIOCLINUX, unix.TIOCSETD, unix.TIOCCONS)),
 	deny("ioperm", "gives access to the machine's ports"),
 	deny("iopl", "gives access to the machine's ports"),
 	deny("kcmp", "compares kernel objects of processes, and so tells their order in memory"),
-	deny("keyctl", "works on the kernel's keyrings, which no namespace separates"),
 	deny("listmount", "lists mounts, with their places on the host").with(unix.ENOSYS),
 	deny("listns", "lists namespaces").with(unix.ENOSYS),
 	deny("lookup_dcookie", "tells the path of a file by a number"),
@@ -60,18 +54,10 @@ var Hardened = group("hardened", ioUring, []Entry{
 	deny("process_madvise", "works on the memory of other processes"),
 	deny("quotactl", "changes disk quotas"),
 	deny("quotactl_fd", "changes disk quotas"),
-	deny("request_key", "has the kernel run a program of the host to get a key"),
 	deny("setdomainname", "changes the machine's name"),
 	deny("sethostname", "changes the machine's name"),
 	deny("setns", "enters namespaces"),
 	deny("settimeofday", "sets the machine's clock"),
-	deny("socket", "has the kernel load the module of any protocol").
-		with(unix.EAFNOSUPPORT).
-		unless(is(0, unix.AF_UNIX)).
-		unless(internet, has(1, typeMask, unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_RAW), is(2, protocols...)).
-		unless(routes...),
-	deny("socketpair", "has the kernel load the module of any protocol").
-		with(unix.EAFNOSUPPORT).unless(is(0, unix.AF_UNIX)),
 	deny("statmount", "tells about mounts, with their places on the host").with(unix.ENOSYS),
 	deny("sysfs", "lists the kernel's file systems; obsolete").with(unix.ENOSYS),
 	deny("syslog", "reads and clears the kernel's log, with its addresses"),

@@ -3,15 +3,11 @@
 
 package seccomp
 
-import (
-	"slices"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
-)
-
-// Network are the calls that open or use sockets, and io_uring, which can do
-// the same without them: there is no network.
-var Network = group("network", connections, ioUring, []Entry{
+// Network are the calls that open or use sockets: there is no network, and no
+// local communication by sockets either.
+var Network = group("network", connections, []Entry{
 	deny("recvfrom", "receives from sockets"),
 	deny("recvmmsg", "receives from sockets"),
 	deny("recvmsg", "receives from sockets, and descriptors through them"),
@@ -38,7 +34,7 @@ var connections = []Entry{
 // any address of its namespace all the same; a filter does not see addresses.
 // What makes, takes or opens connections stays denied: without an address there
 // is nothing to accept.
-var LocalIPC = group("local_ipc", connections, ioUring, []Entry{
+var LocalIPC = group("local_ipc", connections, []Entry{
 	deny("socket", "makes sockets, that can have addresses"),
 	deny("socketpair", "makes sockets, that can send to addresses").
 		unless(is(0, unix.AF_UNIX), has(1, typeMask, unix.SOCK_STREAM, unix.SOCK_SEQPACKET)),
@@ -46,34 +42,93 @@ var LocalIPC = group("local_ipc", connections, ioUring, []Entry{
 
 // UnixOnly is for a process that has UNIX sockets and no network: which of them
 // it reaches is not for a filter to say.
-var UnixOnly = group("unix_only", ioUring, []Entry{
+var UnixOnly = group("unix_only", []Entry{
 	deny("socket", "makes sockets of a network").unless(is(0, unix.AF_UNIX)),
 	deny("socketpair", "makes sockets of a network").unless(is(0, unix.AF_UNIX)),
 })
 
-// Families is for a process that has a network: of the families of sockets it
-// admits those that programs use. Another one would make the kernel load the
-// family's module, for anybody who asks, and these have had many holes.
+// Families is for a process that has a network: of the families, types and
+// protocols of sockets it admits those that programs use. Another one would make
+// the kernel load its module, for anybody who asks, and these have had many holes.
+// The answers are those of a kernel that does not have it, by which programs go on
+// without.
 //
-// Packet sockets are admitted: the kernel wants CAP_NET_RAW for them.
+// Of the internet's, these are TCP, UDP, ICMP as ping(8) sends it, and raw sockets.
+// Multipath TCP is none of them: it is the same connection to who asks for it, by
+// much more code of the kernel, and no rule for TCP ports sees it. Raw sockets never
+// load a module; for these and for packet sockets the kernel wants CAP_NET_RAW, see
+// also NoRaw. Of UNIX sockets every type is part of the kernel itself.
 var Families = group("families", []Entry{
 	deny("socket", "has the kernel load the module of any family").
 		with(unix.EAFNOSUPPORT).
 		unless(is(0, unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK, unix.AF_PACKET)),
+	deny("socket", "has the kernel load the module of any type of socket").
+		with(unix.ESOCKTNOSUPPORT).
+		unless(isNot(0, unix.AF_INET, unix.AF_INET6)).
+		unless(has(1, typeMask, unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_RAW)),
+	deny("socket", "has the kernel load the module of any protocol").
+		with(unix.EPROTONOSUPPORT).
+		unless(isNot(0, unix.AF_INET, unix.AF_INET6)).
+		unless(has(1, typeMask, unix.SOCK_STREAM), is(2, unix.IPPROTO_IP, unix.IPPROTO_TCP)).
+		unless(has(1, typeMask, unix.SOCK_DGRAM), is(2, unix.IPPROTO_IP, unix.IPPROTO_UDP)).
+		unless(is(0, unix.AF_INET), has(1, typeMask, unix.SOCK_DGRAM), is(2, unix.IPPROTO_ICMP)).
+		unless(is(0, unix.AF_INET6), has(1, typeMask, unix.SOCK_DGRAM), is(2, unix.IPPROTO_ICMPV6)).
+		unless(has(1, typeMask, unix.SOCK_RAW), isNot(2, unix.IPPROTO_IP)),
 	deny("socketpair", "has the kernel load the module of any family").
 		with(unix.EAFNOSUPPORT).unless(is(0, unix.AF_UNIX)),
+	plainTCP,
+})
+
+// plainTCP keeps a TCP socket from becoming one of another protocol (TLS and SMC in
+// the kernel, ESP), and from having the kernel load the module of any algorithm (keys
+// of TCP-AO). OpenSSL, nginx and others do TLS by themselves then.
+var plainTCP = deny("setsockopt", "makes a TCP socket one of another protocol").
+	with(unix.ENOPROTOOPT).
+	unless(isNot(1, unix.IPPROTO_TCP)).
+	unless(isNot(2, unix.TCP_ULP, tcpAOAddKey))
+
+// tcpAOAddKey is TCP_AO_ADD_KEY of linux/tcp.h.
+const tcpAOAddKey = 38
+
+// RoutesOnly leaves a process, of the protocols of netlink, that of addresses and
+// routes, by which libc lists interfaces. The others are for who administers a
+// network (CAP_NET_ADMIN), or show the host: its sockets, devices, and log of
+// audits. Programs take the answer for a kernel that was built without them.
+var RoutesOnly = group("routes_only", []Entry{
+	deny("socket", "has the kernel load the module of any protocol of netlink").
+		with(unix.EPROTONOSUPPORT).
+		unless(isNot(0, unix.AF_NETLINK)).
+		unless(is(2, unix.NETLINK_ROUTE)),
+})
+
+// NoRaw is for a process without CAP_NET_RAW, and says what the kernel would say.
+// In a user namespace of its own the process has the capability, and a great deal of
+// code to try it on.
+var NoRaw = group("no_raw", []Entry{
+	deny("socket", "makes packets by itself").
+		unless(is(0, unix.AF_UNIX, unix.AF_NETLINK)).
+		unless(internet, has(1, typeMask, unix.SOCK_STREAM, unix.SOCK_DGRAM)),
 })
 
 // TCPOnly is for a process whose TCP ports are limited by other means
 // (Landlock): it leaves it TCP, UNIX sockets, and the netlink protocol by which
 // libc lists interfaces. DNS over UDP does not work.
-var TCPOnly = group("tcp_only", ports(
-	"sends past the rules for TCP ports",
+//
+// Besides other protocols, what gets past the rules is TCP Fast Open: it opens a
+// connection by sending, which is not connect(2).
+var TCPOnly = group("tcp_only", []Entry{
+	deny("sendmmsg", pastPorts).unless(has(3, unix.MSG_FASTOPEN, 0)),
+	deny("sendmsg", pastPorts).unless(has(2, unix.MSG_FASTOPEN, 0)),
+	deny("sendto", pastPorts).unless(has(3, unix.MSG_FASTOPEN, 0)),
 	deny("socket", "uses protocols whose ports are not limited").
 		unless(is(0, unix.AF_UNIX)).
 		unless(internet, has(1, typeMask, unix.SOCK_STREAM), is(2, 0, unix.IPPROTO_TCP)).
-		unless(routes...),
-))
+		unless(is(0, unix.AF_NETLINK), is(2, unix.NETLINK_ROUTE)),
+	deny("socketpair", "has the kernel load the module of any family").unless(is(0, unix.AF_UNIX)),
+	plainTCP,
+})
+
+const pastPorts = "sends past the rules for TCP ports"
 
 // NoListen is for a process that may connect to TCP ports, but not be connected
 // to: listen(2) without bind(2) takes a free port, and no rule for ports sees it.
@@ -82,37 +137,9 @@ var NoListen = group("no_listen", []Entry{
 	deny("listen", "offers a service on a port that the kernel chooses"),
 })
 
-// ports are the entries for limited ports. Besides other protocols, what gets
-// past the rules is TCP Fast Open: it opens a connection by sending, which is
-// not connect(2).
-func ports(why string, socket Entry) []Entry {
-	return slices.Concat(ioUring, []Entry{
-		deny("sendmmsg", why).unless(has(3, unix.MSG_FASTOPEN, 0)),
-		deny("sendmsg", why).unless(has(2, unix.MSG_FASTOPEN, 0)),
-		deny("sendto", why).unless(has(3, unix.MSG_FASTOPEN, 0)),
-		socket,
-		deny("socketpair", "has the kernel load the module of any family").unless(is(0, unix.AF_UNIX)),
-	})
-}
-
 // typeMask is SOCK_TYPE_MASK of linux/net.h: the other bits of a socket's type
 // are flags.
 const typeMask = 0xf
 
 // internet is the condition that a socket's family is one of the internet's.
 var internet = is(0, unix.AF_INET, unix.AF_INET6)
-
-// routes is the condition that a socket is for the netlink protocol of
-// addresses and routes. Changing them takes CAP_NET_ADMIN.
-var routes = Args{is(0, unix.AF_NETLINK), is(2, unix.NETLINK_ROUTE)}
-
-// protocols are those of the internet's that programs use.
-var protocols = []uint32{
-	unix.IPPROTO_IP, // the type's own one
-	unix.IPPROTO_ICMP,
-	unix.IPPROTO_TCP,
-	unix.IPPROTO_UDP,
-	unix.IPPROTO_ICMPV6,
-	unix.IPPROTO_RAW,
-	unix.IPPROTO_MPTCP,
-}

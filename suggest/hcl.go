@@ -30,7 +30,9 @@ func (s *Suggestion) HCL() string {
 	list(s, &b, "tcp_bind", p.TCPBind, strconv.Itoa)
 	list(s, &b, "unix_socket_roots", p.UnixSocketRoots, quote)
 	list(s, &b, "devices", p.Devices, quote)
-	scalar("local_ipc", strconv.FormatBool(p.LocalIPC))
+	if p.LocalIPC != nil {
+		fmt.Fprintf(&b, "  local_ipc = %t%s\n", *p.LocalIPC, s.comment("local_ipc", strconv.FormatBool(*p.LocalIPC)))
+	}
 	scalar("min_landlock_abi", strconv.Itoa(p.MinLandlockABI))
 	if p.Capabilities != nil {
 		b.WriteString("  capabilities {\n")

@@ -190,19 +190,26 @@ func wishFor(p *policy.Policy, line *audit.Line) *wish {
 	case audit.Syscall:
 		name := line.Rights[0]
 		switch {
-		case denies(seccomp.Baseline, name):
+		case denies(seccomp.Baseline, name), unconditionally(seccomp.Always, name):
 			return refuse("no policy admits this system call")
 		case p.Profile() == policy.OSHardened && denies(seccomp.Hardened, name):
 			return set("sandbox_profile", policy.Worktree.String(), func(p *policy.Policy) { p.SandboxProfile = policy.Worktree.String() })
 		case denies(seccomp.Network, name) && !p.NetworkAllowed():
-			if local := rule(seccomp.LocalIPC, name); !p.LocalIPC && (local == nil || len(local.Admit) > 0) {
-				return set("local_ipc", true, func(p *policy.Policy) { p.LocalIPC = true })
+			off := p.LocalIPC != nil && !*p.LocalIPC
+			if local := rule(seccomp.LocalIPC, name); off && (local == nil || len(local.Admit) > 0) {
+				return set("local_ipc", true, func(p *policy.Policy) { on := true; p.LocalIPC = &on })
 			}
 			return network
 		}
 		return refuse("no policy admits this system call, or not with these arguments")
 	}
 	return refuse("a denial of an unknown kind, of a newer driver")
+}
+
+// unconditionally reports whether the group denies the call whatever its arguments.
+func unconditionally(group *seccomp.Group, call string) bool {
+	r := rule(group, call)
+	return r != nil && len(r.Admit) == 0
 }
 
 func denies(group *seccomp.Group, call string) bool { return rule(group, call) != nil }

@@ -28,6 +28,7 @@ func port(right string, number int) audit.Line {
 
 func TestFor(t *testing.T) {
 	closed := policy.Policy{SideEffectLevel: "process_exec"}
+	strict := policy.Policy{SideEffectLevel: "process_exec", Extensions: policy.Extensions{LocalIPC: new(false)}}
 	hardened := policy.Policy{SandboxProfile: "os_hardened"}
 	ports := policy.Policy{Extensions: policy.Extensions{TCPConnect: []int{443}}}
 	local := policy.Policy{WorkspaceRoots: []string{"local"}, Capabilities: map[string][]string{"workspace": {"list"}}}
@@ -62,10 +63,14 @@ func TestFor(t *testing.T) {
 		"removing": {policy: local, lines: []audit.Line{file("/a/t/local", "fs.remove_file")}, want: func(p *policy.Policy) {
 			p.Capabilities["workspace"] = []string{"list", "delete"}
 		}},
-		"a socket":      {policy: closed, lines: []audit.Line{call("socket")}, want: func(p *policy.Policy) { p.SideEffectLevel = "network" }},
-		"a socket pair": {policy: closed, lines: []audit.Line{call("socketpair")}, want: func(p *policy.Policy) { p.LocalIPC = true }},
-		"a port":        {policy: ports, lines: []audit.Line{port("net.connect_tcp", 80)}, want: func(p *policy.Policy) { p.TCPConnect = []int{443, 80} }},
-		"hardened":      {policy: hardened, lines: []audit.Line{call("unshare")}, want: func(p *policy.Policy) { p.SandboxProfile = "worktree" }},
+		"a socket":                            {policy: closed, lines: []audit.Line{call("socket")}, want: func(p *policy.Policy) { p.SideEffectLevel = "network" }},
+		"a socket pair":                       {policy: closed, lines: []audit.Line{call("socketpair")}, want: func(p *policy.Policy) { p.SideEffectLevel = "network" }},
+		"a socket pair under the strict list": {policy: strict, lines: []audit.Line{call("socketpair"), call("sendmsg")}, want: func(p *policy.Policy) { p.LocalIPC = new(true) }},
+		"a socket under the strict list":      {policy: strict, lines: []audit.Line{call("connect")}, want: func(p *policy.Policy) { p.SideEffectLevel = "network" }},
+		"a ring":                              {lines: []audit.Line{call("io_uring_setup")}, refused: "no policy admits", want: func(*policy.Policy) {}},
+		"an ioctl":                            {lines: []audit.Line{call("ioctl")}, refused: "not with these arguments", want: func(*policy.Policy) {}},
+		"a port":                              {policy: ports, lines: []audit.Line{port("net.connect_tcp", 80)}, want: func(p *policy.Policy) { p.TCPConnect = []int{443, 80} }},
+		"hardened":                            {policy: hardened, lines: []audit.Line{call("unshare")}, want: func(p *policy.Policy) { p.SandboxProfile = "worktree" }},
 
 		"everything":   {lines: []audit.Line{file("/", "fs.read_dir")}, refused: "a root of /", want: func(*policy.Policy) {}},
 		"proc":         {lines: []audit.Line{file("/proc/1/mem", "fs.read_file")}, refused: "of its own", want: func(*policy.Policy) {}},

@@ -30,8 +30,9 @@ type Attack struct {
 	Root bool `json:"root,omitempty"`
 	// Network: the policy admits it at level network.
 	Network bool `json:"network,omitempty"`
-	// NetworkWorktree: it does so under worktree, not under os_hardened.
-	NetworkWorktree bool `json:"network_worktree,omitempty"`
+	// Local: local_ipc admits it; LocalABI is the Landlock ABI from which on it does.
+	Local    bool `json:"local,omitempty"`
+	LocalABI int  `json:"local_abi,omitempty"`
 	// NetworkABI is the Landlock ABI without which level network admits it.
 	NetworkABI int `json:"network_abi,omitempty"`
 	// FileABI is the Landlock ABI without which file permissions alone decide.

@@ -13,8 +13,7 @@ import (
 
 func init() {
 	attack(Attack{
-		Network: true,
-		Run:     func() error { return connectInet(unix.SOCK_STREAM, 262) },
+		Run: func() error { return connectInet(unix.SOCK_STREAM, 262) },
 	})
 }
 

@@ -9,7 +9,6 @@ import "golang.org/x/sys/unix"
 
 func init() {
 	attack(Attack{
-		NetworkWorktree: true,
 		Run: func() error {
 			fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT)
 			if err != nil {

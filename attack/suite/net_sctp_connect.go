@@ -9,7 +9,6 @@ import "golang.org/x/sys/unix"
 
 func init() {
 	attack(Attack{
-		NetworkWorktree: true,
 		Run: func() error {
 			_, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP)
 			return err

@@ -10,6 +10,7 @@ import "golang.org/x/sys/unix"
 func init() {
 	attack(Attack{
 		Network: true,
+		Local:   true,
 		Run: func() error {
 			_, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 			return err

@@ -9,7 +9,6 @@ import "golang.org/x/sys/unix"
 
 func init() {
 	attack(Attack{
-		NetworkWorktree: true,
 		Run: func() error {
 			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDPLITE)
 			if err != nil {

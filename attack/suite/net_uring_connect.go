@@ -13,7 +13,6 @@ import (
 
 func init() {
 	attack(Attack{
-		NetworkWorktree: true,
 		Run: func() error {
 			fd, err := uring(sqe{opcode: 45, fd: unix.AF_INET, off: unix.SOCK_STREAM})
 			if err != nil {

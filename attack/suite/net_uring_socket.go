@@ -9,7 +9,6 @@ import "golang.org/x/sys/unix"
 
 func init() {
 	attack(Attack{
-		NetworkWorktree: true,
 		Run: func() error {
 			fd, err := uring(sqe{opcode: 45, fd: unix.AF_INET, off: unix.SOCK_STREAM})
 			if err != nil {

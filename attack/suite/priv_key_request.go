@@ -15,6 +15,5 @@ func init() {
 			_, err := unix.RequestKey("user", at("KEY"), "", userKeyring)
 			return err
 		},
-		DesignWorktree: "keyctl: with dynamic workload users no two tasks share a user's keyring",
 	})
 }

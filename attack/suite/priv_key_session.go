@@ -14,6 +14,5 @@ func init() {
 			_, err := unix.AddKey("user", "attack", []byte("payload"), sessionKeyring)
 			return err
 		},
-		DesignWorktree: "a key of its own, which counts against the quota of its user",
 	})
 }

@@ -20,7 +20,6 @@ func init() {
 			_, err = unix.KeyctlBuffer(unix.KEYCTL_READ, id, buf, 0)
 			return leaked(buf, err)
 		},
-		DesignWorktree: "keyctl: with dynamic workload users no two tasks share a user's keyring",
 	})
 }
 

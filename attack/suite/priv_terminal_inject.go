@@ -15,7 +15,6 @@ import (
 
 func init() {
 	attack(Attack{
-		DesignWorktree: "its terminals are its own, also that of nomad alloc exec: what it types there, it types to itself",
 		Run: func() error {
 			f, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 			if err != nil {

@@ -13,7 +13,6 @@ import (
 
 func init() {
 	attack(Attack{
-		NetworkWorktree: true,
 		Run: func() error {
 			var params [120]byte
 			return do(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&params)))

@@ -5,7 +5,7 @@ package main
 
 import (
 	"errors"
-	"strings"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +28,7 @@ func init() {
 	for _, entry := range seccomp.Network.Entries {
 		network[entry.Syscall] = true
 	}
-	for _, group := range []*seccomp.Group{seccomp.Baseline, seccomp.Network, seccomp.Hardened} {
+	for _, group := range []*seccomp.Group{seccomp.Baseline, seccomp.Always, seccomp.Network, seccomp.Hardened} {
 		for _, entry := range group.Entries {
 			number, known := arch.Number(entry.Syscall)
 			name := "call_" + entry.Syscall
@@ -39,10 +39,11 @@ func init() {
 			switch {
 			case group == seccomp.Hardened:
 				a.DesignWorktree = "not on Harn's list: os_hardened denies it"
-			case strings.HasPrefix(entry.Syscall, "io_uring"):
-				a.NetworkWorktree = true
+			case slices.Contains(seccomp.UnixOnly.Names(), entry.Syscall), slices.Contains(seccomp.LocalIPC.Names(), entry.Syscall):
+				const unixSockets = 9 // from which on Landlock mediates them
+				a.Network, a.LocalABI = true, unixSockets
 			case network[entry.Syscall]:
-				a.Network = true
+				a.Network, a.Local = true, true
 			}
 			named(name, a)
 			tableAbout[name] = "Calls " + entry.Syscall + ", which " + entry.Why + "."

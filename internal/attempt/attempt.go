@@ -148,8 +148,9 @@ var operations = map[string]operation{
 		}
 		return unix.PtraceSeize(pid)
 	}},
-	"syscall": {1, rawSyscall},
-	"call":    {2, call}, // clone 0x10000000,0: a system call with these arguments, then zeros
+	"every-socket": {0, func([]string) error { return everySocket() }},
+	"syscall":      {1, rawSyscall},
+	"call":         {2, call}, // clone 0x10000000,0: a system call with these arguments, then zeros
 	"fastopen": {1, func(a []string) error { // 127.0.0.1:80: TCP Fast Open connects by sending
 		addr, err := netip.ParseAddrPort(a[0])
 		if err != nil {
