@@ -33,6 +33,8 @@ type placed struct {
 	own bool
 	// guard: it takes something away from what shows, and is needed only there.
 	guard bool
+	// volume: it shows another place, with the rights of a workspace root.
+	volume bool
 }
 
 // makeView lists the mounts of a task.
@@ -92,15 +94,13 @@ func (v *view) add(m placed, workspace landlock.AccessFS) error {
 	if above != nil && m.Type == executor.Symlink && above.Type == executor.Bind {
 		return nil // it shows with its directory
 	}
-	if isShown(&m) {
-		if above != nil && isShown(above) && (above.ReadOnly == m.ReadOnly) {
-			return nil
-		}
-		if !m.ReadOnly {
-			scratch := above != nil && (above.Target == privateTmp || above.Target == privateShm)
-			if err := confineByMount(&m, workspace, scratch, v.ruleset != nil); err != nil {
-				return err
-			}
+	if isShown(&m) && above != nil && isShown(above) && above.ReadOnly == m.ReadOnly {
+		return nil
+	}
+	if (isShown(&m) || m.volume && v.private) && !m.ReadOnly {
+		scratch := landlock.Beneath(privateTmp, m.Target) || landlock.Beneath(privateShm, m.Target)
+		if err := confineByMount(&m, workspace, scratch, v.ruleset != nil); err != nil {
+			return err
 		}
 	}
 	if m.guard && !v.shows(m.Target) {

@@ -56,10 +56,10 @@ func TestIntersectExtensions(t *testing.T) {
 		{"ABI of the ceiling", Extensions{MinLandlockABI: 6}, Extensions{MinLandlockABI: 4}, Extensions{MinLandlockABI: 6}, nil},
 		{"ABI of the request", Extensions{}, Extensions{MinLandlockABI: 4}, Extensions{MinLandlockABI: 4}, nil},
 		{"socket root within", Extensions{UnixSocketRoots: []string{"/run"}}, Extensions{UnixSocketRoots: []string{"/run/db"}}, Extensions{UnixSocketRoots: []string{"/run/db"}}, nil},
-		{"socket root beyond", Extensions{UnixSocketRoots: []string{"/run/db"}}, Extensions{UnixSocketRoots: []string{"/run"}}, Extensions{}, []string{"unix_socket_roots: /run exceed", "/run/db"}},
+		{"socket root beyond", Extensions{UnixSocketRoots: []string{"/run/db"}}, Extensions{UnixSocketRoots: []string{"/run"}}, Extensions{}, []string{`unix_socket_roots: "/run" exceed`, "/run/db"}},
 	} {
 		ceiling, request := extended(tc.ceiling), extended(tc.request)
-		got, err := Intersect(&ceiling, &request)
+		got, err := Intersect(&ceiling, &request, nil)
 		checkError(t, tc.name, err, tc.errors)
 		if err == nil && !reflect.DeepEqual(got.Extensions, tc.want) {
 			t.Errorf("%s: got %+v, want %+v", tc.name, got.Extensions, tc.want)
@@ -67,12 +67,12 @@ func TestIntersectExtensions(t *testing.T) {
 	}
 	// A request without network has no ports to be limited.
 	ceiling, request := extended(ports([]int{443}, nil)), Policy{SideEffectLevel: "none"}
-	if got, err := Intersect(&ceiling, &request); err != nil || got.PortsLimited() || got.Validate() != nil {
+	if got, err := Intersect(&ceiling, &request, nil); err != nil || got.PortsLimited() || got.Validate() != nil {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	// One that lists ports is told that the ceiling leaves it no network.
 	ceiling, request = Policy{SideEffectLevel: "process_exec"}, Policy{Extensions: ports([]int{443}, nil)}
-	_, err := Intersect(&ceiling, &request)
+	_, err := Intersect(&ceiling, &request, nil)
 	checkError(t, "ports without network", err, []string{"tcp_connect", `"network"`, "ceiling", `"process_exec"`})
 }
 

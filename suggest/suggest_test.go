@@ -75,7 +75,7 @@ func TestFor(t *testing.T) {
 		"ceiling: roots": {
 			ceiling: policy.Policy{ReadOnlyRoots: []string{"/srv/public"}},
 			lines:   []audit.Line{file("/srv/m", "fs.read_file"), file("/srv/public/x", "fs.read_file")},
-			refused: "read_only_roots: /srv/m exceed the operator's ceiling (/srv/public)",
+			refused: `read_only_roots: "/srv/m" exceed the operator's ceiling ("/srv/public")`,
 			want:    func(p *policy.Policy) { p.ReadOnlyRoots = []string{"/srv/public/x"} },
 		},
 		"ceiling: level": {
