@@ -179,6 +179,8 @@ func confineByMount(m *placed, access landlock.AccessFS, scratch, landlocked boo
 		return nil
 	case !scratch:
 		return nil
+	case m.volume:
+		return fmt.Errorf("volume_mount: destination %q lies under a directory of which the task has a private, writable version: there a volume can be read-only, or readable and writable, but not %v: choose a destination outside of /tmp", m.Target, access)
 	}
 	return fmt.Errorf("the workspace root %s lies under a directory of which the task has a private, writable version: there it can be read-only, or readable and writable, but not %v: set the Nomad client's alloc_dir and alloc_mounts_dir to places outside of /tmp", m.Target, access)
 }
