@@ -45,7 +45,7 @@ func (p *Policy) readableLimit() limit[string] { return limitOf(p.ReadOnlyRoots)
 func (p *Policy) socketLimit() limit[string]   { return limitOf(p.UnixSocketRoots) }
 func (p *Policy) deviceLimit() limit[string]   { return limitOf(p.Devices) }
 
-// describe lists what a limit on roots admits.
+// describeRoots lists what a limit on roots admits.
 func describeRoots(l limit[string]) string {
 	if len(l.values) == 0 {
 		return "no place but the task's own directories"

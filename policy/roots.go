@@ -106,6 +106,19 @@ func CheckVolume(ceiling *Policy, source string, readOnly bool, own []string) er
 	return fmt.Errorf("its source %q, %s, exceeds the operator's ceiling (%s: %s): use a volume in the ceiling", source, how, field, describeRoots(l))
 }
 
+// VolumeLimit says where a ceiling lets the sources of volumes lie; "" is
+// anywhere.
+func VolumeLimit(ceiling *Policy, readOnly bool) string {
+	l := ceiling.writableLimit()
+	if readOnly {
+		l = ceiling.readableLimit()
+	}
+	if l.absent {
+		return ""
+	}
+	return describeRoots(l)
+}
+
 // Named is the ceiling with the real paths of its roots beside their names, so
 // that [Intersect] admits a root by either.
 func Named(ceiling *Policy) *Policy {
