@@ -271,8 +271,10 @@ func checkIntersection(t *testing.T, ceiling, request *Policy) bool {
 		fail("%v, but the request is within the ceiling", err)
 	}
 	for _, lists := range [][2][]string{
-		{got.WorkspaceRoots, request.WorkspaceRoots}, {got.ReadOnlyRoots, request.ReadOnlyRoots},
-		{got.UnixSocketRoots, request.UnixSocketRoots}, {got.Devices, request.Devices},
+		{got.WorkspaceRoots, request.WorkspaceRoots},
+		{got.ReadOnlyRoots, request.ReadOnlyRoots},
+		{got.UnixSocketRoots, request.UnixSocketRoots},
+		{got.Devices, request.Devices},
 	} {
 		if !slices.Equal(lists[0], lists[1]) {
 			fail("%v has become %v", lists[1], lists[0])

@@ -41,6 +41,7 @@ func (l limit[T]) beyond(wanted []T, covers func(value, wanted T) bool) (beyond 
 
 // What a ceiling limits, by field.
 func (p *Policy) writableLimit() limit[string] { return limitOf(p.WorkspaceRoots) }
+
 func (p *Policy) readableLimit() limit[string] { return limitOf(p.ReadOnlyRoots).and(p.WorkspaceRoots) }
 func (p *Policy) socketLimit() limit[string]   { return limitOf(p.UnixSocketRoots) }
 func (p *Policy) deviceLimit() limit[string]   { return limitOf(p.Devices) }
