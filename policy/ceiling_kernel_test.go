@@ -108,7 +108,7 @@ func TestCeilingByTheKernelsAccount(t *testing.T) {
 			if err == nil {
 				err = CheckCeiling(ceiling, roots, own)
 			}
-			real, realErr := filepath.EvalSymlinks(wanted)
+			place, realErr := filepath.EvalSymlinks(wanted)
 			named := limit == nil || !filepath.IsAbs(wanted)
 			for _, root := range slices.Concat(limit, own) {
 				target, targetErr := filepath.EvalSymlinks(root)
@@ -128,7 +128,7 @@ func TestCeilingByTheKernelsAccount(t *testing.T) {
 				}
 			case strings.Contains(err.Error(), "exceed"):
 				exceed++
-				if realErr == nil && filepath.IsAbs(wanted) && !strings.Contains(wanted, "..") && named && climbs(t, real, slices.Concat(limit, own)) {
+				if realErr == nil && filepath.IsAbs(wanted) && !strings.Contains(wanted, "..") && named && climbs(t, place, slices.Concat(limit, own)) {
 					t.Errorf("%s is in the ceiling %v: %v", wanted, limit, err)
 				}
 			}

@@ -216,8 +216,9 @@ func exceeded(ceiling, request *Policy) map[string]bool {
 		fields["unix_socket_roots"] = true
 	}
 	for _, device := range request.Devices {
-		if ceiling.Devices != nil && !slices.Contains(ceiling.Devices, device) &&
-			!(slices.Contains(ceiling.Devices, "/dev/dri/*") && len(spelled(device)) == 3 && spelled(device)[1] == "dri") {
+		names := spelled(device)
+		byPattern := slices.Contains(ceiling.Devices, "/dev/dri/*") && len(names) == 3 && names[1] == "dri"
+		if ceiling.Devices != nil && !slices.Contains(ceiling.Devices, device) && !byPattern {
 			fields["devices"] = true
 		}
 	}
