@@ -177,6 +177,21 @@ func TestExplainSources(t *testing.T) {
     }
   }
 }`)
+	limited := write(t, "limited.hcl", `plugin "nomad-driver-harn" {
+  config {
+    ceiling {
+      workspace_roots = ["/srv"]
+      capabilities {
+        workspace = ["read_text"]
+      }
+    }
+  }
+}`)
+	text, err := os.ReadFile(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writable := write(t, "writable.hcl", strings.Replace(string(text), "read_only   = true", "read_only   = false", 1))
 	for name, tc := range map[string]struct {
 		args     []string
 		status   int
@@ -191,9 +206,12 @@ func TestExplainSources(t *testing.T) {
 			"processes and threads: 7", "never more", "nice: 3", "capabilities: chown", "ulimit nofile: 10, raisable to 20", "network: private, with nothing in it",
 			"rwx  /TASK/local", "/nowhere", "  daemon\n",
 		}, []string{"the workspace, as", "r-x  /bin", "user: \"daemon\""}},
-		"default policy":  {[]string{"-job", plain, "-config", agent}, 0, []string{"Network\n  denied", "processes and threads: 99"}, nil},
-		"not allowed":     {[]string{"-job", more}, 1, []string{"cap_add: chown are not allowed"}, nil},
-		"ceiling":         {[]string{"-read_only_roots", "/etc", "-config", ceiling}, 1, []string{"/etc", "/opt"}, nil},
+		"default policy": {[]string{"-job", plain, "-config", agent}, 0, []string{"Network\n  denied", "processes and threads: 99"}, nil},
+		"not allowed":    {[]string{"-job", more}, 1, []string{"cap_add: chown are not allowed"}, nil},
+		"ceiling":        {[]string{"-read_only_roots", "/etc", "-config", ceiling}, 1, []string{"/etc", "/opt"}, nil},
+		"ceiling: volumes": {[]string{"-job", writable, "-config", limited}, 0, []string{
+			"r-x  /data  ", `volume_mount of data, if its source is in the operator's ceiling ("/srv")`,
+		}, []string{"rwx  /data"}},
 		"options":         {[]string{"-side_effect_level", "network", "-tcp_connect", "443", "-abi", "7", "-capabilities", "workspace=read_text"}, 0, []string{"443 {connect_tcp}", "r-x  /TASK"}, nil},
 		"wrong option":    {[]string{"-tcp_connect", "x"}, 2, []string{`"x" is not a number`}, nil},
 		"bad value":       {[]string{"-sandbox_profile", "worktre"}, 1, []string{`did you mean "worktree"`}, nil},

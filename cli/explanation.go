@@ -80,7 +80,7 @@ func newExplanation(found *driver.Explanation, r *request, names *strings.Replac
 	for _, f := range found.Files {
 		e.Files = append(e.Files, fileAccess{names.Replace(f.Path), letters(f.Access), f.Access.String(), f.Why, partial(f.Access)})
 	}
-	e.Files = append(e.Files, r.volumes()...)
+	e.Files = append(e.Files, r.volumes(found)...)
 	for _, path := range found.Masked {
 		e.Masked = append(e.Masked, names.Replace(path))
 	}

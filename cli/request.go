@@ -153,12 +153,15 @@ func (r *request) network() string {
 }
 
 // volumes are what the job mounts. What is in them is known on a node alone.
-func (r *request) volumes() (files []fileAccess) {
+func (r *request) volumes(found *driver.Explanation) (files []fileAccess) {
 	if r.task == nil {
 		return nil
 	}
-	access := r.config.Policy.WorkspaceAccess()
 	for _, mount := range r.task.VolumeMounts {
+		access, in := found.Workspace, found.VolumesIn
+		if mount.ReadOnly != nil && *mount.ReadOnly {
+			access, in = policy.ReadAccess, found.ReadOnlyVolumesIn
+		}
 		f := fileAccess{Access: letters(access), Rights: access.String(), Why: []string{"volume_mount"}}
 		if mount.Destination != nil {
 			f.Path = *mount.Destination
@@ -166,8 +169,8 @@ func (r *request) volumes() (files []fileAccess) {
 		if mount.Volume != nil {
 			f.Why[0] += " of " + *mount.Volume
 		}
-		if mount.ReadOnly != nil && *mount.ReadOnly {
-			f.Access, f.Rights = letters(policy.ReadAccess), policy.ReadAccess.String()
+		if in != "" {
+			f.Why[0] += ", if its source is in the operator's ceiling (" + in + ")"
 		}
 		files = append(files, f)
 	}

@@ -59,7 +59,7 @@ func newSuggest(s *streams) *command {
 		}
 		ceiling := &policy.Policy{}
 		if operator != nil {
-			ceiling = operator.Ceiling
+			ceiling = operator.Limits()
 		}
 		p := &policy.Policy{}
 		if *job != "" || *policyFile != "" {

@@ -251,8 +251,16 @@ func (c *Config) validateDefaultPolicy() error {
 	if err := c.DefaultPolicy.Validate(); err != nil {
 		return err
 	}
-	_, err := policy.Intersect(c.Ceiling, c.DefaultPolicy)
+	_, err := policy.Intersect(c.Limits(), c.DefaultPolicy, nil)
 	return err
+}
+
+// Limits is what policies may ask for: the ceiling, with the devices that the
+// operator allows elsewhere. The configuration must be valid.
+func (c *Config) Limits() *policy.Policy {
+	limits := c.Ceiling.Clone()
+	limits.Devices = append([]string{}, c.Devices...)
+	return limits
 }
 
 // systemReadRoots are the operator's, or the default ones.

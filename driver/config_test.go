@@ -290,7 +290,7 @@ func TestConfigErrors(t *testing.T) {
 		`system_read_roots = ["/usr", "/"]`:                       `system_read_roots[1]: "/"`,
 		`masked_paths = ["/srv/../etc"]`:                          `masked_paths[0]: "/srv/../etc"`,
 		`default_policy { side_effect_level = "networ" }`:         `default_policy: side_effect_level`,
-		"ceiling {\nread_only_roots = [\"/srv\"]\n}\ndefault_policy {\nread_only_roots = [\"/opt\"]\n}": "default_policy: read_only_roots: /opt exceed the operator's ceiling (/srv)",
+		"ceiling {\nread_only_roots = [\"/srv\"]\n}\ndefault_policy {\nread_only_roots = [\"/opt\"]\n}": "default_policy: read_only_roots: \"/opt\" exceed the operator's ceiling (\"/srv\")",
 	} {
 		if _, err := parseConfig(t, body); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error with %q", body, err, want)

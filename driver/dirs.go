@@ -17,6 +17,9 @@ import (
 // isolation mode unveil. All are real paths.
 type taskDirs struct {
 	Task string // holds local, tmp, and the mounts alloc and secrets
+	// Name is what Nomad calls Task, with symbolic links on the way; "" if that is
+	// the same.
+	Name string
 	Tmp  string // what the task sees as /tmp; "" for tmp in Task
 	// Clients is the client's alloc_dir, with the directories of all
 	// allocations: the host's paths of these ones lie in it, too.
@@ -33,6 +36,14 @@ type taskDirs struct {
 
 // own are the directories that a task may use without asking for them.
 func (d *taskDirs) own() []string { return []string{d.Task} }
+
+// names are those that a job may use for own: ${NOMAD_TASK_DIR} is one of them.
+func (d *taskDirs) names() []string {
+	if d.Name == "" {
+		return d.own()
+	}
+	return append(d.own(), d.Name)
+}
 
 func (d *taskDirs) tmp() string {
 	if d.Tmp != "" {
@@ -70,7 +81,7 @@ func findTaskDirs(cfg *drivers.TaskConfig) (*taskDirs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the client's alloc_dir: %w", err)
 	}
-	return &taskDirs{Task: task, Clients: clients, Mounts: filepath.Dir(task)}, nil
+	return &taskDirs{Task: task, Name: filepath.Dir(local), Clients: clients, Mounts: filepath.Dir(task)}, nil
 }
 
 func sameDir(a, b string) error {

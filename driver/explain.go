@@ -105,6 +105,13 @@ type Explanation struct {
 	// Missing are what is named but not on this host: a task with it would be
 	// refused.
 	Missing []string
+	// Workspace is the access to workspace roots, and to volumes that are not
+	// read-only.
+	Workspace landlock.AccessFS
+	// VolumesIn and ReadOnlyVolumesIn say where the ceiling lets the sources of
+	// volumes lie; "" is anywhere.
+	VolumesIn, ReadOnlyVolumesIn string
+
 	User    string
 	HostPID bool
 	HostIPC bool
@@ -157,6 +164,8 @@ func Explain(task *TaskConfig, f *Forecast) (*Explanation, error) {
 		return nil, err
 	}
 	e.Plan, e.AllFiles, e.HostPID, e.HostIPC = o.enforced, !o.view.private, o.modes.hostPID, o.modes.hostIPC
+	e.Workspace = o.effective.WorkspaceAccess()
+	e.VolumesIn, e.ReadOnlyVolumesIn = policy.VolumeLimit(config.Ceiling, false), policy.VolumeLimit(config.Ceiling, true)
 	e.files(o)
 	if f.User != "" {
 		if _, err := lookupUser(f.User, dirs.Task, config); err != nil {

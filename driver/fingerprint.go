@@ -103,6 +103,10 @@ func describeCeiling(config *Config) map[string]string {
 	if level, limited := ceiling.Level(); limited {
 		attrs["side_effect_level"] = level.String()
 	}
+	connect, bind := ceiling.TCPConnect, ceiling.TCPBind
+	if ceiling.PortsLimited() { // with either list, there is nothing but what they name
+		connect, bind = append([]int{}, connect...), append([]int{}, bind...)
+	}
 	list := func(values []string) string {
 		if len(values) == 0 {
 			return nothing
@@ -111,7 +115,7 @@ func describeCeiling(config *Config) map[string]string {
 	}
 	for name, values := range map[string][]string{
 		"workspace_roots": ceiling.WorkspaceRoots, "read_only_roots": ceiling.ReadOnlyRoots, "unix_socket_roots": ceiling.UnixSocketRoots,
-		"tcp_connect": numbers(ceiling.TCPConnect), "tcp_bind": numbers(ceiling.TCPBind),
+		"tcp_connect": numbers(connect), "tcp_bind": numbers(bind),
 	} {
 		attrs[name] = noLimit
 		if values != nil {

@@ -141,6 +141,9 @@ func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, err
 	}
+	if err := checkVolumes(config.Ceiling, volumes, dirs); err != nil {
+		return nil, err
+	}
 	devices, err := findDevices(cfg.Devices)
 	if err != nil {
 		return nil, err
@@ -230,7 +233,7 @@ func decideModes(task *TaskConfig, config *Config) (modes, error) {
 // decide applies the operator's ceiling to the job's request, and looks the
 // roots up.
 func decide(ceiling, request *policy.Policy, dirs *taskDirs, resolve resolver) (*policy.Policy, policy.Roots, error) {
-	effective, err := policy.Intersect(ceiling, request)
+	effective, err := policy.Intersect(policy.Named(ceiling), request, dirs.names())
 	if err != nil {
 		return nil, policy.Roots{}, err
 	}

@@ -595,6 +595,48 @@ func TestRightsByMount(t *testing.T) {
 	}
 }
 
+// The same for volumes, which show another place, and for what lies in a
+// private directory beneath another root.
+func TestRightsByMountOfVolumes(t *testing.T) {
+	dirs := &taskDirs{Task: "/data/mounts/a-t", Clients: "/data/alloc"}
+	seccompAlone := &policy.Plan{Deny: []*seccomp.Group{seccomp.Baseline}}
+	roots := policy.Roots{ReadOnly: []string{"/tmp/ro"}, Workspace: []string{"/tmp/ro/w"}}
+	for _, tc := range []struct {
+		volume volume
+		access landlock.AccessFS
+		plan   *policy.Plan
+		want   string
+	}{
+		{volume{host: "/v", task: "/tmp/v"}, policy.FullAccess, confined, "bind:/tmp/v=/v+ bind:/tmp/ro/w"},
+		{volume{host: "/v", task: "/tmp/v"}, policy.ReadAccess, confined, "bind:/tmp/v=/v:ro+ bind:/tmp/ro/w:ro"},
+		{volume{host: "/v", task: "/tmp/v"}, landlock.RemoveFile, confined, ""},
+		{volume{host: "/v", task: "/v"}, policy.ReadAccess, confined, "bind:/v=/v+ bind:/tmp/ro/w:ro"},
+		{volume{host: "/x", task: "/v"}, policy.ReadAccess, seccompAlone, "bind:/v=/x:ro+ bind:/tmp/ro/w:ro"},
+		{volume{host: "/x", task: "/v"}, policy.ReadAccess, &policy.Plan{}, "bind:/v=/x"}, // unconfined: capabilities mean nothing
+	} {
+		w := testWorld(dirs)
+		w.volumes = []volume{tc.volume}
+		placed := roots
+		if tc.want == "" {
+			placed = policy.Roots{}
+		}
+		v, err := makeView(w, placed, tc.access, tc.plan)
+		if tc.want == "" {
+			wantError(t, tc.access.String(), err, `volume_mount: destination "/tmp/v"`, "remove_file", "outside of /tmp")
+			continue
+		}
+		if err != nil {
+			t.Errorf("%+v: %v", tc, err)
+			continue
+		}
+		for _, want := range strings.Fields(strings.ReplaceAll(tc.want, "bind:/v=/v", "bind:/v")) {
+			if !slices.Contains(strings.Fields(listView(v)), want) {
+				t.Errorf("%+v: %s, want %s", tc.volume, listView(v), want)
+			}
+		}
+	}
+}
+
 func TestViewAdmits(t *testing.T) {
 	dirs := testDirs(t)
 	data := filepath.Dir(dirs.Mounts)

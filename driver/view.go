@@ -38,6 +38,8 @@ type placed struct {
 	pin bool
 	// guard: it takes something away from what shows, and is needed only there.
 	guard bool
+	// volume: it shows another place, with the rights of a workspace root.
+	volume bool
 }
 
 // makeView lists the mounts of a task.
@@ -98,16 +100,14 @@ func (v *view) add(m placed, workspace landlock.AccessFS) error {
 	if above != nil && m.Type == executor.Symlink && above.showsHost() {
 		return nil // it shows with its directory
 	}
-	if isShown(&m) {
-		// The task's own directories may lie in one that is covered.
-		if !m.pin && above != nil && isShown(above) && above.ReadOnly == m.ReadOnly && above.own == m.own {
-			return nil
-		}
-		if !m.ReadOnly {
-			scratch := above != nil && (above.Target == privateTmp || above.Target == privateShm)
-			if err := confineByMount(&m, workspace, scratch, v.ruleset != nil); err != nil {
-				return err
-			}
+	// The task's own directories may lie in one that is covered.
+	if isShown(&m) && !m.pin && above != nil && isShown(above) && above.ReadOnly == m.ReadOnly && above.own == m.own {
+		return nil
+	}
+	if (isShown(&m) || m.volume && v.private) && !m.ReadOnly {
+		scratch := landlock.Beneath(privateTmp, m.Target) || landlock.Beneath(privateShm, m.Target)
+		if err := confineByMount(&m, workspace, scratch, v.ruleset != nil); err != nil {
+			return err
 		}
 	}
 	if m.guard && !v.shows(m.Target) {
@@ -196,6 +196,8 @@ func confineByMount(m *placed, access landlock.AccessFS, scratch, landlocked boo
 		return nil
 	case !scratch:
 		return nil
+	case m.volume:
+		return fmt.Errorf("volume_mount: destination %q lies under a directory of which the task has a private, writable version: there a volume can be read-only, or readable and writable, but not %v: choose a destination outside of /tmp", m.Target, access)
 	}
 	return fmt.Errorf("the workspace root %s lies under a directory of which the task has a private, writable version: there it can be read-only, or readable and writable, but not %v: set the Nomad client's alloc_dir and alloc_mounts_dir to places outside of /tmp", m.Target, access)
 }

@@ -72,6 +72,17 @@ func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs, system []string,
 	return volumes, nil
 }
 
+// checkVolumes keeps volumes within the operator's ceiling, as roots are. The
+// operator names what is mounted, but it is the job that asks for it.
+func checkVolumes(ceiling *policy.Policy, volumes []volume, dirs *taskDirs) error {
+	for _, v := range volumes {
+		if err := policy.CheckVolume(ceiling, v.host, v.readOnly, dirs.own()); err != nil {
+			return fmt.Errorf("volume_mount, or mount of a device plugin: destination %q: %w", v.task, err)
+		}
+	}
+	return nil
+}
+
 // checkDestination refuses destinations that would hide what a task needs.
 func checkDestination(path string, dirs *taskDirs, system []string) error {
 	if strings.ContainsRune(path, 0) {
@@ -97,7 +108,7 @@ func checkDestination(path string, dirs *taskDirs, system []string) error {
 func (w *taskWorld) volumeMounts() []placed {
 	var mounts []placed
 	for _, v := range w.volumes {
-		mounts = append(mounts, placed{Mount: executor.Mount{
+		mounts = append(mounts, placed{volume: true, Mount: executor.Mount{
 			Type: executor.Bind, Source: v.host, Target: v.task, ReadOnly: v.readOnly, Propagate: v.propagate,
 		}})
 	}

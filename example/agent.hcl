@@ -56,7 +56,10 @@ plugin "nomad-driver-harn" {
       sandbox_profile = "worktree"
     }
 
-    # What jobs may ask for at most: the same fields as a capability_policy.
+    # What jobs may ask for at most: the same fields as a capability_policy. An
+    # absent field puts no limit on it, an empty list admits nothing: with
+    # workspace_roots = [] and read_only_roots = [], tasks have their own
+    # directories and no volume.
     ceiling {
       sandbox_profile = "worktree"
     }

@@ -108,7 +108,7 @@ func (p *Policy) portFields() []portField {
 // intersectExtensions narrows result, a copy of the request, to the ceiling.
 func intersectExtensions(ceiling, result *Policy) error {
 	result.MinLandlockABI = max(result.MinLandlockABI, ceiling.MinLandlockABI)
-	problems := []error{within("unix_socket_roots", result.UnixSocketRoots, ceiling.UnixSocketRoots)}
+	var problems []error
 	if ceiling.noLocalIPC() {
 		if result.LocalIPC != nil && *result.LocalIPC {
 			problems = append(problems, errors.New("local_ipc: true exceeds the operator's ceiling (false): leave it out"))
@@ -119,8 +119,13 @@ func intersectExtensions(ceiling, result *Policy) error {
 		result.LocalIPC = ceiling.clone().LocalIPC
 	}
 	// A valid request that lists ports has a network: so the ceiling took it away.
-	if result.PortsLimited() && !result.NetworkAllowed() {
-		problems = append(problems, fmt.Errorf("tcp_connect and tcp_bind need side_effect_level %q, which exceeds the operator's ceiling (%q)", LevelNetwork, ceiling.SideEffectLevel))
+	if !result.NetworkAllowed() {
+		for _, field := range result.portFields() {
+			if len(field.ports) > 0 {
+				problems = append(problems, fmt.Errorf("%s: %v need side_effect_level %q, which exceeds the operator's ceiling (%q)", field.name, field.ports, LevelNetwork, ceiling.SideEffectLevel))
+			}
+		}
+		result.TCPConnect, result.TCPBind = nil, nil // of no ports, without network
 	}
 	if ceiling.PortsLimited() && result.NetworkAllowed() {
 		if !result.PortsLimited() {
@@ -128,7 +133,7 @@ func intersectExtensions(ceiling, result *Policy) error {
 		}
 		limits := ceiling.portFields()
 		for i, field := range result.portFields() {
-			problems = append(problems, portsWithin(field, limits[i].ports))
+			problems = append(problems, portsWithin(field, notNil(limits[i].ports)))
 		}
 	}
 	return joinLine(problems)
@@ -136,13 +141,10 @@ func intersectExtensions(ceiling, result *Policy) error {
 
 func notNil(ports []int) []int { return append([]int{}, ports...) }
 
+// portsWithin checks ports under a ceiling that limits them: an absent list of
+// its other direction then admits none.
 func portsWithin(field portField, ceiling []int) error {
-	var beyond []int
-	for _, port := range field.ports {
-		if !slices.Contains(ceiling, port) {
-			beyond = append(beyond, port)
-		}
-	}
+	beyond := limitOf(ceiling).beyond(field.ports, func(a, b int) bool { return a == b })
 	if len(beyond) == 0 {
 		return nil
 	}

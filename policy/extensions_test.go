@@ -61,7 +61,7 @@ func TestIntersectExtensions(t *testing.T) {
 		{"ABI of the ceiling", Extensions{MinLandlockABI: 6}, Extensions{MinLandlockABI: 4}, Extensions{MinLandlockABI: 6}, nil},
 		{"ABI of the request", Extensions{}, Extensions{MinLandlockABI: 4}, Extensions{MinLandlockABI: 4}, nil},
 		{"socket root within", Extensions{UnixSocketRoots: []string{"/run"}}, Extensions{UnixSocketRoots: []string{"/run/db"}}, Extensions{UnixSocketRoots: []string{"/run/db"}}, nil},
-		{"socket root beyond", Extensions{UnixSocketRoots: []string{"/run/db"}}, Extensions{UnixSocketRoots: []string{"/run"}}, Extensions{}, []string{"unix_socket_roots: /run exceed", "/run/db"}},
+		{"socket root beyond", Extensions{UnixSocketRoots: []string{"/run/db"}}, Extensions{UnixSocketRoots: []string{"/run"}}, Extensions{}, []string{`unix_socket_roots: "/run" exceed`, "/run/db"}},
 		{"local_ipc of the ceiling", Extensions{LocalIPC: new(false)}, Extensions{}, Extensions{LocalIPC: new(false)}, nil},
 		{"local_ipc of the request", Extensions{}, Extensions{LocalIPC: new(false)}, Extensions{LocalIPC: new(false)}, nil},
 		{"local_ipc of both", Extensions{LocalIPC: new(false)}, Extensions{LocalIPC: new(false)}, Extensions{LocalIPC: new(false)}, nil},
@@ -70,7 +70,7 @@ func TestIntersectExtensions(t *testing.T) {
 		{"a ceiling that limits nothing", Extensions{LocalIPC: new(true)}, Extensions{LocalIPC: new(false)}, Extensions{LocalIPC: new(false)}, nil},
 	} {
 		ceiling, request := extended(tc.ceiling), extended(tc.request)
-		got, err := Intersect(&ceiling, &request)
+		got, err := Intersect(&ceiling, &request, nil)
 		checkError(t, tc.name, err, tc.errors)
 		if err == nil && !reflect.DeepEqual(got.Extensions, tc.want) {
 			t.Errorf("%s: got %+v, want %+v", tc.name, got.Extensions, tc.want)
@@ -78,22 +78,22 @@ func TestIntersectExtensions(t *testing.T) {
 	}
 	// A request without network has no ports to be limited.
 	ceiling, request := extended(ports([]int{443}, nil)), Policy{SideEffectLevel: "none"}
-	if got, err := Intersect(&ceiling, &request); err != nil || got.PortsLimited() || got.Validate() != nil {
+	if got, err := Intersect(&ceiling, &request, nil); err != nil || got.PortsLimited() || got.Validate() != nil {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	// One without network that names sockets is told that the ceiling leaves it none.
 	ceiling, request = extended(Extensions{LocalIPC: new(false)}), Policy{SideEffectLevel: "none", Extensions: Extensions{UnixSocketRoots: []string{"/run/db"}}}
-	_, err := Intersect(&ceiling, &request)
+	_, err := Intersect(&ceiling, &request, nil)
 	checkError(t, "UNIX sockets without sockets", err, []string{"unix_socket_roots", `"/run/db"`, "ceiling (local_ipc = false)", `"network"`})
 	// What comes of an intersection shares nothing with the ceiling.
 	request = Policy{}
-	got, err := Intersect(&ceiling, &request)
+	got, err := Intersect(&ceiling, &request, nil)
 	if err != nil || got.LocalIPC == ceiling.LocalIPC {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	// One that lists ports is told that the ceiling leaves it no network.
 	ceiling, request = Policy{SideEffectLevel: "process_exec"}, Policy{Extensions: ports([]int{443}, nil)}
-	_, err = Intersect(&ceiling, &request)
+	_, err = Intersect(&ceiling, &request, nil)
 	checkError(t, "ports without network", err, []string{"tcp_connect", `"network"`, "ceiling", `"process_exec"`})
 }
 

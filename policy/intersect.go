@@ -13,13 +13,17 @@ import (
 )
 
 // Intersect returns what the operator's ceiling leaves of a job's request: the
-// stricter profile, the lower level, and the request's capabilities and roots,
-// which must lie within the ceiling's. What is beyond is an error that names
-// both sides, not something that is quietly taken away. Both must be valid.
+// stricter profile, the lower level, and the request's capabilities, roots,
+// ports and devices, which must lie within the ceiling's. What is beyond is an
+// error that names both sides, not something that is quietly taken away. Both
+// must be valid.
 //
-// A side without capabilities, level or roots puts no limit on them. The
-// task's own directories (relative roots) are always within the ceiling.
-func Intersect(ceiling, request *Policy) (*Policy, error) {
+// A field that a ceiling does not have puts no limit on the request; an empty
+// list admits nothing. The task's own directories are within every ceiling:
+// relative roots, and absolute ones in own, which are the names of these
+// directories as far as they are known. Roots are compared by their names:
+// [CheckCeiling] does it by what they are.
+func Intersect(ceiling, request *Policy, own []string) (*Policy, error) {
 	result := request.Clone()
 	result.SandboxProfile = max(ceiling.Profile(), request.Profile()).String()
 	if level, limited := ceiling.Level(); limited {
@@ -30,8 +34,10 @@ func Intersect(ceiling, request *Policy) (*Policy, error) {
 	problems := []error{
 		intersectCapabilities(ceiling, result),
 		intersectExtensions(ceiling, result),
-		within("workspace_roots", request.WorkspaceRoots, ceiling.WorkspaceRoots),
-		within("read_only_roots", request.ReadOnlyRoots, ceiling.readable()),
+		rootsWithin("workspace_roots", request.WorkspaceRoots, ceiling.writableLimit(), own),
+		rootsWithin("read_only_roots", request.ReadOnlyRoots, ceiling.readableLimit(), own),
+		rootsWithin("unix_socket_roots", request.UnixSocketRoots, ceiling.socketLimit(), own),
+		devicesWithin(request.Devices, ceiling.deviceLimit()),
 	}
 	if err := joinLine(problems); err != nil {
 		return nil, err
@@ -62,11 +68,11 @@ func intersectCapabilities(ceiling, result *Policy) error {
 	}
 	if len(beyond) > 0 {
 		return fmt.Errorf("capabilities: %s exceed the operator's ceiling (%s)",
-			strings.Join(beyond, ", "), describeCapabilities(ceiling.Capabilities))
+			quoted(beyond), describeCapabilities(ceiling.Capabilities))
 	}
 	// A request that grants nothing means reading, which the ceiling may not grant.
 	if more := result.WorkspaceAccess() &^ ceiling.WorkspaceAccess(); more != 0 {
-		return fmt.Errorf("capabilities: the request grants nothing on the workspace, which means reading (%v); that exceeds the operator's ceiling (%s)",
+		return fmt.Errorf("capabilities: the request grants nothing on the workspace, which means reading (%v), and that exceeds the operator's ceiling (%s)",
 			more, describeCapabilities(ceiling.Capabilities))
 	}
 	return nil
@@ -81,36 +87,6 @@ func describeCapabilities(capabilities map[string][]string) string {
 		return "no capability"
 	}
 	return strings.Join(out, ", ")
-}
-
-// readable are the roots that a ceiling lets jobs read, nil if all.
-func (p *Policy) readable() []string {
-	if p.ReadOnlyRoots == nil {
-		return nil
-	}
-	return slices.Concat(p.ReadOnlyRoots, p.WorkspaceRoots)
-}
-
-// within checks that each absolute root equals a root of the ceiling, or lies
-// beneath one. A ceiling of nil puts no limit, an empty one admits none.
-func within(field string, roots, ceiling []string) error {
-	if ceiling == nil {
-		return nil
-	}
-	var beyond []string
-	for _, root := range roots {
-		if filepath.IsAbs(root) && !slices.ContainsFunc(ceiling, func(c string) bool { return Contains(c, root) }) {
-			beyond = append(beyond, root)
-		}
-	}
-	if len(beyond) == 0 {
-		return nil
-	}
-	allowed := "no root but the task's own directories"
-	if len(ceiling) > 0 {
-		allowed = strings.Join(ceiling, ", ")
-	}
-	return fmt.Errorf("%s: %s exceed the operator's ceiling (%s)", field, strings.Join(beyond, ", "), allowed)
 }
 
 // Contains reports whether path is root or beneath it, by components:

@@ -80,24 +80,79 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 }
 
 // CheckCeiling repeats the ceiling's check of roots with what they really are:
-// a path that lies in the ceiling can lead out of it by a symbolic link.
+// a path that lies in the ceiling can lead out of it by a symbolic link. roots
+// and own are real paths. A root of the ceiling that does not exist, or leads
+// to the whole file system, admits what has its name alone.
 func CheckCeiling(ceiling *Policy, roots Roots, own []string) error {
-	resolved := ceiling.Clone()
-	for _, list := range [][]string{resolved.WorkspaceRoots, resolved.ReadOnlyRoots, resolved.UnixSocketRoots} {
-		for i, root := range list {
-			if path, err := RealPath(root); err == nil {
-				list[i] = path
+	ceiling = locate(ceiling, func(_, place string) []string { return []string{place} })
+	return joinLine([]error{
+		rootsWithin("workspace_roots", roots.Workspace, ceiling.writableLimit(), own),
+		rootsWithin("read_only_roots", roots.ReadOnly, ceiling.readableLimit(), own),
+		rootsWithin("unix_socket_roots", roots.Sockets, ceiling.socketLimit(), own),
+	})
+}
+
+// CheckVolume compares a volume with the ceiling, as a root: the real path of
+// its source is in the ceiling's workspace roots, or, of one that is read-only,
+// in any that can be read.
+func CheckVolume(ceiling *Policy, source string, readOnly bool, own []string) error {
+	ceiling = locate(ceiling, func(_, place string) []string { return []string{place} })
+	field, how, l := "workspace_roots", "writable", ceiling.writableLimit()
+	if readOnly {
+		field, how, l = "read_only_roots", "read-only", ceiling.readableLimit()
+	}
+	switch {
+	case inside(own, source) || len(l.beyond([]string{source}, Contains)) == 0:
+		return nil
+	case !readOnly && len(ceiling.readableLimit().beyond([]string{source}, Contains)) == 0:
+		return fmt.Errorf("its source %q is writable, which exceeds the operator's ceiling (%s: %s): mount it with read_only = true, or use a volume in the ceiling", source, field, describeRoots(l))
+	}
+	return fmt.Errorf("its source %q, %s, exceeds the operator's ceiling (%s: %s): use a volume in the ceiling", source, how, field, describeRoots(l))
+}
+
+// VolumeLimit says where a ceiling lets the sources of volumes lie; "" is
+// anywhere.
+func VolumeLimit(ceiling *Policy, readOnly bool) string {
+	l := ceiling.writableLimit()
+	if readOnly {
+		l = ceiling.readableLimit()
+	}
+	if l.absent {
+		return ""
+	}
+	return describeRoots(l)
+}
+
+// Named is the ceiling with the real paths of its roots beside their names, so
+// that [Intersect] admits a root by either.
+func Named(ceiling *Policy) *Policy {
+	return locate(ceiling, func(root, place string) []string {
+		if root == place {
+			return []string{root}
+		}
+		return []string{root, place}
+	})
+}
+
+// locate returns a ceiling whose roots are what names makes of each and of its
+// real path. Without one, the root stands for itself.
+func locate(ceiling *Policy, names func(root, place string) []string) *Policy {
+	located := ceiling.Clone()
+	for _, list := range []*[]string{&located.WorkspaceRoots, &located.ReadOnlyRoots, &located.UnixSocketRoots} {
+		roots := *list
+		if roots == nil {
+			continue // no limit
+		}
+		*list = []string{}
+		for _, root := range roots {
+			place, err := RealPath(root)
+			if err != nil || place == "/" {
+				place = filepath.Clean(root)
 			}
+			*list = append(*list, names(root, place)...)
 		}
 	}
-	foreign := func(in []string) []string {
-		return slices.DeleteFunc(slices.Clone(in), func(path string) bool { return inside(own, path) })
-	}
-	return joinLine([]error{
-		within("workspace_roots", foreign(roots.Workspace), resolved.WorkspaceRoots),
-		within("read_only_roots", foreign(roots.ReadOnly), resolved.readable()),
-		within("unix_socket_roots", foreign(roots.Sockets), resolved.UnixSocketRoots),
-	})
+	return located
 }
 
 func resolveRoot(root, taskDir string, own []string) (string, []Link, error) {

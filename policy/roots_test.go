@@ -130,7 +130,7 @@ func TestCheckCeiling(t *testing.T) {
 	}{
 		{"own", Roots{Workspace: own}, nil},
 		{"through the ceiling's link", Roots{Workspace: own, ReadOnly: []string{base + "/outside/models"}}, nil},
-		{"beside it", Roots{Workspace: own, ReadOnly: []string{base + "/outside"}}, []string{"read_only_roots", base + "/outside exceed"}},
+		{"beside it", Roots{Workspace: own, ReadOnly: []string{base + "/outside"}}, []string{"read_only_roots", base + "/outside\" exceed"}},
 		{"writing", Roots{Workspace: []string{base + "/outside/models"}}, []string{"workspace_roots"}},
 	} {
 		checkError(t, tc.name, CheckCeiling(ceiling, tc.roots, own), tc.errors)

@@ -87,7 +87,7 @@ func (s *Suggestion) try(c *Change, ceiling *policy.Policy) string {
 	if c.Field == "sandbox_profile" && changed.Profile() < ceiling.Profile() {
 		return fmt.Sprintf("%s = %q exceeds the operator's ceiling (sandbox_profile = %q)", c.Field, c.Value, ceiling.Profile())
 	}
-	if _, err := policy.Intersect(ceiling, changed); err != nil {
+	if _, err := policy.Intersect(ceiling, changed, nil); err != nil {
 		return err.Error()
 	}
 	s.Policy = changed

@@ -77,10 +77,20 @@ func TestFor(t *testing.T) {
 		"never":        {lines: []audit.Line{call("ptrace")}, refused: "no policy admits", want: func(*policy.Policy) {}},
 		"out of reach": {lines: []audit.Line{{Denial: audit.Denial{Kind: audit.Scope, Rights: []string{"scope.signal"}}}}, refused: "no policy admits", want: func(*policy.Policy) {}},
 
+		"ceiling: no root": {
+			ceiling: policy.Policy{ReadOnlyRoots: []string{}},
+			lines:   []audit.Line{file("/srv/m", "fs.read_file")},
+			refused: `read_only_roots: "/srv/m" exceed the operator's ceiling (no place but the task's own directories)`, want: func(*policy.Policy) {},
+		},
+		"ceiling: devices": {
+			ceiling: policy.Policy{Extensions: policy.Extensions{Devices: []string{}}},
+			lines:   []audit.Line{file("/dev/kvm", "fs.read_file")},
+			refused: `devices: "/dev/kvm" exceed what the operator allows`, want: func(*policy.Policy) {},
+		},
 		"ceiling: roots": {
 			ceiling: policy.Policy{ReadOnlyRoots: []string{"/srv/public"}},
 			lines:   []audit.Line{file("/srv/m", "fs.read_file"), file("/srv/public/x", "fs.read_file")},
-			refused: "read_only_roots: /srv/m exceed the operator's ceiling (/srv/public)",
+			refused: `read_only_roots: "/srv/m" exceed the operator's ceiling ("/srv/public")`,
 			want:    func(p *policy.Policy) { p.ReadOnlyRoots = []string{"/srv/public/x"} },
 		},
 		"ceiling: level": {
