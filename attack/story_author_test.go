@@ -33,7 +33,7 @@ func authorUsers() (stories []story) {
 			file := s.plant(s.path("shared/private"))
 			check(s.t, os.Chown(file, stolenUser, stolenUser))
 			check(s.t, os.Chmod(file, 0o600))
-			thief := s.company("attack", taskUser)
+			thief := s.company("attack", fmt.Sprintf("nomad-%d", stolenUser)) // the client prepares what the job says
 			for _, name := range []string{fmt.Sprintf("nomad-%d", stolenUser), fmt.Sprint(stolenUser)} {
 				cfg, answers := thief.asked(driver.TaskConfig{Policy: s.policy(nil, []string{s.path("shared")})}, "!read|"+file)
 				cfg.User = name

@@ -136,7 +136,7 @@ func maskedUnder(change change, dir bool) story {
 			case "parent_moved", "parent_replaced", "linked", "mounted_over", "parent_exchanged":
 				list = append(list[:1:1], "!write|"+file)
 			}
-			s.during(c, config, func() { change.do(s, file) }, list, "+write|"+s.path("srv/file"))
+			s.during(c, config, func() { change.do(s, file) }, list, "+append|"+s.path("srv/file"))
 			c.probe(config, append(list, "+read|"+s.path("srv/file"))...).mayBeRefused("masked_paths", mask)
 		},
 	}

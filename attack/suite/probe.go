@@ -162,8 +162,14 @@ func put(path string, flags int) error {
 		return err
 	}
 	defer f.Close()
-	_, err = f.WriteString(tampered)
-	return err
+	if _, err = f.WriteString(tampered); err != nil {
+		return err
+	}
+	// A file that is masked by a null device takes everything, and has nothing.
+	if data, err := os.ReadFile(path); err == nil && !strings.Contains(string(data), tampered) {
+		return errNothing
+	}
+	return nil
 }
 
 // steal looks for a secret in a file, or in all files beneath a directory.
