@@ -31,8 +31,8 @@ func TestAttacks(t *testing.T) {
 		executor.SetProgram(program)
 	}
 	table := newTable(n.abi, p.attacks)
-	t.Run("stories", func(t *testing.T) { stories(t, n, p, table) })
 	if storiesOnly() {
+		t.Run("stories", func(t *testing.T) { stories(t, n, p, table) })
 		table.finish(t)
 		return
 	}
@@ -43,6 +43,7 @@ func TestAttacks(t *testing.T) {
 	}
 	t.Run("resources", func(t *testing.T) { resources(t, n, p, table) })
 	t.Run("starts", func(t *testing.T) { starts(t, n, table) })
+	t.Run("stories", func(t *testing.T) { stories(t, n, p, table) })
 	table.finish(t)
 }
 

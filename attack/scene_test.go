@@ -62,7 +62,6 @@ type scene struct {
 func (s *scene) defers(f func()) { s.cleanups = append(s.cleanups, f) }
 
 func (s *scene) end() {
-	defer took("end", time.Now())
 	s.cancel()
 	for _, f := range slices.Backward(s.cleanups) {
 		f()
@@ -212,7 +211,6 @@ func (c *company) sibling(name, user string) *company {
 }
 
 func (c *company) build() {
-	defer took("build", time.Now())
 	t := c.s.t
 	t.Helper()
 	task := &structs.Task{Name: c.name, Env: map[string]string{}}
@@ -273,7 +271,6 @@ const startLimit = 20 * time.Second
 
 // start starts a task; it is destroyed at the end of the scene.
 func (s *scene) start(cfg *drivers.TaskConfig) error {
-	defer took("start", time.Now())
 	done := make(chan error, 1)
 	go func() {
 		_, _, err := s.StartTask(cfg)
@@ -341,7 +338,6 @@ func (p *probe) finish() *probe {
 	if p.refused != nil {
 		return p
 	}
-	defer took("finish", time.Now())
 	if _, err := p.s.wait(p.s.t, p.id, 30*time.Second); err != nil {
 		p.s.fault("the task does not end: %v", err)
 	}
@@ -458,7 +454,6 @@ func (s *scene) controlAs(user string, operations ...string) {
 	if len(operations) == 0 {
 		return
 	}
-	defer took("control", time.Now())
 	s.count++
 	file := s.path(fmt.Sprintf("control-%d", s.count))
 	cmd := exec.CommandContext(s.ctx, s.suite, append([]string{"probe", file}, operations...)...)

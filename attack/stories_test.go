@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/nomad/plugins/base"
 	"golang.org/x/sys/unix"
@@ -61,7 +60,6 @@ var storyProfiles = []*profile{&profiles[0], &profiles[3], &profiles[2]}
 // stories plays all of them.
 func stories(t *testing.T, n *nomad, p *programs, table *table) {
 	node := newNode(t, n, p)
-	defer func() { fmt.Println("SPENT", spent) }()
 	for _, group := range storyGroups() {
 		for i := range group {
 			story := &group[i]
@@ -222,7 +220,3 @@ func (h *node) scene(t *testing.T, story *story, profile *profile, dir string) *
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
-
-var spent = map[string]time.Duration{}
-
-func took(what string, since time.Time) { spent[what] += time.Since(since) }

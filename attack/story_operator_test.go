@@ -138,9 +138,9 @@ func operatorStories() (stories []story) {
 		}})
 	}
 	for name, script := range map[string]string{
-		"setsid":        "setsid sleep 47110 & echo hi",
-		"setsid_closed": "setsid sleep 47110 > /dev/null 2>&1 < /dev/null & echo hi",
-		"double_fork":   "(setsid sh -c 'trap \"\" TERM HUP INT; sleep 47110' &) ; echo hi",
+		"setsid":        "setsid -f sleep 47110; sleep 0.1; echo hi",
+		"setsid_closed": "setsid -f sleep 47110 > /dev/null 2>&1 < /dev/null; sleep 0.1; echo hi",
+		"double_fork":   "(setsid sh -c 'trap \"\" TERM HUP INT; sleep 47110' &) ; sleep 0.1; echo hi",
 		"stopped":       "kill -STOP $$",
 		"slow":          "exec sleep 47110",
 		"deaf":          "trap '' TERM HUP INT; while :; do sleep 0.1; done",

@@ -201,8 +201,10 @@ var ways = []way{
 	}},
 	{"volume", "volume_mount", true, func(s *scene, c *company, config *driver.TaskConfig, path string) string {
 		config.Policy = s.policy(nil, nil)
-		c.mounts = []*drivers.MountConfig{{TaskPath: "volume", HostPath: path, PropagationMode: "private"}}
-		return c.real("volume")
+		// Each its own: the driver makes what it mounts on, a file or a directory.
+		destination := fmt.Sprintf("volume-%s-%d", filepath.Base(s.dir), s.tick())
+		c.mounts = []*drivers.MountConfig{{TaskPath: destination, HostPath: path, PropagationMode: "private"}}
+		return c.real(destination)
 	}},
 	{"work_dir", "work_dir", false, func(s *scene, _ *company, config *driver.TaskConfig, path string) string {
 		config.Policy = s.policy(nil, nil)
