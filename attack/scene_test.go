@@ -101,7 +101,7 @@ func (s *scene) cell() Cell {
 		if len(list) > 4 {
 			list = append(slices.Clone(list[:4]), fmt.Sprintf("and %d more", len(list)-4))
 		}
-		return strings.ReplaceAll(strings.Join(list, "; "), s.node.nomad.dir, "")
+		return strings.ReplaceAll(strings.Join(list, "; "), s.nomad.dir, "")
 	}
 	switch {
 	case len(s.escapes) > 0:
@@ -167,25 +167,24 @@ func (s *scene) replace(path string) {
 
 // company is an allocation with a task, prepared as the client does.
 type company struct {
-	s         *scene
-	name      string // of the task
-	user      string
-	alloc     string
-	dir       *allocdir.AllocDir
-	taskDir   *allocdir.TaskDir
-	seen      string // the task's directory as it sees it
-	env       map[string]string
-	cgroup    string
-	mounts    []*drivers.MountConfig
-	stdout    string
-	resources *structs.AllocatedTaskResources
+	s       *scene
+	name    string // of the task
+	user    string
+	alloc   string
+	dir     *allocdir.AllocDir
+	taskDir *allocdir.TaskDir
+	seen    string // the task's directory as it sees it
+	env     map[string]string
+	cgroup  string
+	mounts  []*drivers.MountConfig
+	stdout  string
 }
 
 // company makes an allocation.
 func (s *scene) company(name, user string) *company {
 	s.t.Helper()
 	c := &company{s: s, name: name, user: user, alloc: uuid.Generate(), stdout: os.DevNull}
-	c.dir = allocdir.NewAllocDir(hclog.NewNullLogger(), s.node.alloc, s.node.mounts, c.alloc)
+	c.dir = allocdir.NewAllocDir(hclog.NewNullLogger(), s.alloc, s.mounts, c.alloc)
 	check(s.t, c.dir.Build())
 	s.defers(func() { _ = c.dir.Destroy() })
 	c.build()
@@ -408,18 +407,17 @@ func (p *probe) mustStart() *probe {
 
 // mayBeRefused takes a refusal for an answer, if it says what is wrong: the
 // field, and one of the places, in words that a person can read.
-func (p *probe) mayBeRefused(field string, places ...string) *probe {
+func (p *probe) mayBeRefused(field string, places ...string) {
 	p.s.refusal(p.refused, field, places...)
-	return p
 }
 
 // mustBeRefused: starting, even without getting through, is not what is
 // promised.
-func (p *probe) mustBeRefused(field string, places ...string) *probe {
+func (p *probe) mustBeRefused(field string, places ...string) {
 	if p.refused == nil {
 		p.s.fault("%s, which is to be refused, started: %s", field, strings.Join(places, ", "))
 	}
-	return p.mayBeRefused(field, places...)
+	p.mayBeRefused(field, places...)
 }
 
 func (s *scene) refusal(err error, field string, places ...string) {

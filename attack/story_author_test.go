@@ -284,9 +284,9 @@ func authorCeilings() (stories []story) {
 			c.mounts = []*drivers.MountConfig{{TaskPath: "volume", HostPath: s.path(path), Readonly: ro, PropagationMode: "private"}}
 		}
 	}
-	linked := func(target string, ask func(*scene, *company, *policy.Policy)) func(*scene, *company, *policy.Policy) {
+	linked := func(ask func(*scene, *company, *policy.Policy)) func(*scene, *company, *policy.Policy) {
 		return func(s *scene, c *company, p *policy.Policy) {
-			_ = os.Symlink(s.path(target), s.path("inside/link"))
+			_ = os.Symlink(s.path("outside"), s.path("inside/link"))
 			ask(s, c, p)
 		}
 	}
@@ -306,13 +306,13 @@ func authorCeilings() (stories []story) {
 	add("workspace_in_read_only", "A workspace root where the ceiling has a read-only root.", "workspace_roots", func(s *scene) *policy.Policy {
 		return &policy.Policy{WorkspaceRoots: nothing, ReadOnlyRoots: []string{s.path("outside")}}
 	}, workspace("outside"))
-	add("link_workspace", "A workspace root in the ceiling that is a link out of it.", "workspace_roots", inside, linked("outside", workspace("inside/link")))
-	add("link_read_only", "A read-only root in the ceiling that is a link out of it.", "read_only_roots", inside, linked("outside", readOnly("inside/link")))
-	add("link_below", "A workspace root in the ceiling, through a link out of it.", "workspace_roots", inside, linked("outside", workspace("inside/link/mount")))
+	add("link_workspace", "A workspace root in the ceiling that is a link out of it.", "workspace_roots", inside, linked(workspace("inside/link")))
+	add("link_read_only", "A read-only root in the ceiling that is a link out of it.", "read_only_roots", inside, linked(readOnly("inside/link")))
+	add("link_below", "A workspace root in the ceiling, through a link out of it.", "workspace_roots", inside, linked(workspace("inside/link/mount")))
 	add("volume", "A volume from beyond the ceiling.", "volume_mount", inside, volume("outside", false))
 	add("volume_read_only", "A read-only volume from beyond the ceiling.", "volume_mount", inside, volume("outside", true))
 	add("volume_empty", "A volume under a ceiling of empty lists.", "volume_mount", emptyBoth, volume("outside", false))
-	add("volume_link", "A volume in the ceiling that is a link out of it.", "volume_mount", inside, linked("outside", volume("inside/link", false)))
+	add("volume_link", "A volume in the ceiling that is a link out of it.", "volume_mount", inside, linked(volume("inside/link", false)))
 	add("volume_write", "A writable volume where the ceiling has a read-only root.", "volume_mount", func(s *scene) *policy.Policy {
 		return &policy.Policy{WorkspaceRoots: nothing, ReadOnlyRoots: []string{s.path("outside")}}
 	}, volume("outside", false))
@@ -330,7 +330,7 @@ func authorCeilings() (stories []story) {
 					c.mounts = []*drivers.MountConfig{{TaskPath: destination, HostPath: s.path("volume"), PropagationMode: "private"}}
 					c.probe(driver.TaskConfig{}, "!steal|"+outside).mayBeRefused("volume_mount", destination)
 				}
-				for _, made := range []string{outside + "/made", s.node.alloc + "/made", s.node.mounts + "/made", filepath.Dir(s.node.mounts) + "/made"} {
+				for _, made := range []string{outside + "/made", s.alloc + "/made", s.mounts + "/made", filepath.Dir(s.mounts) + "/made"} {
 					if _, err := os.Lstat(made); err == nil {
 						s.escape("%s was made on the host", made)
 					}
@@ -343,7 +343,7 @@ func authorCeilings() (stories []story) {
 			name: "author_volume_over_mask", about: "A volume over a directory that holds masked paths, or over a mask, with a copy of what is masked.", unprivileged: true,
 			play: func(s *scene) {
 				c := s.resident()
-				for _, destination := range []string{"/etc/nomad.d", "/etc/ssl/private", c.real("alloc/logs"), "/tmp/x", s.node.mounts, s.state} {
+				for _, destination := range []string{"/etc/nomad.d", "/etc/ssl/private", c.real("alloc/logs"), "/tmp/x", s.mounts, s.state} {
 					c.mounts = []*drivers.MountConfig{{TaskPath: destination, HostPath: "/etc/nomad.d", PropagationMode: "private"}}
 					c.probe(driver.TaskConfig{}, "!steal|"+destination).mustBeRefused("volume_mount", "/etc/nomad.d")
 				}
@@ -372,7 +372,7 @@ func authorCeilings() (stories []story) {
 			},
 		},
 		story{
-			name: "author_host_pid_same_user", about: "pid_mode = \"host\", which the operator admits: a process of the same user is not to be read, entered or signalled.",
+			name: "author_host_pid_same_user", about: "pid_mode = \"host\", which the operator admits: a process of the same user is not to be read, entered or sent a signal.",
 			unprivileged: true,
 			play: func(s *scene) {
 				s.configure(func(c *driver.Config) { c.AllowHostPID = true })

@@ -67,8 +67,11 @@ func commandLineStories() (stories []story) {
 					if err := cmd.Start(); err != nil {
 						s.t.Fatal(err)
 					}
-					ended := make(chan error, 1)
-					go func() { ended <- cmd.Wait() }()
+					ended := make(chan struct{})
+					go func() {
+						_ = cmd.Wait()
+						close(ended)
+					}()
 					select {
 					case <-ended:
 					case <-time.After(10 * time.Second):

@@ -99,13 +99,13 @@ func (s *scene) plantIn(path string) {
 
 // during starts a task, has the host change something once it runs, and has the
 // task try the operations, before, after, and after its restart.
-func (s *scene) during(c *company, config driver.TaskConfig, change func(), operations []string, siblings ...string) *probe {
+func (s *scene) during(c *company, config driver.TaskConfig, change func(), operations []string, siblings ...string) {
 	all := append(append(append([]string{}, operations...), "wait|"+c.real("local/go-"+filepath.Base(s.dir))), operations...)
 	p := c.begin(config, append(all, siblings...)...).mustStart()
 	p.until(len(operations))
 	change()
 	s.put(c.local("go-" + filepath.Base(s.dir)))
-	return p.finish()
+	p.finish()
 }
 
 // maskedUnder changes a masked file, or one in a masked directory.
@@ -230,7 +230,7 @@ func laterStories() []story {
 					other := s.company("later", taskUser)
 					file, seen = s.plant(other.local("secret")), other.real("local/secret")
 					s.control("!read|"+file, "!read|"+seen)
-				}, []string{"!steal|" + s.node.alloc, "!list|" + s.node.alloc}, "+read|"+s.root+"/beside")
+				}, []string{"!steal|" + s.alloc, "!list|" + s.alloc}, "+read|"+s.root+"/beside")
 			},
 		},
 		{

@@ -72,10 +72,10 @@ func nextReplaced() (stories []story) {
 					place := target.place(c)
 					relative, err := filepath.Rel(filepath.Dir(place), filepath.Dir(outside))
 					s.check(err)
-					make := replaced(kind.operation, "OUTSIDE", filepath.Dir(outside), "RELATIVE", relative, "PLACE", place)
+					plant := replaced(kind.operation, "OUTSIDE", filepath.Dir(outside), "RELATIVE", relative, "PLACE", place)
 					s.control("!steal|"+filepath.Dir(outside), "!write|"+outside)
 					// It may take what it answers by away: the second start shows what came of it.
-					c.begin(driver.TaskConfig{}, "rename|"+place+"|"+place+"-old", make).mustStart().end()
+					c.begin(driver.TaskConfig{}, "rename|"+place+"|"+place+"-old", plant).mustStart().end()
 					config := driver.TaskConfig{}
 					target.config(s, &config)
 					cfg, file := c.asked(config, "!steal|"+place, "!steal|.", "!steal|/tmp", "!steal|"+filepath.Dir(outside),

@@ -185,7 +185,7 @@ func operatorStories() (stories []story) {
 			}
 		}
 	})
-	add("exec_cancelled", "An operator gives a session up: nothing of it is left.", func(s *scene, c *company) {
+	add("exec_canceled", "An operator gives a session up: nothing of it is left.", func(s *scene, c *company) {
 		id := s.shell(c, driver.TaskConfig{}, "exec sleep 1000")
 		for _, tty := range []bool{false, true} {
 			t := s.attach(id, tty, "/bin/sh", "-c", "trap '' TERM HUP INT; echo ready; sleep 47110")
@@ -247,7 +247,7 @@ type attached struct {
 	shown  bytes.Buffer
 	stdin  *io.PipeWriter
 	cancel context.CancelFunc
-	done   chan error
+	done   chan struct{}
 }
 
 func (t *attached) Write(data []byte) (int, error) {
@@ -286,20 +286,20 @@ func (t *attached) ended(s *scene) {
 }
 
 func (s *scene) attach(id string, tty bool, command ...string) *attached {
-	t := &attached{done: make(chan error, 1)}
+	t := &attached{done: make(chan struct{})}
 	in, out := io.Pipe()
 	t.stdin = out
 	var ctx context.Context
 	ctx, t.cancel = context.WithCancel(s.ctx)
 	s.defers(func() {
 		t.cancel()
-		in.Close()
+		_ = in.Close()
 	})
 	go func() {
-		_, err := s.Impl().(drivers.ExecTaskStreamingDriver).ExecTaskStreaming(ctx, id, &drivers.ExecOptions{
+		_, _ = s.Impl().(drivers.ExecTaskStreamingDriver).ExecTaskStreaming(ctx, id, &drivers.ExecOptions{
 			Command: command, Tty: tty, Stdin: in, Stdout: t, Stderr: t, ResizeCh: make(chan drivers.TerminalSize),
 		})
-		t.done <- err
+		close(t.done)
 	}()
 	return t
 }

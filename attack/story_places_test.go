@@ -83,10 +83,14 @@ var protectedPlaces = []protected{
 	{name: "data_dir", about: "Nomad's data_dir", file: "client/secret", set: at(func(s *scene) string { return s.data }), above: nodeRoot},
 	{name: "client_state", about: "the client's own directory in the data_dir", file: "secret", set: at(func(s *scene) string { return s.data + "/client" }), above: nodeRoot},
 	{name: "server_state", about: "the server's own directory in the data_dir", file: "secret", set: at(func(s *scene) string { return s.data + "/server" }), above: nodeRoot},
-	{name: "alloc_dir", about: "the client's alloc_dir, with all allocations", set: at(func(s *scene) string { return s.node.alloc }), above: nodeRoot,
-		file: "VICTIM/v/secrets/secret"},
-	{name: "alloc_mounts_dir", about: "the client's alloc_mounts_dir, with the directories of all tasks", set: at(func(s *scene) string { return s.node.mounts }), above: nodeRoot,
-		file: "VICTIM-v/secrets/secret"},
+	{
+		name: "alloc_dir", about: "the client's alloc_dir, with all allocations", set: at(func(s *scene) string { return s.alloc }), above: nodeRoot,
+		file: "VICTIM/v/secrets/secret",
+	},
+	{
+		name: "alloc_mounts_dir", about: "the client's alloc_mounts_dir, with the directories of all tasks", set: at(func(s *scene) string { return s.mounts }), above: nodeRoot,
+		file: "VICTIM-v/secrets/secret",
+	},
 	{name: "other_alloc", about: "another allocation, by the alloc_dir", file: "v/local/secret", set: at(func(s *scene) string { return s.victim.dir.AllocDir })},
 	{name: "other_task", about: "another task's directory, by the alloc_mounts_dir", file: "local/secret", set: at(func(s *scene) string { return s.victim.seen })},
 	{name: "other_secrets", about: "another task's secrets, by the alloc_mounts_dir", file: "secret", set: at(func(s *scene) string { return s.victim.seen + "/secrets" })},
@@ -148,12 +152,18 @@ var protectedPlaces = []protected{
 		above: func(s *scene, _ *company) string { return s.path("srv") },
 		reach: []string{"!peek|FILE"},
 	},
-	{name: "docker_socket", about: "the socket of a container engine, which is as good as root", socket: true, set: at(func(*scene) string { return "/run/docker.sock" }),
-		above: at(func(*scene) string { return "/run" }), reach: []string{"!connect|PLACE"}},
-	{name: "containerd_socket", about: "the socket of containerd, which is as good as root", socket: true, set: at(func(*scene) string { return "/run/containerd/containerd.sock" }),
-		above: at(func(*scene) string { return "/run" }), reach: []string{"!connect|PLACE"}},
-	{name: "agent_socket", about: "the agent's API socket in another task's secrets", socket: true, set: at(func(s *scene) string { return s.victim.seen + "/secrets/api.sock" }),
-		above: nodeRoot, reach: []string{"!connect|PLACE"}},
+	{
+		name: "docker_socket", about: "the socket of a container engine, which is as good as root", socket: true, set: at(func(*scene) string { return "/run/docker.sock" }),
+		above: at(func(*scene) string { return "/run" }), reach: []string{"!connect|PLACE"},
+	},
+	{
+		name: "containerd_socket", about: "the socket of containerd, which is as good as root", socket: true, set: at(func(*scene) string { return "/run/containerd/containerd.sock" }),
+		above: at(func(*scene) string { return "/run" }), reach: []string{"!connect|PLACE"},
+	},
+	{
+		name: "agent_socket", about: "the agent's API socket in another task's secrets", socket: true, set: at(func(s *scene) string { return s.victim.seen + "/secrets/api.sock" }),
+		above: nodeRoot, reach: []string{"!connect|PLACE"},
+	},
 }
 
 // cgroupMount is a cgroup hierarchy of the host.
@@ -397,7 +407,7 @@ func (p *protected) spellings(s *scene, c *company, way *way, place, file string
 
 // places are what a refusal may name.
 func (p *protected) places(s *scene, place, spelled string) []string {
-	list := []string{place, s.data, s.node.alloc, s.node.mounts, spelled}
+	list := []string{place, s.data, s.alloc, s.mounts, spelled}
 	if strings.Contains(place, "/alloc/logs") {
 		list = append(list, "alloc/logs")
 	}

@@ -84,7 +84,7 @@ var probes = map[string]func(args []string) error{
 		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: a[0], Net: "unix"})
 		if err == nil {
 			l.SetUnlinkOnClose(false)
-			l.Close()
+			_ = l.Close()
 		}
 		return err
 	},
