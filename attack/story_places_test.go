@@ -130,7 +130,7 @@ var protectedPlaces = []protected{
 		name: "cgroupfs", about: "the host's cgroup file system", file: "cgroup.procs", rootOnly: true,
 		set:   func(s *scene, _ *company) string { return cgroupMount(s) },
 		above: func(s *scene, _ *company) string { return filepath.Dir(cgroupMount(s)) },
-		reach: []string{"!peek|FILE", "!mkdir|PLACE/harn-attack"},
+		reach: []string{"!stat|FILE", "!mkdir|PLACE/harn-attack"},
 	},
 	{
 		name: "cgroupfs_elsewhere", about: "a cgroup file system that is mounted at another place", file: "cgroup.procs", rootOnly: true,
@@ -138,7 +138,7 @@ var protectedPlaces = []protected{
 			return s.mount("srv/elsewhere", cgroupMount(s), "", unix.MS_BIND)
 		},
 		above: func(s *scene, _ *company) string { return s.path("srv") },
-		reach: []string{"!peek|FILE", "!mkdir|PLACE/harn-attack"},
+		reach: []string{"!stat|FILE", "!mkdir|PLACE/harn-attack"},
 	},
 	{
 		name: "procfs_elsewhere", about: "another procfs, which shows the host's processes", file: "1/cmdline",
@@ -170,6 +170,7 @@ var protectedPlaces = []protected{
 func cgroupMount(s *scene) string {
 	for _, path := range []string{"/sys/fs/cgroup/memory", "/sys/fs/cgroup"} {
 		if _, err := os.Stat(path + "/cgroup.procs"); err == nil {
+			s.defers(func() { _ = unix.Rmdir(path + "/harn-attack") })
 			return path
 		}
 	}
@@ -351,7 +352,7 @@ func (p *protected) attack(s *scene, way *way) {
 
 // reads reports whether an operation needs nothing but reading.
 func reads(op string) bool {
-	for _, name := range []string{"!steal|", "!peek|", "!list|", "!read|"} {
+	for _, name := range []string{"!steal|", "!peek|", "!list|", "!read|", "!stat|"} {
 		if strings.HasPrefix(op, name) {
 			return true
 		}
