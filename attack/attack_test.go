@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/executor"
 )
 
 // TestAttacks runs every attack under every profile, and fails if one gets
@@ -26,15 +27,23 @@ import (
 func TestAttacks(t *testing.T) {
 	n := newNomad(t)
 	p := build(t, filepath.Join(n.dir, "programs"))
-	shared := host(t, n, p)
+	if program, err := os.ReadFile(p.dir + "/executor"); err == nil {
+		executor.SetProgram(program)
+	}
 	table := newTable(n.abi, p.attacks)
-
+	if storiesOnly() {
+		t.Run("stories", func(t *testing.T) { stories(t, n, p, table) })
+		table.finish(t)
+		return
+	}
+	shared := host(t, n, p)
 	t.Run("control", func(t *testing.T) { control(t, n, p, shared, table) })
 	for i := range profiles {
 		t.Run(profiles[i].Name, func(t *testing.T) { underProfile(t, n, p, shared, table, &profiles[i]) })
 	}
 	t.Run("resources", func(t *testing.T) { resources(t, n, p, table) })
 	t.Run("starts", func(t *testing.T) { starts(t, n, table) })
+	t.Run("stories", func(t *testing.T) { stories(t, n, p, table) })
 	table.finish(t)
 }
 

@@ -7,6 +7,8 @@ set -e
 cd "$(dirname "$0")"
 mkdir -p "$1"
 CGO_ENABLED=0 go build -trimpath -o "$1/suite" ./suite
+# What the plugin carries, for supervisors to start as fast as they do there.
+CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$1/executor" ../executor/image/program
 if [ "$(go env GOARCH)" = amd64 ] && command -v gcc > /dev/null; then
   for source in c/*.c; do
     gcc -static -O1 -Wall -Wextra -Werror -o "$1/$(basename "$source" .c)" "$source"

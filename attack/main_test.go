@@ -10,10 +10,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/cli"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(commandLineVariable) != "" {
+		os.Exit(cli.Main(os.Args[1:]))
+	}
 	inheritKey()
 	kerneltest.Isolate()
 	os.Exit(m.Run())

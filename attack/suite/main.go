@@ -111,7 +111,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: suite list | all FILE | run NAME | victim | identity")
+		return errors.New("usage: suite list | all FILE | run NAME | probe FILE OPERATION... | victim | identity")
 	}
 	switch {
 	case args[0] == "list":
@@ -120,6 +120,8 @@ func run(args []string) error {
 		return all(args[1])
 	case args[0] == "run" && len(args) == 2:
 		return one(args[1])
+	case args[0] == "probe" && len(args) > 1:
+		return probe(args[1], args[2:])
 	case args[0] == "alone" && len(args) == 2:
 		return alone(args[1])
 	case args[0] == "victim":
