@@ -85,7 +85,7 @@ func (h hostMounts) aliases(roots []string, places []place) []alias {
 		for _, shown := range h.parts(root) {
 			for i := range places {
 				p := &places[i]
-				if p.isOwn(root) || landlock.Beneath(p.real, shown.at) {
+				if p.isOwn(shown.at) || landlock.Beneath(p.real, shown.at) {
 					continue
 				}
 				switch at := h.locate(p.real); {

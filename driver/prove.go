@@ -69,7 +69,7 @@ func proveAt(mounts []executor.Mount, shows int, set *landlock.Ruleset, p *place
 	})
 	switch {
 	case p.rule == readOnly:
-		if !m.ReadOnly && there(p.real) {
+		if !covered && !m.ReadOnly && there(p.real) {
 			return fmt.Errorf("%q is writable in the view", at)
 		}
 		return nil // its directory is a mount, which nobody replaces

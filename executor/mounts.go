@@ -27,9 +27,8 @@ type view struct {
 	// one. No mount has covered it since, and the next target often lies there, too.
 	parent     int
 	parentPath string
-	// null is a tree of /dev/null. The first mask of a file mounts it.
-	null        int
-	nullMounted bool
+	// maskedFile is the first mount that covers a file, notOpen before there is one.
+	maskedFile int
 	// maskedDir is the first mount that covers a directory, notOpen before there
 	// is one.
 	maskedDir int
@@ -49,7 +48,7 @@ func makeView(w World, handed *sources) (err error) {
 			return err
 		}
 	}
-	v := &view{private: w.PrivateRoot, user: w.UserNamespace, parent: notOpen, null: from.Null, maskedDir: notOpen}
+	v := &view{private: w.PrivateRoot, user: w.UserNamespace, parent: notOpen, maskedFile: notOpen, maskedDir: notOpen}
 	if err := v.openRoot(); err != nil {
 		return err
 	}
@@ -65,7 +64,7 @@ func makeView(w World, handed *sources) (err error) {
 }
 
 func (v *view) close() {
-	closeAll(v.root, v.parent, v.null, v.maskedDir)
+	closeAll(v.root, v.parent, v.maskedFile, v.maskedDir)
 }
 
 // stage is where a private root is mounted until it becomes the root. Any
@@ -239,7 +238,7 @@ func attach(tree, target int, flags uintptr, propagate bool) error {
 	return nil
 }
 
-// mask covers a file by /dev/null and a directory by an empty one. The first
+// mask covers a file by an empty one and a directory by an empty one. The first
 // mount of either is shown again for all others: a bind has the flags of what it
 // shows.
 func (v *view) mask(m *Mount, target int) error {
@@ -256,11 +255,19 @@ func (v *view) mask(m *Mount, target int) error {
 		}
 		v.maskedDir, err = v.openTarget(m, notOpen)
 		return err
-	case v.nullMounted:
-		return unix.Mount(fdPath(v.null), fdPath(target), "", unix.MS_BIND, "")
+	case v.maskedFile != notOpen:
+		return unix.Mount(fdPath(v.maskedFile), fdPath(target), "", unix.MS_BIND, "")
 	}
-	v.nullMounted = true
-	return attach(v.null, target, unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_RDONLY, false)
+	tree, err := v.makeFile("")
+	if err != nil {
+		return err
+	}
+	defer unix.Close(tree)
+	if err := attach(tree, target, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RDONLY, false); err != nil {
+		return err
+	}
+	v.maskedFile, err = v.openTarget(m, notOpen)
+	return err
 }
 
 func (v *view) makeDir(m *Mount) error {
@@ -279,6 +286,9 @@ const filesDir = ".files"
 
 // makeFile makes a file in the private root, and returns it as a source.
 func (v *view) makeFile(content string) (int, error) {
+	if !v.private {
+		return notOpen, errors.New("there is no private root to make it in")
+	}
 	if err := unix.Mkdirat(v.root, filesDir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
 		return 0, fmt.Errorf("making /%s: %w", filesDir, err)
 	}

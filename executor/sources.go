@@ -6,7 +6,6 @@ package executor
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -34,25 +33,15 @@ const (
 // sources are those of a list of mounts.
 type sources struct {
 	Mounts []source `json:"mounts"` // in the order of the list
-	// Null is a tree of /dev/null, which covers files; notOpen if nothing is masked.
-	Null int `json:"null"`
 }
 
 // openSources opens the sources of mounts. canMake says whether a device can be
 // made, by its source; nil stands for all of them: a caller who finds otherwise
 // opens the tree then.
 func openSources(mounts []Mount, canMake func(source) bool) (*sources, error) {
-	all := &sources{Null: notOpen}
+	all := &sources{}
 	for i := range mounts {
 		m := &mounts[i]
-		if m.Type == Mask && all.Null == notOpen {
-			null, err := openSource(&Mount{Type: Bind, Source: os.DevNull}, nil)
-			if err != nil {
-				all.close()
-				return nil, fmt.Errorf("%s, which covers files: %w", os.DevNull, err)
-			}
-			all.Null = null.Tree
-		}
 		s, err := openSource(m, canMake)
 		if err != nil {
 			all.close()
@@ -64,7 +53,6 @@ func openSources(mounts []Mount, canMake func(source) bool) (*sources, error) {
 }
 
 func (s *sources) close() {
-	closeAll(s.Null)
 	for _, m := range s.Mounts {
 		closeAll(m.Tree)
 	}
@@ -72,7 +60,7 @@ func (s *sources) close() {
 
 // renumbered are the same sources with other descriptors.
 func (s *sources) renumbered(number func(int) int) *sources {
-	other := &sources{Null: number(s.Null)}
+	other := &sources{}
 	for _, m := range s.Mounts {
 		m.Tree = number(m.Tree)
 		other.Mounts = append(other.Mounts, m)
