@@ -12,6 +12,7 @@ import (
 	"github.com/posener/complete"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/suggest"
 )
@@ -122,7 +123,7 @@ func readDenials(s *streams, name string, read func(io.Reader) ([]audit.Line, er
 	defer f.Close()
 	lines, err := read(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(name), err)
 	}
 	return lines, nil
 }

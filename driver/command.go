@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
@@ -28,7 +29,7 @@ func (v *view) findCommand(command, taskDir, path string) (string, error) {
 		candidates = []string{command}
 	case strings.Contains(command, "/"):
 		if !filepath.IsLocal(command) {
-			return "", fmt.Errorf("command: %q leaves the task directory: write other places as absolute paths", command)
+			return "", fmt.Errorf("command: %s leaves the task directory: write other places as absolute paths", plain.Quote(command))
 		}
 		candidates = []string{filepath.Join(taskDir, command)}
 	default:
@@ -50,9 +51,9 @@ func (v *view) findCommand(command, taskDir, path string) (string, error) {
 		}
 	}
 	if errors.Is(problem, fs.ErrNotExist) && len(candidates) > 1 {
-		return "", noCommand(fmt.Sprintf("command: %q was not found in local/, the task directory or PATH (%s)", command, path))
+		return "", noCommand(fmt.Sprintf("command: %s was not found in local/, the task directory or PATH (%s)", plain.Quote(command), plain.Name(path)))
 	}
-	return "", fmt.Errorf("command: %q: %w", command, problem)
+	return "", fmt.Errorf("command: %s: %w", plain.Quote(command), problem)
 }
 
 // noCommand says that there is no such program.
@@ -77,13 +78,13 @@ func (v *view) checkCommand(path string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a file", file)
+		return fmt.Errorf("%s is not a file", plain.Name(file))
 	}
 	if info.Mode().Perm()&0o111 == 0 {
-		return fmt.Errorf("%s is not executable: chmod +x", file)
+		return fmt.Errorf("%s is not executable: chmod +x", plain.Name(file))
 	}
 	if !v.admits(file, landlock.Execute) {
-		return fmt.Errorf("%s is outside of every root that the task may execute from: add read_only_roots = [%q]", file, filepath.Dir(file))
+		return fmt.Errorf("%s is outside of every root that the task may execute from: add read_only_roots = [%q]", plain.Name(file), filepath.Dir(file))
 	}
 	return nil
 }
@@ -94,13 +95,13 @@ func (v *view) resolve(path string) (string, error) {
 		// Another place of the host: links in there cannot be followed from here.
 		host, _ := v.hostPath(path)
 		if !exists(host) {
-			return "", fmt.Errorf("%s was not found: %w", path, fs.ErrNotExist)
+			return "", fmt.Errorf("%s was not found: %w", plain.Name(path), fs.ErrNotExist)
 		}
 		return path, nil
 	}
 	file, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%s was not found: %w", path, fs.ErrNotExist)
+		return "", fmt.Errorf("%s was not found: %w", plain.Name(path), fs.ErrNotExist)
 	}
 	return file, err
 }

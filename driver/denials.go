@@ -16,6 +16,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
@@ -386,7 +387,7 @@ func (r *denialReport) tell() {
 		return
 	}
 	r.emit(r.config, fmt.Sprintf("Harn denied %s. All of it: nomad alloc fs %.8s alloc/logs/%s",
-		denied.Summary(), r.config.AllocID, denialsFile(r.config.Name)))
+		denied.Summary(), r.config.AllocID, plain.Name(denialsFile(r.config.Name))))
 	r.told = time.Now()
 	r.events++
 }

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/version"
@@ -56,7 +57,7 @@ var (
 
 // New makes the driver. ctx ends its goroutines.
 func New(ctx context.Context, logger hclog.Logger) *Driver {
-	logger = logger.Named(Name)
+	logger = plainLogger{logger.Named(Name)}
 	return &Driver{
 		ctx:    ctx,
 		logger: logger,
@@ -146,11 +147,11 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 		return nil
 	}
 	if handle.Version != handleVersion {
-		return fmt.Errorf("recovering task %s: its handle has version %d, this plugin reads version %d", cfg.ID, handle.Version, handleVersion)
+		return fmt.Errorf("recovering task %s: its handle has version %d, this plugin reads version %d", plain.Name(cfg.ID), handle.Version, handleVersion)
 	}
 	var state TaskState
 	if err := handle.GetDriverState(&state); err != nil {
-		return fmt.Errorf("recovering task %s: decoding its handle: %w", cfg.ID, err)
+		return fmt.Errorf("recovering task %s: decoding its handle: %w", plain.Name(cfg.ID), err)
 	}
 	task, err := executor.Attach(cfg.ID, state.StateDir)
 	if err == nil && task.Rebooted() {
@@ -161,9 +162,9 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 	if err != nil {
 		// Nomad will start it anew: nothing of it may be left.
 		if cleanup := discard(&state); cleanup != nil {
-			err = errors.Join(err, cleanup)
+			err = plain.Join(err, cleanup)
 		}
-		return fmt.Errorf("recovering task %s from %s: %w", cfg.ID, state.StateDir, err)
+		return fmt.Errorf("recovering task %s from %s: %w", plain.Name(cfg.ID), plain.Name(state.StateDir), err)
 	}
 	d.adopt(cfg, state, task)
 	d.logger.Debug("recovered task", "task_id", cfg.ID, "pid", task.PID())
@@ -215,14 +216,14 @@ func (d *Driver) StartTask(cfg *drivers.TaskConfig) (*drivers.TaskHandle, *drive
 		if d.currentConfig().collector() == byNomad {
 			releaseLogs(cfg)
 		}
-		return nil, nil, structs.NewRecoverableError(err, false)
+		return nil, nil, structs.NewRecoverableError(plain.Error(err), false)
 	}
 	return handle, nil, nil
 }
 
 func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	if _, ok := d.tasks.get(cfg.ID); ok {
-		return nil, fmt.Errorf("task %s is already started", cfg.ID)
+		return nil, fmt.Errorf("task %s is already started", plain.Name(cfg.ID))
 	}
 	config := d.currentConfig()
 	abi, absent := landlock.Detect()
@@ -268,7 +269,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 		return nil, err
 	}
 	if err := discard(&p.state); err != nil {
-		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", dir, err)
+		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", plain.Name(dir), err)
 	}
 	output, err := openOutput(cfg, p.plan.Logs != nil)
 	if err != nil {
@@ -280,7 +281,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	}
 	// From here on, whoever finds the record can clean up.
 	if err := executor.Reserve(dir, newOwner(cfg, p.state)); err != nil {
-		return nil, errors.Join(err, discard(&p.state))
+		return nil, plain.Join(err, discard(&p.state))
 	}
 	err = p.state.Cgroup.make()
 	if err == nil {
@@ -290,7 +291,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 		task, err = output.start(cfg.ID, dir, p.plan)
 	}
 	if err != nil {
-		return nil, errors.Join(err, discard(&p.state))
+		return nil, plain.Join(err, discard(&p.state))
 	}
 	return task, nil
 }
@@ -314,7 +315,7 @@ func (d *Driver) emit(cfg *drivers.TaskConfig, message string) {
 		TaskName:  cfg.Name,
 		AllocID:   cfg.AllocID,
 		Timestamp: time.Now(),
-		Message:   message,
+		Message:   plain.Line(message),
 	}
 	if err := d.events.EmitEvent(event); err != nil {
 		d.logger.Warn("could not emit task event", "task_id", cfg.ID, "error", err)
@@ -363,7 +364,7 @@ func (d *Driver) DestroyTask(taskID string, force bool) error {
 		return d.destroyUnknown(taskID, force)
 	}
 	if h.running() && !force {
-		return fmt.Errorf("task %s is running: stop it first, or destroy it by force", taskID)
+		return fmt.Errorf("task %s is running: stop it first, or destroy it by force", plain.Name(taskID))
 	}
 	if err := h.forget(); err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // ExecTask implements drivers.DriverPlugin: script checks, and templates'
@@ -91,7 +92,7 @@ func (h *taskHandle) exec(ctx context.Context, opts *drivers.ExecOptions) (*driv
 	}
 	if err != nil {
 		streams.close()
-		return nil, fmt.Errorf("%s: %w", opts.Command[0], err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(opts.Command[0]), err)
 	}
 	finished := make(chan struct{})
 	defer close(finished)
@@ -108,7 +109,7 @@ func (h *taskHandle) exec(ctx context.Context, opts *drivers.ExecOptions) (*driv
 	copied()
 	streams.close()
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("%s: %w", opts.Command[0], ctx.Err())
+		return nil, fmt.Errorf("%s: %w", plain.Name(opts.Command[0]), ctx.Err())
 	}
 	if err != nil {
 		return nil, err
@@ -123,7 +124,7 @@ func (h *taskHandle) process(opts *drivers.ExecOptions) (executor.Process, error
 	}
 	for _, arg := range opts.Command {
 		if strings.ContainsRune(arg, 0) {
-			return executor.Process{}, fmt.Errorf("exec: argument %q holds a NUL byte", arg)
+			return executor.Process{}, fmt.Errorf("exec: argument %s holds a NUL byte", plain.Name(arg))
 		}
 	}
 	env := taskEnvironment(h.config.Env, h.state.UserName, h.state.WorkDir)

@@ -48,6 +48,9 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOwnCapabilities(o.capabilities); err != nil {
+		return nil, err
+	}
 	workDir, err := o.view.findWorkDir(task.WorkDir, dirs.Task, o.roots)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // Task is a task that was started, by this process or an earlier one.
@@ -259,7 +261,7 @@ func Clear(dir string, known ...Identity) error {
 	}
 	for _, id := range known {
 		if err := killProcess(id); err != nil {
-			return fmt.Errorf("killing what is left of the task in %s: %w", dir, err)
+			return fmt.Errorf("killing what is left of the task in %s: %w", plain.Name(dir), err)
 		}
 	}
 	return killCgroup(c.OwnCgroup)

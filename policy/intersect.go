@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // Intersect returns what the operator's ceiling leaves of a job's request: the
@@ -62,7 +64,7 @@ func intersectCapabilities(ceiling, result *Policy) error {
 	}
 	if len(beyond) > 0 {
 		return fmt.Errorf("capabilities: %s exceed the operator's ceiling (%s)",
-			strings.Join(beyond, ", "), describeCapabilities(ceiling.Capabilities))
+			plain.Names(beyond), describeCapabilities(ceiling.Capabilities))
 	}
 	// A request that grants nothing means reading, which the ceiling may not grant.
 	if more := result.WorkspaceAccess() &^ ceiling.WorkspaceAccess(); more != 0 {
@@ -110,7 +112,7 @@ func within(field string, roots, ceiling []string) error {
 	if len(ceiling) > 0 {
 		allowed = strings.Join(ceiling, ", ")
 	}
-	return fmt.Errorf("%s: %s exceed the operator's ceiling (%s)", field, strings.Join(beyond, ", "), allowed)
+	return fmt.Errorf("%s: %s exceed the operator's ceiling (%s)", field, plain.Names(beyond), allowed)
 }
 
 // Contains reports whether path is root or beneath it, by components:
