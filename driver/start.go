@@ -77,6 +77,7 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 		WorkDir:    workDir,
 		UserName:   user.Name,
 		Cgroup:     group,
+		Places:     placesOf(&p.plan.World),
 		Attributes: attributes(o.enforced, user),
 	}
 	return p, nil

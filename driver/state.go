@@ -31,6 +31,8 @@ type TaskState struct {
 	WorkDir  string
 	UserName string
 	Cgroup   cgroup
+	// Places are where the task's view has anything; nil if it sees the host's.
+	Places *places
 	// Attributes are shown by InspectTask.
 	Attributes map[string]string
 }
