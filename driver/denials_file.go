@@ -80,6 +80,6 @@ func appendDenials(f *os.File, lines []audit.Line) error {
 			break
 		}
 	}
-	_, err = f.Write(out.Bytes())
+	_, err = f.Write(plain.JSON(out.Bytes()))
 	return err
 }

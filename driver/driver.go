@@ -91,7 +91,7 @@ func (d *Driver) SetConfig(c *base.Config) error {
 		}
 	}
 	if err := config.validate(); err != nil {
-		return fmt.Errorf("plugin %q config: %w", Name, err)
+		return plain.Error(fmt.Errorf("plugin %q config: %w", Name, err))
 	}
 	d.lock.Lock()
 	defer d.lock.Unlock()
@@ -164,7 +164,7 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 		if cleanup := discard(&state); cleanup != nil {
 			err = plain.Join(err, cleanup)
 		}
-		return fmt.Errorf("recovering task %s from %s: %w", plain.Name(cfg.ID), plain.Name(state.StateDir), err)
+		return plain.Error(fmt.Errorf("recovering task %s from %s: %w", plain.Name(cfg.ID), plain.Name(state.StateDir), err))
 	}
 	d.adopt(cfg, state, task)
 	d.logger.Debug("recovered task", "task_id", cfg.ID, "pid", task.PID())
@@ -361,13 +361,13 @@ func (d *Driver) StopTask(taskID string, timeout time.Duration, signal string) e
 func (d *Driver) DestroyTask(taskID string, force bool) error {
 	h, ok := d.tasks.get(taskID)
 	if !ok {
-		return d.destroyUnknown(taskID, force)
+		return plain.Error(d.destroyUnknown(taskID, force))
 	}
 	if h.running() && !force {
 		return fmt.Errorf("task %s is running: stop it first, or destroy it by force", plain.Name(taskID))
 	}
 	if err := h.forget(); err != nil {
-		return err
+		return plain.Error(err)
 	}
 	d.tasks.delete(taskID)
 	return nil
@@ -421,7 +421,7 @@ func (d *Driver) SignalTask(taskID, signal string) error {
 	if err != nil {
 		return err
 	}
-	return h.task.Signal(sig)
+	return plain.Error(h.task.Signal(sig))
 }
 
 // root reports whether this process can confine others.

@@ -46,7 +46,7 @@ func (d *Driver) ExecTask(taskID string, cmd []string, timeout time.Duration) (*
 		Stderr:  nopWriteCloser{stderr},
 	})
 	if err != nil {
-		return nil, err
+		return nil, plain.Error(err)
 	}
 	return &drivers.ExecTaskResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), ExitResult: result}, nil
 }
@@ -66,7 +66,8 @@ func (d *Driver) ExecTaskStreaming(ctx context.Context, taskID string, opts *dri
 	if !ok {
 		return nil, drivers.ErrTaskNotFound
 	}
-	return h.exec(ctx, opts)
+	result, err := h.exec(ctx, opts)
+	return result, plain.Error(err)
 }
 
 // exec runs a command in the task, under the task's confinement, until it ends
