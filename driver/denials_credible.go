@@ -6,6 +6,7 @@ package driver
 import (
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
@@ -40,8 +41,8 @@ func (r *denialReport) credible(denied []audit.Denial) []audit.Denial {
 // without a name is unknown to the driver, or of a foreign architecture.
 func filters(f *seccomp.Filter, names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool {
-		return strings.HasPrefix(name, "syscall ") ||
-			slices.ContainsFunc(f.Rules, func(rule seccomp.Rule) bool { return rule.Syscall == name })
+		_, err := strconv.Atoi(strings.TrimPrefix(name, "syscall "))
+		return err == nil || slices.ContainsFunc(f.Rules, func(rule seccomp.Rule) bool { return rule.Syscall == name })
 	})
 }
 
