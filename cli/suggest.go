@@ -102,7 +102,7 @@ func (c *command) suggest(s *suggest.Suggestion, lines []audit.Line) (int, error
 	if len(s.Changes) > 0 {
 		var block string
 		if block, failed = s.Verified(); failed == nil {
-			fmt.Fprint(c.stdout, block)
+			fmt.Fprintf(c.stdout, "%s", block)
 		}
 	}
 	for _, refused := range s.Refused {

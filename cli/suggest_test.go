@@ -68,9 +68,20 @@ func TestErrorsArePlain(t *testing.T) {
 	const odd = "/none/\x1b[31m\u202e\u009b"
 	bad := write(t, "bad.json", `{"side_effect_level": "x\u001b[31m\u202e"}`)
 	for _, args := range [][]string{
-		{"explain", "-job", odd}, {"explain", "-policy", odd}, {"explain", "-policy", bad}, {"explain", "-read_only_roots", odd}, {"explain", "-workspace_roots", odd},
-		{"suggest", odd}, {"suggest", "-job", odd, odd}, {"suggest", "-config", odd, bad}, {"suggest", bad}, {"suggest", "-log", odd}, {odd}, {"run", "-policy", odd, "--", "true"},
-		{"run", "-env", odd, "-policy", bad, "--", "true"}, {"explain", "-" + odd},
+		{"explain", "-job", odd},
+		{"explain", "-policy", odd},
+		{"explain", "-policy", bad},
+		{"explain", "-read_only_roots", odd},
+		{"explain", "-workspace_roots", odd},
+		{"suggest", odd},
+		{"suggest", "-job", odd, odd},
+		{"suggest", "-config", odd, bad},
+		{"suggest", bad},
+		{"suggest", "-log", odd},
+		{odd},
+		{"run", "-policy", odd, "--", "true"},
+		{"run", "-env", odd, "-policy", bad, "--", "true"},
+		{"explain", "-" + odd},
 	} {
 		_, stdout, stderr := call(args...)
 		if stdout+stderr == "" || strings.ContainsFunc(stdout+stderr, func(r rune) bool { return r != '\n' && unicode.In(r, unicode.C) }) {

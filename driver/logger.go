@@ -16,15 +16,19 @@ type plainLogger struct{ hclog.Logger }
 func (l plainLogger) Trace(msg string, args ...any) {
 	l.Logger.Trace(plain.Line(msg), plainArgs(args)...)
 }
+
 func (l plainLogger) Debug(msg string, args ...any) {
 	l.Logger.Debug(plain.Line(msg), plainArgs(args)...)
 }
+
 func (l plainLogger) Info(msg string, args ...any) {
 	l.Logger.Info(plain.Line(msg), plainArgs(args)...)
 }
+
 func (l plainLogger) Warn(msg string, args ...any) {
 	l.Logger.Warn(plain.Line(msg), plainArgs(args)...)
 }
+
 func (l plainLogger) Error(msg string, args ...any) {
 	l.Logger.Error(plain.Line(msg), plainArgs(args)...)
 }

@@ -132,7 +132,7 @@ func TestRefusalsAreOneLine(t *testing.T) {
 	}
 }
 
-// The last line of defence: events and the agent's log, whatever is given to them.
+// The last line of defense: events and the agent's log, whatever is given to them.
 func TestEventsAndLogAreOneLine(t *testing.T) {
 	var log bytes.Buffer
 	d := New(t.Context(), hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: &log}))

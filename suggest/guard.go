@@ -115,10 +115,10 @@ var keyFiles = []Place{{"/etc/ssh/ssh_host_", "a key of this host"}}
 func (g *Guard) Refuse(name string) string {
 	name = filepath.Clean(name)
 	why := g.refuse(name)
-	if real, err := filepath.EvalSymlinks(g.Root + name); why == "" && err == nil {
-		if real = path.Join("/", strings.TrimPrefix(real, g.Root)); real != name {
-			if why = g.refuse(real); why != "" {
-				why = fmt.Sprintf("it leads to %s: %s", plain.Name(real), why)
+	if file, err := filepath.EvalSymlinks(g.Root + name); why == "" && err == nil {
+		if file = path.Join("/", strings.TrimPrefix(file, g.Root)); file != name {
+			if why = g.refuse(file); why != "" {
+				why = fmt.Sprintf("it leads to %s: %s", plain.Name(file), why)
 			}
 		}
 	}

@@ -28,7 +28,7 @@ const texts = `(?i:no such file or directory|permission denied|no such file|` +
 	`bestand of map bestaat niet|toegang geweigerd|` +
 	`filen eller katalogen finns inte|åtkomst nekas|` +
 	`nie ma takiego pliku ani katalogu|brak dostępu|` +
-	`adresář nebo soubor neexistuje|operace zamítnuta|` +
+	`adresář nebo soubor neexistuje|operace zamítnuta|` + //nolint:misspell // Czech
 	`böyle bir dosya ya da dizin yok|erişim engellendi|` +
 	`нет такого файла или каталога|отказано в доступе|` +
 	`немає такого файла або каталогу|відмовлено у доступі|` +

@@ -8,7 +8,7 @@
 // that are no UTF-8; and a name can be as long as a page.
 //
 // [Name] is for one name within a message. [Line], [Text], [Error] and [JSON] are the
-// last line of defence, for whole messages where they leave the process: they know
+// last line of defense, for whole messages where they leave the process: they know
 // nothing of what is a name, so that they only make characters harmless.
 package plain
 
