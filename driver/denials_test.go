@@ -140,6 +140,13 @@ func TestWhoseADenialIs(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
+	// Without a cgroup and a PID namespace, the first process is all that is known.
+	named.cgroup = ""
+	for pid, want := range map[int]*denialReport{200: named, 300: nil} {
+		if got := d.whose(d.sight(&audit.Event{PID: pid, Parent: 200, UID: 1000})); got != want {
+			t.Errorf("process %d, without a cgroup: %+v", pid, got)
+		}
+	}
 	// What a process was is known later, when the task is.
 	early := d.sight(&audit.Event{PID: 101, Parent: 1, UID: 4})
 	d.table(nil)

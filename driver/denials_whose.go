@@ -123,8 +123,10 @@ func (r *denialReport) holds(p *process) bool {
 	switch {
 	case !p.alive:
 		return false
+	case r.cgroup == "" && r.pidNamespace == "": // nothing but itself tells
+		return p.pid == r.pid
 	case r.cgroup == "":
-		return r.pidNamespace != "" && p.pidNamespace == r.pidNamespace
+		return p.pidNamespace == r.pidNamespace
 	}
 	for _, path := range p.cgroups {
 		// It may be in a cgroup within. The path is as seen from the root of this
