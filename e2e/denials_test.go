@@ -193,7 +193,7 @@ def must(result, what):
     if result < 0: raise OSError(ctypes.get_errno(), what)
     return result
 must(libc.unshare(0x10000000), "unshare(CLONE_NEWUSER)")
-os.chroot("local/r")
+os.chroot(os.environ["NOMAD_TASK_DIR"] + "/r")
 def denied(path, mode):
     try: open(path, mode)
     except PermissionError as e: print("denied", path, mode)
@@ -212,7 +212,7 @@ must(libc.syscall(317, 1, 2, ctypes.byref(Program(4, ctypes.addressof(buffer))))
 print("getppid", libc.syscall(110), flush=True)
 `
 	text := batch("denials-forged", script(`
-		python3 local/forge.py || exit 1
+		python3 "$NOMAD_TASK_DIR/forge.py" || exit 1
 		python3 -c 'import os; os.listdir("/opt")'
 		exit 0`, `capability_policy {
           side_effect_level = "process_exec"
