@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
@@ -44,12 +45,20 @@ type Denial struct {
 // String says what was denied: "fs.write_file /etc/passwd". What a task could
 // have chosen is quoted if it is not plain text.
 func (d *Denial) String() string {
-	s := strings.Join(d.Rights, ",")
+	names := make([]string, len(d.Rights))
+	for i, name := range d.Rights {
+		if _, err := strconv.Atoi(strings.TrimPrefix(name, unnamed)); d.Kind == Syscall && err == nil {
+			names[i] = name // it has a space
+			continue
+		}
+		names[i] = plain.Name(name)
+	}
+	s := strings.Join(names, ",")
 	if d.Kind == Syscall {
 		s = "the system call " + s
 	}
 	if d.Path != "" {
-		s += " " + plain(d.Path)
+		s += " " + plain.Name(d.Path)
 	}
 	if d.Port != 0 {
 		s += " port " + strconv.Itoa(d.Port)
@@ -57,13 +66,9 @@ func (d *Denial) String() string {
 	return s
 }
 
-func plain(s string) string {
-	quoted := strconv.Quote(s)
-	if quoted == `"`+s+`"` && !strings.Contains(s, " ") {
-		return s
-	}
-	return quoted
-}
+// unnamed begins the name of a system call that is not in the driver's tables; its
+// number follows.
+const unnamed = "syscall "
 
 // Event is what one call of a process was denied.
 type Event struct {
@@ -185,7 +190,7 @@ func landlockDenial(r *record) Denial {
 
 func seccompEvent(r *record) Event {
 	d := Denial{Time: r.at, Kind: Syscall, Count: 1, PID: max(r.number("pid"), 0), Command: r.fields["comm"]}
-	name := "syscall " + r.fields["syscall"]
+	name := unnamed + r.fields["syscall"]
 	if audit, err := strconv.ParseUint(r.fields["arch"], 16, 32); err == nil {
 		for _, arch := range []*seccomp.Arch{seccomp.AMD64, seccomp.ARM64} {
 			if number := r.number("syscall"); arch.Audit == uint32(audit) && number >= 0 {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/cli"
 	"github.com/posener/complete"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // command is a command and its page of the manual.
@@ -104,5 +106,5 @@ func isBool(f *flag.Flag) bool {
 
 // complain prints an error. Those of parsers can be of many lines.
 func complain(w io.Writer, who string, err error) {
-	fmt.Fprintf(w, "%s: %s\n", who, strings.TrimSpace(err.Error()))
+	fmt.Fprintf(w, "%s: %s\n", who, plain.Text(strings.TrimSpace(err.Error())))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/posener/complete"
 
 	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -109,7 +110,7 @@ func (e *explainer) explainAll() ([]*explanation, error) {
 		explanation, err := explain(r, operator, e.abi)
 		if err != nil {
 			if len(requests) > 1 {
-				err = fmt.Errorf("%s: %w", e.sources[i].file, err)
+				err = fmt.Errorf("%s: %w", plain.Name(e.sources[i].file), err)
 			}
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/fatih/color"
 
 	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
@@ -166,7 +167,7 @@ func (e *explanation) parts() []part {
 			width = max(width, len(f.Path))
 		}
 		for _, f := range e.Files {
-			line := fmt.Sprintf("%s  %-*s  %s", f.Access, width, f.Path, strings.Join(f.Why, ", "))
+			line := fmt.Sprintf("%s  %-*s  %s", f.Access, width, plain.Name(f.Path), strings.Join(f.Why, ", "))
 			if f.partial != "" {
 				line += ", " + f.partial
 			}
@@ -234,7 +235,7 @@ func (e *explanation) print(c *command) {
 		}
 		_, _ = title.Fprintln(c.stdout, s.title)
 		for _, line := range s.lines {
-			_, _ = body.Fprintf(c.stdout, "  %s\n", line)
+			_, _ = body.Fprintf(c.stdout, "  %s\n", plain.Text(line))
 		}
 	}
 }
@@ -293,10 +294,10 @@ func (d *changes) print(c *command) {
 		}
 		_, _ = bold.Fprintln(c.stdout, title)
 		for _, line := range d.Removed[title] {
-			_, _ = minus.Fprintf(c.stdout, "- %s\n", line)
+			_, _ = minus.Fprintf(c.stdout, "- %s\n", plain.Text(line))
 		}
 		for _, line := range d.Added[title] {
-			_, _ = plus.Fprintf(c.stdout, "+ %s\n", line)
+			_, _ = plus.Fprintf(c.stdout, "+ %s\n", plain.Text(line))
 		}
 	}
 }

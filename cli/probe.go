@@ -13,6 +13,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
@@ -96,9 +97,9 @@ func printFindings(c *command, findings []finding) {
 		if !f.OK {
 			mark = bad.Sprint("no ")
 		}
-		fmt.Fprintf(c.stdout, "%s  %-*s  %s\n", mark, width, f.Name, f.Value)
+		fmt.Fprintf(c.stdout, "%s  %-*s  %s\n", mark, width, f.Name, plain.Line(f.Value))
 		if f.Hint != "" {
-			fmt.Fprintf(c.stdout, "     %s\n", f.Hint)
+			fmt.Fprintf(c.stdout, "     %s\n", plain.Text(f.Hint))
 		}
 	}
 }

@@ -6,13 +6,13 @@ package cli
 import (
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/hashicorp/hcl"
 	"github.com/hashicorp/nomad/api"
 	"github.com/hashicorp/nomad/jobspec2"
 
 	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -55,7 +55,7 @@ func readRequest(operator *driver.Config, from source, task string) (*request, e
 	}
 	p, err := decodePolicy(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", from.file, err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(from.file), err)
 	}
 	return policyRequest(p), nil
 }
@@ -80,10 +80,10 @@ func readJob(operator *driver.Config, job, task string) (*request, error) {
 	}
 	r, err := findTask(parsed, task)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", job, err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(job), err)
 	}
 	if r.config, err = driver.DecodeTask(operator, r.task.Config); err != nil {
-		return nil, fmt.Errorf("%s: task %q: %w", job, r.task.Name, err)
+		return nil, fmt.Errorf("%s: task %q: %w", plain.Name(job), r.task.Name, err)
 	}
 	return r, nil
 }
@@ -108,7 +108,7 @@ func findTask(job *api.Job, name string) (*request, error) {
 	case len(found) == 0:
 		return nil, fmt.Errorf("no task with driver = %q", driver.Name)
 	}
-	return nil, fmt.Errorf("several tasks have driver = %q: choose one by -task: %s", driver.Name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("several tasks have driver = %q: choose one by -task: %s", driver.Name, plain.Names(names))
 }
 
 // describe fills in what the job says of its task.
@@ -194,7 +194,7 @@ func readOperator(file string) (*driver.Config, error) {
 		} `hcl:"plugin"`
 	}
 	if err := hcl.Decode(&agent, string(data)); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(file), err)
 	}
 	for _, plugin := range agent.Plugins {
 		if plugin.Name != Name {
@@ -202,9 +202,9 @@ func readOperator(file string) (*driver.Config, error) {
 		}
 		config, err := driver.DecodeConfig(plugin.Config)
 		if err != nil {
-			return nil, fmt.Errorf("%s: plugin %q: %w", file, Name, err)
+			return nil, fmt.Errorf("%s: plugin %q: %w", plain.Name(file), Name, err)
 		}
 		return config, nil
 	}
-	return nil, fmt.Errorf("%s: it has no block plugin %q", file, Name)
+	return nil, fmt.Errorf("%s: it has no block plugin %q", plain.Name(file), Name)
 }

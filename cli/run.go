@@ -16,6 +16,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/driver"
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -230,7 +231,9 @@ func privateDirectory() (string, error) {
 
 // remark says what the command is not confined by.
 func (r *runner) remark(prepared *driver.Run, noNamespaces error) {
-	line := func(format string, args ...any) { fmt.Fprintf(r.stderr, Name+" run: "+format+"\n", args...) }
+	line := func(format string, args ...any) {
+		fmt.Fprintln(r.stderr, plain.Line(Name+" run: "+fmt.Sprintf(format, args...)))
+	}
 	if prepared.Policy.Warning != "" {
 		line("warning: %s", prepared.Policy.Warning)
 	}

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/posener/complete"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/suggest"
 )
@@ -27,7 +29,9 @@ func newSuggest(s *streams) *command {
 			"The denials are the list in the allocation's logs, TASK.denials.ndjson; - reads it from the standard input. A path outside " +
 			"of the policy does not exist for a task, so that nothing is denied that the kernel could log: give the task's own log by -log, " +
 			"and paths in it that the task has not found, but that are on this host, are taken for wishes to read them.\n" +
-			"With -config, nothing is suggested that the operator's ceiling forbids.",
+			"A task has a say in what it is denied, and writes its log. So nothing is suggested that nobody should give it: secrets of the system and " +
+			"what the driver masks, credentials below any home, whole homes, Nomad's directories, /proc, /sys, devices, sockets of container engines.\n" +
+			"With -config, nothing is suggested that the operator's ceiling forbids, or that the agent's configuration names as its directories.",
 		examples: []example{
 			{"After \"nomad alloc status\" has shown a denial:", "suggest -job x.nomad.hcl <(nomad alloc fs ALLOC alloc/logs/TASK.denials.ndjson)"},
 			{"After \"No such file or directory\" in the task's log:", "suggest -job x.nomad.hcl -log <(nomad alloc logs -stderr ALLOC)"},
@@ -84,26 +88,33 @@ func newSuggest(s *streams) *command {
 			}
 			lines = append(lines, found...)
 		}
-		return c.suggest(suggest.For(p, ceiling, lines), lines)
+		guard, err := newGuard(operator, *config)
+		if err != nil {
+			return 1, err
+		}
+		return c.suggest(suggest.Guarded(p, ceiling, guard, lines), lines)
 	}
 	return c
 }
 
 func (c *command) suggest(s *suggest.Suggestion, lines []audit.Line) (int, error) {
+	var failed error
 	if len(s.Changes) > 0 {
-		fmt.Fprintf(c.stdout, "%s", s.HCL())
-	}
-	for _, refused := range s.Refused {
-		fmt.Fprintf(c.stderr, "Not suggested for %s: %s\n", refused.Denial, refused.Reason)
-	}
-	for _, line := range lines {
-		if line.Truncated {
-			fmt.Fprintf(c.stderr, "The list of denials is not complete: more was denied than it holds.\n")
+		var block string
+		if block, failed = s.Verified(); failed == nil {
+			fmt.Fprintf(c.stdout, "%s", block)
 		}
 	}
+	for _, refused := range s.Refused {
+		fmt.Fprintln(c.stderr, plain.Line(fmt.Sprintf("Not suggested for %s: %s", refused.Denial, refused.Reason)))
+	}
+	incomplete := slices.ContainsFunc(lines, func(line audit.Line) bool { return line.Truncated })
+	if incomplete {
+		fmt.Fprintln(c.stderr, "The list of denials is not complete: more was denied than it holds.")
+	}
 	switch {
-	case len(s.Refused) > 0:
-		return 1, nil
+	case failed != nil, len(s.Refused) > 0, incomplete:
+		return 1, failed
 	case len(s.Changes) == 0:
 		fmt.Fprintf(c.stderr, "Nothing was denied that a policy could admit.\n")
 	}
@@ -122,7 +133,7 @@ func readDenials(s *streams, name string, read func(io.Reader) ([]audit.Line, er
 	defer f.Close()
 	lines, err := read(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(name), err)
 	}
 	return lines, nil
 }

@@ -4,11 +4,13 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"runtime"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/version"
 )
 
@@ -38,8 +40,13 @@ func newVersion(s *streams) *command {
 }
 
 func (c *command) printJSON(v any) error {
-	encoder := json.NewEncoder(c.stdout)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	_, err := c.stdout.Write(plain.JSON(text.Bytes()))
+	return err
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/opencontainers/cgroups/fs"
 	"github.com/opencontainers/cgroups/fs2"
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"
@@ -121,7 +123,7 @@ func v1Parent(cpuset, scope string) (string, error) {
 			return parent, nil
 		}
 	}
-	return "", fmt.Errorf("the task's cpuset cgroup is %s, expected %s/cpuset/PARENT/share or .../PARENT/reserve/%s", cpuset, cgroupRoot, scope)
+	return "", fmt.Errorf("the task's cpuset cgroup is %s, expected %s/cpuset/PARENT/share or .../PARENT/reserve/%s", plain.Name(cpuset), cgroupRoot, plain.Name(scope))
 }
 
 // make makes the driver's own cgroups. One may be there from an earlier start

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // Collectors of logs.
@@ -122,11 +123,11 @@ func openLogDir(cfg *drivers.TaskConfig) (*os.File, error) {
 	dir := filepath.Dir(cfg.StdoutPath)
 	rel, err := filepath.Rel(cfg.AllocDir, dir)
 	if err != nil || !filepath.IsLocal(rel) {
-		return nil, fmt.Errorf("the directory of logs, %s, is not in the allocation's directory %s", dir, cfg.AllocDir)
+		return nil, fmt.Errorf("the directory of logs, %s, is not in the allocation's directory %s", plain.Name(dir), plain.Name(cfg.AllocDir))
 	}
 	fd, err := openBeneath(cfg.AllocDir, rel, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return nil, fmt.Errorf("the directory of logs, %s: %w", dir, err)
+		return nil, fmt.Errorf("the directory of logs, %s: %w", plain.Name(dir), err)
 	}
 	return os.NewFile(uintptr(fd), dir), nil
 }

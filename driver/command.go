@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // finder finds a task's program.
@@ -35,7 +36,7 @@ func (f *finder) find(command string) (string, error) {
 		candidates = []string{command}
 	case strings.Contains(command, "/"):
 		if !filepath.IsLocal(command) {
-			return "", fmt.Errorf("command: %q leaves the task directory: write other places as absolute paths", command)
+			return "", fmt.Errorf("command: %s leaves the task directory: write other places as absolute paths", plain.Quote(command))
 		}
 		candidates = []string{filepath.Join(f.taskDir, command)}
 	default:
@@ -53,9 +54,9 @@ func (f *finder) find(command string) (string, error) {
 		}
 	}
 	if errors.Is(problem, fs.ErrNotExist) && len(candidates) > 1 {
-		return "", noCommand(fmt.Sprintf("command: %q was not found in local/, the task directory or PATH (%s)%s", command, f.path, f.elsewhere(command)))
+		return "", noCommand(fmt.Sprintf("command: %s was not found in local/, the task directory or PATH (%s)%s", plain.Quote(command), plain.Name(f.path), f.elsewhere(command)))
 	}
-	return "", fmt.Errorf("command: %q: %w", command, problem)
+	return "", fmt.Errorf("command: %s: %w", plain.Quote(command), problem)
 }
 
 // inPath lists where a name may be by a PATH.
@@ -91,10 +92,10 @@ func (f *finder) check(path string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a file", file)
+		return fmt.Errorf("%s is not a file", plain.Name(file))
 	}
 	if info.Mode().Perm()&0o111 == 0 {
-		return fmt.Errorf("%s is not executable: chmod +x", file)
+		return fmt.Errorf("%s is not executable: chmod +x", plain.Name(file))
 	}
 	return f.checkProgram(path, file)
 }
@@ -105,13 +106,13 @@ func (v *view) resolve(path string) (string, error) {
 		// Another place of the host: links in there cannot be followed from here.
 		host, _ := v.hostPath(path)
 		if !exists(host) {
-			return "", fmt.Errorf("%s was not found: %w", path, fs.ErrNotExist)
+			return "", fmt.Errorf("%s was not found: %w", plain.Name(path), fs.ErrNotExist)
 		}
 		return path, nil
 	}
 	file, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%s was not found: %w", path, fs.ErrNotExist)
+		return "", fmt.Errorf("%s was not found: %w", plain.Name(path), fs.ErrNotExist)
 	}
 	return file, err
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +15,9 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 // Values of the plugin option denial_events.
@@ -43,10 +44,13 @@ func startAudit(option string) (*audit.Reader, error) {
 }
 
 // logDenials has the kernel log what the confinement denies. What is
-// done to prove the ruleset is never logged.
+// done to prove the ruleset is never logged, nor what a domain denies that the task
+// makes itself: it could deny anything, and name any path in a chroot. A task cannot
+// undo that, nor can what it starts, landlock_restrict_self(2). So all that Landlock
+// logs of a task's processes was denied by a domain of the driver's making.
 func logDenials(c *executor.Confinement, abi landlock.ABI, on bool) {
 	if c.Ruleset != nil {
-		c.LandlockFlags = landlock.LogSameExecOff
+		c.LandlockFlags = landlock.LogSameExecOff | landlock.LogSubdomainsOff
 		if on {
 			c.LandlockFlags |= landlock.LogNewExecOn
 		}
@@ -67,14 +71,9 @@ type denials struct {
 	assembler audit.Assembler
 	tasks     map[string]*denialReport // by task ID
 	domains   map[uint64]*denialReport
-	strays    []stray
-}
-
-// stray is an event of a task that is not known yet: it can be denied something
-// before the plugin hears that it was started.
-type stray struct {
-	audit.Event
-	at time.Time
+	strays    []*sighting
+	// look finds a process out, as the host sees it.
+	look func(pid int) process
 }
 
 const (
@@ -86,7 +85,7 @@ const (
 )
 
 func newDenials(warn func(string, ...any), emit func(*drivers.TaskConfig, string)) *denials {
-	return &denials{warn: warn, emit: emit, tasks: map[string]*denialReport{}, domains: map[uint64]*denialReport{}}
+	return &denials{warn: warn, emit: emit, look: lookAt, tasks: map[string]*denialReport{}, domains: map[uint64]*denialReport{}}
 }
 
 // read takes all that comes, until the socket fails.
@@ -123,18 +122,19 @@ func (d *denials) record(kind uint16, text string) {
 }
 
 func (d *denials) handle(events []audit.Event) {
-	for _, e := range events {
-		if r := d.whose(&e); r != nil {
-			d.assign(r, &e)
+	for i := range events {
+		seen := d.sight(&events[i])
+		if r := d.whose(seen); r != nil {
+			d.assign(r, &seen.Event)
 			continue
 		}
-		if e.Ended || len(e.Denials) == 0 {
+		if seen.Ended || len(seen.Denials) == 0 {
 			continue
 		}
 		if len(d.strays) == maxStrays {
 			d.strays = d.strays[1:]
 		}
-		d.strays = append(d.strays, stray{e, time.Now()})
+		d.strays = append(d.strays, seen)
 	}
 }
 
@@ -151,66 +151,7 @@ func (d *denials) assign(r *denialReport, e *audit.Event) {
 			close(r.silent)
 		}
 	}
-	r.add(e.Denials)
-}
-
-// whose finds the task of an event: by its Landlock domain, if that is known;
-// by the processes that have to do with it; by its user, if that is no other
-// task's.
-func (d *denials) whose(e *audit.Event) *denialReport {
-	if r := d.domains[e.Domain]; r != nil || e.Ended {
-		return r
-	}
-	// The first of them can have ended, and its number be another's by now; but
-	// not in the moment that the kernel takes to tell of it.
-	pids := []int{e.Creator, e.PID, e.Parent}
-	for _, pid := range pids {
-		for _, r := range d.tasks {
-			if pid > 0 && pid == r.pid {
-				return r
-			}
-		}
-	}
-	for _, pid := range pids {
-		if pid <= 0 {
-			continue
-		}
-		of := cgroupsOf(pid)
-		for _, r := range d.tasks {
-			if r.inCgroup(of) {
-				return r
-			}
-		}
-	}
-	var found *denialReport
-	for _, r := range d.tasks {
-		if e.UID <= 0 || e.UID == nobodyUID || uint32(e.UID) != r.uid {
-			continue
-		}
-		if found != nil {
-			return nil
-		}
-		found = r
-	}
-	return found
-}
-
-// nobodyUID is a user of many things that are no tasks.
-const nobodyUID = 65534
-
-// cgroupsOf are the paths of a process's cgroups, as /proc/PID/cgroup has them.
-func cgroupsOf(pid int) []string {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil {
-		return nil
-	}
-	var paths []string
-	for line := range strings.Lines(string(data)) {
-		if fields := strings.SplitN(strings.TrimSpace(line), ":", 3); len(fields) == 3 && fields[2] != "/" {
-			paths = append(paths, fields[2])
-		}
-	}
-	return paths
+	r.add(r.credible(e.Denials))
 }
 
 // follow reports what a task is denied, from now until it has ended. The
@@ -223,7 +164,13 @@ func (d *denials) follow(h *taskHandle) <-chan struct{} {
 	}
 	r := &denialReport{
 		config: h.config, taskDir: h.state.TaskDir, emit: d.emit, warn: d.warn,
-		pid: h.task.PID(), uid: h.task.User().UID, cgroup: h.cgroup.own(),
+		pid: h.task.PID(), supervisor: h.task.Supervisor().PID, uid: h.task.User().UID, cgroup: h.cgroup.own(),
+		dynamic: isDynamic(h.state.UserName), places: h.state.Places, filter: h.task.Filter(),
+	}
+	if r.cgroup == "" {
+		if r.pidNamespace = pidNamespace(r.pid); r.pidNamespace == pidNamespace(os.Getpid()) {
+			r.pidNamespace = ""
+		}
 	}
 	d.lock.Lock()
 	d.tasks[h.config.ID] = r
@@ -231,7 +178,11 @@ func (d *denials) follow(h *taskHandle) <-chan struct{} {
 	d.strays = nil
 	for _, s := range strays {
 		if time.Since(s.at) < strayTime {
-			d.handleStray(s)
+			if r := d.whose(s); r != nil {
+				d.assign(r, &s.Event)
+			} else {
+				d.strays = append(d.strays, s)
+			}
 		}
 	}
 	d.lock.Unlock()
@@ -252,14 +203,6 @@ func (d *denials) follow(h *taskHandle) <-chan struct{} {
 		r.finish()
 	}()
 	return reported
-}
-
-func (d *denials) handleStray(s stray) {
-	if r := d.whose(&s.Event); r != nil {
-		d.assign(r, &s.Event)
-	} else {
-		d.strays = append(d.strays, s)
-	}
 }
 
 // How long the kernel may take to tell of the last denials of a task that has
@@ -293,9 +236,15 @@ type denialReport struct {
 	taskDir string
 	emit    func(cfg *drivers.TaskConfig, message string)
 	warn    func(message string, args ...any)
-	pid     int
-	uid     uint32
-	cgroup  string
+	// What tells its processes from others, see whose.
+	pid, supervisor int
+	uid             uint32
+	cgroup          string // "" if it has none
+	pidNamespace    string // if it has no cgroup; "" if that is the host's
+	dynamic         bool   // uid is nobody else's
+	// What it can be denied: nil for anything.
+	places *places
+	filter *seccomp.Filter
 	// Of denials, under its lock:
 	domains int           // those that have denied something, and are not gone
 	silent  chan struct{} // closed when the last of them is gone
@@ -321,15 +270,6 @@ const (
 	denialPeriod    = time.Second // from the first denial to its event
 	denialPause     = time.Minute // between events
 )
-
-func (r *denialReport) inCgroup(paths []string) bool {
-	for _, path := range paths {
-		if r.cgroup != "" && strings.HasSuffix(r.cgroup, path) {
-			return true
-		}
-	}
-	return false
-}
 
 func (r *denialReport) add(denied []audit.Denial) {
 	if len(denied) == 0 {
@@ -386,7 +326,7 @@ func (r *denialReport) tell() {
 		return
 	}
 	r.emit(r.config, fmt.Sprintf("Harn denied %s. All of it: nomad alloc fs %.8s alloc/logs/%s",
-		denied.Summary(), r.config.AllocID, denialsFile(r.config.Name)))
+		denied.Summary(), r.config.AllocID, plain.Name(denialsFile(r.config.Name))))
 	r.told = time.Now()
 	r.events++
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // denialsFile is the name of a task's list of denials in the allocation's log
@@ -41,7 +42,7 @@ func openDenials(allocDir, task string) (*os.File, error) {
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(allocDir, name), err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(filepath.Join(allocDir, name)), err)
 	}
 	f := os.NewFile(uintptr(fd), filepath.Join(allocDir, name))
 	var st unix.Stat_t
@@ -51,7 +52,7 @@ func openDenials(allocDir, task string) (*os.File, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(f.Name()), err)
 	}
 	return f, nil
 }
@@ -79,6 +80,6 @@ func appendDenials(f *os.File, lines []audit.Line) error {
 			break
 		}
 	}
-	_, err = f.Write(out.Bytes())
+	_, err = f.Write(plain.JSON(out.Bytes()))
 	return err
 }

@@ -7,15 +7,20 @@ import (
 	"bufio"
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 // watched adds a task to denials, as follow does for one that runs.
@@ -52,8 +57,9 @@ func TestDenialsAreTheTasks(t *testing.T) {
 	events := map[string][]string{}
 	d := newDenials(func(message string, args ...any) { t.Errorf("warning: %s %v", message, args) },
 		func(cfg *drivers.TaskConfig, message string) { events[cfg.Name] = append(events[cfg.Name], message) })
+	d.table(nil)
 	// Process and user are of the records.
-	mine, other := watched(t, d, "mine", 184, 1000), watched(t, d, "other", 999999, 1001)
+	mine, other := watched(t, d, "mine", 184, 65534), watched(t, d, "other", 999999, 1001)
 
 	f, err := os.Open("../audit/testdata/linux-7.3.txt")
 	if err != nil {
@@ -85,17 +91,174 @@ func TestDenialsAreTheTasks(t *testing.T) {
 	}
 }
 
-func TestDenialsByUser(t *testing.T) {
+// table has a denials find out processes as a host has had them: "/cgroup" is one
+// in that cgroup; those that are not listed have ended.
+func (d *denials) table(processes map[int]string) {
+	d.look = func(pid int) process {
+		cgroup, alive := processes[pid]
+		return process{pid: pid, alive: alive, cgroups: []string{"/", cgroup}, pidNamespace: "pid:[1]"}
+	}
+}
+
+func TestWhoseADenialIs(t *testing.T) {
 	d := newDenials(nil, nil)
-	one, _, _ := watched(t, d, "one", -1, 1000), watched(t, d, "two", -1, 1001), watched(t, d, "three", -1, nobodyUID)
-	for uid, want := range map[int]*denialReport{1000: one, 1002: nil, 0: nil, -1: nil, nobodyUID: nil} {
-		if got := d.whose(&audit.Event{PID: -1, Parent: -1, UID: uid}); got != want {
-			t.Errorf("user %d: %+v", uid, got)
+	const dynamicUID = minDynamicUID + 1
+	mine, named := watched(t, d, "mine", 100, dynamicUID), watched(t, d, "named", 200, 1000)
+	mine.cgroup, mine.dynamic, mine.supervisor = "/sys/fs/cgroup/nomad.slice/share.slice/a.mine.scope", true, 99
+	named.cgroup, named.supervisor = "/sys/fs/cgroup/freezer/nomad/b.named", 199
+	d.table(map[int]string{
+		1: "/init.scope", 99: "/system.slice/nomad.service", 199: "/system.slice/nomad.service",
+		100: "/nomad.slice/share.slice/a.mine.scope", 101: "/nomad.slice/share.slice/a.mine.scope",
+		102: "/nomad.slice/share.slice/a.mine.scope/within", 200: "/nomad/b.named",
+		300: "/user.slice/session-1.scope", 301: "/user.slice/b.named.scope", 302: "/user.slice/nomad/b.nam",
+	})
+	const gone = 555
+	for name, tc := range map[string]struct {
+		event audit.Event
+		want  *denialReport
+	}{
+		"first process":                     {audit.Event{PID: 100, Parent: 99, UID: dynamicUID}, mine},
+		"another one":                       {audit.Event{PID: 101, Parent: 1, UID: dynamicUID}, mine},
+		"of another user":                   {audit.Event{PID: 101, Parent: 1, UID: 4}, mine},
+		"in a cgroup within":                {audit.Event{PID: 102, Parent: -1, UID: dynamicUID}, mine},
+		"ended, child of one":               {audit.Event{PID: gone, Parent: 200, UID: 1000}, named},
+		"ended, child of the supervisor":    {audit.Event{PID: gone, Parent: 199, UID: 1000}, named},
+		"ended, in a domain of one":         {audit.Event{PID: gone, Parent: gone + 1, Creator: 200, UID: 1000, Domain: 7}, named},
+		"ended, of a dynamic user":          {audit.Event{PID: gone, Parent: -1, UID: dynamicUID}, mine},
+		"ended, of a user with a name":      {audit.Event{PID: gone, Parent: -1, UID: 1000}, nil},
+		"host's, of the named user":         {audit.Event{PID: 300, Parent: 1, UID: 1000}, nil},
+		"host's, of the dynamic user":       {audit.Event{PID: 300, Parent: 1, UID: dynamicUID}, nil},
+		"host's, a child of a task's":       {audit.Event{PID: 300, Parent: 200, UID: 1000}, nil},
+		"host's, in a cgroup of that name":  {audit.Event{PID: 301, Parent: 1, UID: 1000}, nil},
+		"host's, in a cgroup alike":         {audit.Event{PID: 302, Parent: 1, UID: 1000}, nil},
+		"host's domain, process ended":      {audit.Event{PID: gone, Parent: gone + 1, Creator: 300, UID: dynamicUID, Domain: 8}, nil},
+		"ended, a supervisor's, not as him": {audit.Event{PID: gone, Parent: 199, UID: 1001}, nil},
+		"nothing known":                     {audit.Event{PID: -1, Parent: -1, UID: -1}, nil},
+		"root":                              {audit.Event{PID: -1, Parent: -1, UID: 0}, nil},
+	} {
+		if got := d.whose(d.sight(&tc.event)); got != tc.want {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	watched(t, d, "four", -1, 1000)
-	if got := d.whose(&audit.Event{PID: -1, Parent: -1, UID: 1000}); got != nil {
+	// Without a cgroup and a PID namespace, the first process is all that is known.
+	named.cgroup = ""
+	for pid, want := range map[int]*denialReport{200: named, 300: nil} {
+		if got := d.whose(d.sight(&audit.Event{PID: pid, Parent: 200, UID: 1000})); got != want {
+			t.Errorf("process %d, without a cgroup: %+v", pid, got)
+		}
+	}
+	// What a process was is known later, when the task is.
+	early := d.sight(&audit.Event{PID: 101, Parent: 1, UID: 4})
+	d.table(nil)
+	if got := d.whose(early); got != mine {
+		t.Errorf("after its end: %+v", got)
+	}
+	// A dynamic user that two tasks have is nobody's.
+	two := watched(t, d, "two", 400, dynamicUID)
+	two.dynamic = true
+	if got := d.whose(d.sight(&audit.Event{PID: gone, Parent: -1, UID: dynamicUID})); got != nil {
 		t.Errorf("a user of two tasks: %+v", got)
+	}
+}
+
+// Real processes: the task's own, and one of the host that has its user.
+func TestHostProcessOfTheTasksUser(t *testing.T) {
+	h := newHarness(t, nil)
+	cfg := h.task(sh("sleep 60 & sleep 60"))
+	h.start(cfg)
+	handle := h.handle(cfg.ID)
+	d := newDenials(h.driver.logger.Warn, func(*drivers.TaskConfig, string) {})
+	reported := d.follow(handle)
+	host := exec.Command("sleep", "60")
+	host.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: handle.task.User().UID, Gid: handle.task.User().GID}}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = host.Process.Kill(); _ = host.Wait() })
+	uid := int(handle.task.User().UID)
+	ours := 0
+	for _, pid := range h.pids(cfg.ID) {
+		if got := d.whose(d.sight(&audit.Event{PID: pid, Parent: 1, UID: uid})); got == nil || got.config.ID != cfg.ID {
+			t.Errorf("process %d of the task: %+v", pid, got)
+		} else {
+			ours++
+		}
+	}
+	if ours == 0 {
+		t.Error("the task has no processes")
+	}
+	if got := d.whose(d.sight(&audit.Event{PID: host.Process.Pid, Parent: os.Getpid(), UID: uid})); got != nil {
+		t.Errorf("the host's process: %+v", got)
+	}
+	// Without a cgroup, the PID namespace tells.
+	r := d.tasks[cfg.ID]
+	r.cgroup, r.pidNamespace = "", pidNamespace(handle.task.PID())
+	if got := d.whose(d.sight(&audit.Event{PID: handle.task.PID(), Parent: 1, UID: uid})); got != r {
+		t.Errorf("by PID namespace: %+v", got)
+	}
+	if got := d.whose(d.sight(&audit.Event{PID: host.Process.Pid, Parent: 1, UID: uid})); got != nil {
+		t.Errorf("the host's process, by PID namespace: %+v", got)
+	}
+	handle.task.Kill()
+	<-reported
+}
+
+// A task has the kernel name paths that it makes up, and calls that a filter of its
+// own denies. Neither is reported.
+func TestDenialsAreCredible(t *testing.T) {
+	world := &executor.World{PrivateRoot: true, Mounts: []executor.Mount{
+		{Type: executor.Dir, Target: "/root"},
+		{Type: executor.Dir, Target: "/opt"},
+		{Type: executor.Bind, Target: "/usr"},
+		{Type: executor.Bind, Target: "/srv/models/small"},
+		{Type: executor.Tmpfs, Target: "/dev", ReadOnly: true},
+		{Type: executor.Device, Target: "/dev/null"},
+		{Type: executor.Tmpfs, Target: "/var/nomad", ReadOnly: true},
+		{Type: executor.Bind, Target: "/var/nomad/a/t"},
+		{Type: executor.Symlink, Target: "/lib", Source: "usr/lib"},
+	}}
+	p := placesOf(world)
+	for path, want := range map[string]bool{
+		"/opt": true, "/root": true, "/usr/bin/x": true, "/srv/models": true, "/srv/models/small/x": true, "/": true, "/dev/null": true, "/dev": true,
+		"/var/nomad": true, "/var/nomad/a/t/local": true, "/var/nomad/a": true,
+		"/root/.ssh": false, "/root/.ssh/id": false, "/opt/x": false, "/srv/models/large": false, "/home": false, "/dev/sda": false,
+		"/var/nomad/b/t/secrets": false, "/usr/../root/.ssh": false, "memfd:x": false, "": false, "/lib/x": false, "/usrx": false,
+	} {
+		if got := p.show(path); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+	if placesOf(&executor.World{}) != nil {
+		t.Error("the host's view")
+	}
+	r := &denialReport{places: p, filter: seccomp.Deny("mount", "socket")}
+	got := r.credible([]audit.Denial{
+		{Kind: audit.FS, Rights: []string{"fs.read_file"}, Path: "/root/.ssh/id"},
+		{Kind: audit.FS, Rights: []string{"fs.read_dir"}, Path: "/opt"},
+		{Kind: audit.Syscall, Rights: []string{"socket"}},
+		{Kind: audit.Syscall, Rights: []string{"openat"}},
+		{Kind: audit.Syscall, Rights: []string{"syscall 9999"}},
+	})
+	var text []string
+	for _, d := range got {
+		text = append(text, d.String())
+	}
+	if want := "fs.read_file, fs.read_dir /opt, the system call socket, the system call syscall 9999"; strings.Join(text, ", ") != want {
+		t.Errorf("%s, expected %s", strings.Join(text, ", "), want)
+	}
+}
+
+// Where the kernel can, it is told to log nothing that a domain of the task's own
+// denies, whether denials are reported or not.
+func TestSubdomainsAreNotLogged(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		for abi := range landlock.ABI(12) {
+			c := executor.Confinement{Ruleset: &landlock.Ruleset{}}
+			logDenials(&c, abi, on)
+			if got := c.LandlockFlags&landlock.LogSubdomainsOff != 0; got != (abi >= 7) {
+				t.Errorf("ABI %d, reported %v: %v", abi, on, c.LandlockFlags)
+			}
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -45,7 +46,7 @@ func findDevices(configs []*drivers.DeviceConfig) ([]device, error) {
 			return nil, fmt.Errorf("device %q: %w", c.TaskPath, err)
 		}
 		if info.Mode()&os.ModeDevice == 0 {
-			return nil, fmt.Errorf("device %q: %s is not a device", c.TaskPath, d.host)
+			return nil, fmt.Errorf("device %q: %s is not a device", c.TaskPath, plain.Name(d.host))
 		}
 		if d.host, err = policy.RealPath(d.host); err != nil {
 			return nil, fmt.Errorf("device %q: %w", c.TaskPath, err)

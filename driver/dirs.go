@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -72,7 +73,7 @@ func findTaskDirs(cfg *drivers.TaskConfig) (*taskDirs, error) {
 	} {
 		if err := sameDir(pair[0], pair[1]); err != nil {
 			if filepath.Base(task) == cfg.AllocID+"-"+cfg.Name {
-				return nil, fmt.Errorf("the task's directories are not mounted on %s: %w: after a boot of the machine, Nomad does not mount those of earlier allocations again, only new allocations can run", task, err)
+				return nil, fmt.Errorf("the task's directories are not mounted on %s: %w: after a boot of the machine, Nomad does not mount those of earlier allocations again, only new allocations can run", plain.Name(task), err)
 			}
 			return nil, fmt.Errorf("NOMAD_TASK_DIR is %q, which is not this task's: %w: does the job's env block set it?", local, err)
 		}
@@ -94,7 +95,7 @@ func sameDir(a, b string) error {
 		return err
 	}
 	if !infoA.IsDir() || !os.SameFile(infoA, infoB) {
-		return fmt.Errorf("%s is not %s", a, b)
+		return fmt.Errorf("%s is not %s", plain.Name(a), plain.Name(b))
 	}
 	return nil
 }

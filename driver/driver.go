@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/version"
@@ -59,7 +60,7 @@ var (
 
 // New makes the driver. ctx ends its goroutines.
 func New(ctx context.Context, logger hclog.Logger) *Driver {
-	logger = logger.Named(Name)
+	logger = plainLogger{logger.Named(Name)}
 	return &Driver{
 		ctx:    ctx,
 		logger: logger,
@@ -93,7 +94,7 @@ func (d *Driver) SetConfig(c *base.Config) error {
 		}
 	}
 	if err := config.validate(); err != nil {
-		return fmt.Errorf("plugin %q config: %w", Name, err)
+		return plain.Error(fmt.Errorf("plugin %q config: %w", Name, err))
 	}
 	d.lock.Lock()
 	defer d.lock.Unlock()
@@ -163,11 +164,11 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 		return nil
 	}
 	if handle.Version != handleVersion {
-		return fmt.Errorf("recovering task %s: its handle has version %d, this plugin reads version %d", cfg.ID, handle.Version, handleVersion)
+		return fmt.Errorf("recovering task %s: its handle has version %d, this plugin reads version %d", plain.Name(cfg.ID), handle.Version, handleVersion)
 	}
 	var state TaskState
 	if err := handle.GetDriverState(&state); err != nil {
-		return fmt.Errorf("recovering task %s: decoding its handle: %w", cfg.ID, err)
+		return fmt.Errorf("recovering task %s: decoding its handle: %w", plain.Name(cfg.ID), err)
 	}
 	task, err := executor.Attach(cfg.ID, state.StateDir)
 	if err == nil && task.Rebooted() {
@@ -178,9 +179,9 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 	if err != nil {
 		// Nomad will start it anew: nothing of it may be left.
 		if cleanup := discard(&state); cleanup != nil {
-			err = errors.Join(err, cleanup)
+			err = plain.Join(err, cleanup)
 		}
-		return fmt.Errorf("recovering task %s from %s: %w", cfg.ID, state.StateDir, err)
+		return plain.Error(fmt.Errorf("recovering task %s from %s: %w", plain.Name(cfg.ID), plain.Name(state.StateDir), err))
 	}
 	d.adopt(cfg, state, task)
 	d.logger.Debug("recovered task", "task_id", cfg.ID, "pid", task.PID())
@@ -232,14 +233,14 @@ func (d *Driver) StartTask(cfg *drivers.TaskConfig) (*drivers.TaskHandle, *drive
 		if d.currentConfig().collector() == byNomad {
 			releaseLogs(cfg)
 		}
-		return nil, nil, structs.NewRecoverableError(err, false)
+		return nil, nil, structs.NewRecoverableError(plain.Error(err), false)
 	}
 	return handle, nil, nil
 }
 
 func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	if _, ok := d.tasks.get(cfg.ID); ok {
-		return nil, fmt.Errorf("task %s is already started", cfg.ID)
+		return nil, fmt.Errorf("task %s is already started", plain.Name(cfg.ID))
 	}
 	config := *d.currentConfig()
 	config.agent = d.agentPaths()
@@ -286,7 +287,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 		return nil, err
 	}
 	if err := discard(&p.state); err != nil {
-		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", dir, err)
+		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", plain.Name(dir), err)
 	}
 	output, err := openOutput(cfg, p.plan.Logs != nil)
 	if err != nil {
@@ -298,7 +299,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	}
 	// From here on, whoever finds the record can clean up.
 	if err := executor.Reserve(dir, newOwner(cfg, p.state)); err != nil {
-		return nil, errors.Join(err, discard(&p.state))
+		return nil, plain.Join(err, discard(&p.state))
 	}
 	err = p.state.Cgroup.make()
 	if err == nil {
@@ -308,7 +309,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 		task, err = output.start(cfg.ID, dir, p.plan)
 	}
 	if err != nil {
-		return nil, errors.Join(err, discard(&p.state))
+		return nil, plain.Join(err, discard(&p.state))
 	}
 	return task, nil
 }
@@ -333,7 +334,7 @@ func (d *Driver) emit(cfg *drivers.TaskConfig, message string) {
 		TaskName:  cfg.Name,
 		AllocID:   cfg.AllocID,
 		Timestamp: time.Now(),
-		Message:   message,
+		Message:   plain.Line(message),
 	}
 	if err := d.events.EmitEvent(event); err != nil {
 		d.logger.Warn("could not emit task event", "task_id", cfg.ID, "error", err)
@@ -379,13 +380,13 @@ func (d *Driver) StopTask(taskID string, timeout time.Duration, signal string) e
 func (d *Driver) DestroyTask(taskID string, force bool) error {
 	h, ok := d.tasks.get(taskID)
 	if !ok {
-		return d.destroyUnknown(taskID, force)
+		return plain.Error(d.destroyUnknown(taskID, force))
 	}
 	if h.running() && !force {
-		return fmt.Errorf("task %s is running: stop it first, or destroy it by force", taskID)
+		return fmt.Errorf("task %s is running: stop it first, or destroy it by force", plain.Name(taskID))
 	}
 	if err := h.forget(); err != nil {
-		return err
+		return plain.Error(err)
 	}
 	d.tasks.delete(taskID)
 	return nil
@@ -439,7 +440,7 @@ func (d *Driver) SignalTask(taskID, signal string) error {
 	if err != nil {
 		return err
 	}
-	return h.task.Signal(sig)
+	return plain.Error(h.task.Signal(sig))
 }
 
 // root reports whether this process can confine others.

@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // ExecTask implements drivers.DriverPlugin: script checks, and templates'
@@ -45,7 +46,7 @@ func (d *Driver) ExecTask(taskID string, cmd []string, timeout time.Duration) (*
 		Stderr:  nopWriteCloser{stderr},
 	})
 	if err != nil {
-		return nil, err
+		return nil, plain.Error(err)
 	}
 	return &drivers.ExecTaskResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), ExitResult: result}, nil
 }
@@ -65,7 +66,8 @@ func (d *Driver) ExecTaskStreaming(ctx context.Context, taskID string, opts *dri
 	if !ok {
 		return nil, drivers.ErrTaskNotFound
 	}
-	return h.exec(ctx, opts)
+	result, err := h.exec(ctx, opts)
+	return result, plain.Error(err)
 }
 
 // exec runs a command in the task, under the task's confinement, until it ends
@@ -91,7 +93,7 @@ func (h *taskHandle) exec(ctx context.Context, opts *drivers.ExecOptions) (*driv
 	}
 	if err != nil {
 		streams.close()
-		return nil, fmt.Errorf("%s: %w", opts.Command[0], err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(opts.Command[0]), err)
 	}
 	finished := make(chan struct{})
 	defer close(finished)
@@ -108,7 +110,7 @@ func (h *taskHandle) exec(ctx context.Context, opts *drivers.ExecOptions) (*driv
 	copied()
 	streams.close()
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("%s: %w", opts.Command[0], ctx.Err())
+		return nil, fmt.Errorf("%s: %w", plain.Name(opts.Command[0]), ctx.Err())
 	}
 	if err != nil {
 		return nil, err
@@ -123,7 +125,7 @@ func (h *taskHandle) process(opts *drivers.ExecOptions) (executor.Process, error
 	}
 	for _, arg := range opts.Command {
 		if strings.ContainsRune(arg, 0) {
-			return executor.Process{}, fmt.Errorf("exec: argument %q holds a NUL byte", arg)
+			return executor.Process{}, fmt.Errorf("exec: argument %s holds a NUL byte", plain.Name(arg))
 		}
 	}
 	withheld := h.state.Withheld

@@ -4,7 +4,6 @@
 package driver
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -21,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -68,7 +68,7 @@ func encode(spec *hclspec.Spec, block map[string]any) (*drivers.TaskConfig, erro
 		return nil, diagnostics
 	}
 	value, _, errs := hclutils.ParseHclInterface(block, schema, nil)
-	if err := errors.Join(errs...); err != nil {
+	if err := plain.Join(errs...); err != nil {
 		return nil, err
 	}
 	var cfg drivers.TaskConfig
@@ -288,7 +288,7 @@ func existing(roots []string, taskDir string, missing *[]string) []string {
 		if !filepath.IsAbs(root) {
 			_ = os.MkdirAll(filepath.Join(taskDir, root), 0o755) // Resolve says if it is not there
 		} else if _, err := os.Stat(root); err != nil {
-			*missing = append(*missing, fmt.Sprintf("%s: %v", root, err))
+			*missing = append(*missing, fmt.Sprintf("%s: %v", plain.Name(root), err))
 			continue
 		}
 		there = append(there, root)

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/shared/structs"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/version"
@@ -57,7 +58,7 @@ func (d *Driver) takeFingerprint() *drivers.Fingerprint {
 	}
 	proof, err := executor.Probe()
 	if err != nil {
-		return &drivers.Fingerprint{Health: drivers.HealthStateUnhealthy, HealthDescription: err.Error()}
+		return &drivers.Fingerprint{Health: drivers.HealthStateUnhealthy, HealthDescription: plain.Line(err.Error())}
 	}
 	fingerprint := describe(d.currentConfig(), proof, cgroupVersion())
 	fingerprint.Attributes["driver."+Name+".denial_events"] = structs.NewBoolAttribute(d.watchDenials() != nil)
@@ -85,7 +86,7 @@ func describe(config *Config, proof executor.Proof, cgroups int) *drivers.Finger
 	}
 
 	health, description := judge(config, proof)
-	return &drivers.Fingerprint{Attributes: attrs, Health: health, HealthDescription: description}
+	return &drivers.Fingerprint{Attributes: attrs, Health: health, HealthDescription: plain.Line(description)}
 }
 
 // What a ceiling's attributes say where it puts no limit, and where it admits

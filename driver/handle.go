@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // taskHandle is one task that this driver knows.
@@ -43,7 +44,7 @@ func (h *taskHandle) running() bool {
 func (h *taskHandle) result() *drivers.ExitResult {
 	exit, err := h.task.Exit()
 	if err != nil {
-		return &drivers.ExitResult{ExitCode: -1, Err: err}
+		return &drivers.ExitResult{ExitCode: -1, Err: plain.Error(err)}
 	}
 	return &drivers.ExitResult{ExitCode: exit.Code, Signal: exit.Signal, OOMKilled: exit.OOMKilled}
 }

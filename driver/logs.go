@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // logTimeout is how long Nomad's logmon may take to open its end of a log FIFO.
@@ -29,11 +31,11 @@ func openLog(allocDir, path string) (*os.File, error) {
 	}
 	rel, err := filepath.Rel(allocDir, path)
 	if err != nil || !filepath.IsLocal(rel) {
-		return nil, fmt.Errorf("log FIFO %s is not in the allocation's directory %s", path, allocDir)
+		return nil, fmt.Errorf("log FIFO %s is not in the allocation's directory %s", plain.Name(path), plain.Name(allocDir))
 	}
 	f, err := openFIFO(allocDir, rel)
 	if err != nil {
-		return nil, fmt.Errorf("log FIFO %s: %w", path, err)
+		return nil, fmt.Errorf("log FIFO %s: %w", plain.Name(path), err)
 	}
 	return f, nil
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -86,6 +87,11 @@ func PrepareRun(task *TaskConfig, node policy.Node, o *RunOptions) (*Run, error)
 	if err != nil {
 		return nil, err
 	}
+	if o.Privilege != UserNamespace { // in which a process has all
+		if err := checkOwnCapabilities(outlook.capabilities); err != nil {
+			return nil, err
+		}
+	}
 	workDir, err := outlook.view.findWorkDir(task.WorkDir, dirs.Task, outlook.roots)
 	if err != nil {
 		return nil, err
@@ -152,7 +158,7 @@ func checkTaskDir(dir string) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("the current directory, %s, cannot be the task directory: %s", dir, reason)
+	return fmt.Errorf("the current directory, %s, cannot be the task directory: %s", plain.Name(dir), reason)
 }
 
 // runUser is who a task runs as without Nomad.
@@ -210,13 +216,13 @@ func notApplied(task *TaskConfig, o *outlook, user identity, run *RunOptions) []
 	if run.Privilege == Root {
 		return list
 	}
-	list = append(list, fmt.Sprintf("a user of its own, without root: the task is %s, with the file permissions and groups of that user; the policy is what limits it", user.Name))
+	list = append(list, fmt.Sprintf("a user of its own, without root: the task is %s, with the file permissions and groups of that user; the policy is what limits it", plain.Name(user.Name)))
 	if run.Privilege != Unprivileged || !o.enforced.Confined() {
 		return list
 	}
 	list = append(list,
 		"a root of its own, without user namespaces: paths outside of the policy cannot be opened, but found",
-		fmt.Sprintf("private /tmp, /dev/shm and /dev/pts: the task cannot use them, TMPDIR is %s", o.surroundings.dirs.tmp()),
+		fmt.Sprintf("private /tmp, /dev/shm and /dev/pts: the task cannot use them, TMPDIR is %s", plain.Name(o.surroundings.dirs.tmp())),
 		"a PID namespace: the task can list the processes in /proc",
 		"an IPC namespace: System V and POSIX message queues and shared memory are those of this user",
 		"masked paths, as /etc/shadow: file permissions alone decide",

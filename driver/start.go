@@ -51,6 +51,9 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOwnCapabilities(o.capabilities); err != nil {
+		return nil, err
+	}
 	workDir, err := o.view.findWorkDir(task.WorkDir, dirs.Task, o.roots)
 	if err != nil {
 		return nil, err
@@ -79,6 +82,7 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 		UserName:   user.Name,
 		Withheld:   withheld,
 		Cgroup:     group,
+		Places:     placesOf(&p.plan.World),
 		Attributes: attributes(o.enforced, user),
 	}
 	return p, nil

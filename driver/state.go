@@ -34,6 +34,8 @@ type TaskState struct {
 	// the agent's environment may be another when a session starts.
 	Withheld []string
 	Cgroup   cgroup
+	// Places are where the task's view has anything; nil if it sees the host's.
+	Places *places
 	// Attributes are shown by InspectTask.
 	Attributes map[string]string
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // Nomad and a plugin can lose each other's word: if either is killed while a
@@ -57,7 +58,7 @@ func (d *Driver) replace(cfg *drivers.TaskConfig) error {
 			continue
 		}
 		if err := d.discardOwned(dir, &o); err != nil {
-			return fmt.Errorf("task %s, an earlier start of this task, cannot be removed: %w", o.ID, err)
+			return fmt.Errorf("task %s, an earlier start of this task, cannot be removed: %w", plain.Name(o.ID), err)
 		}
 	}
 	return nil
@@ -86,7 +87,7 @@ func (d *Driver) destroyUnknown(taskID string, force bool) error {
 	case errors.Is(err, executor.ErrNotStarted):
 		return nil
 	case err != nil:
-		return fmt.Errorf("task %s: %w", taskID, err)
+		return fmt.Errorf("task %s: %w", plain.Name(taskID), err)
 	case o.ID != taskID:
 		return nil
 	}
@@ -94,7 +95,7 @@ func (d *Driver) destroyUnknown(taskID string, force bool) error {
 		select {
 		case <-task.Done():
 		default:
-			return fmt.Errorf("task %s is running: stop it first, or destroy it by force", taskID)
+			return fmt.Errorf("task %s is running: stop it first, or destroy it by force", plain.Name(taskID))
 		}
 	}
 	return d.discardOwned(dir, &o)

@@ -205,10 +205,10 @@ func deniedToOthers(root, file string) string {
 	return ""
 }
 
-// places are directories that programs of an installation lie in, and
+// programPlaces are directories that programs of an installation lie in, and
 // libraryPlaces its shared libraries.
 var (
-	places        = []string{"bin", "sbin", "libexec", "shims"}
+	programPlaces = []string{"bin", "sbin", "libexec", "shims"}
 	libraryPlaces = []string{"lib", "lib64"}
 )
 
@@ -229,7 +229,7 @@ func installation(file string) string {
 	}
 	for above := dir; above != "/"; above = filepath.Dir(above) {
 		name, library := filepath.Base(above), strings.Contains(filepath.Base(file), ".so")
-		if slices.Contains(places, name) || library && slices.Contains(libraryPlaces, name) {
+		if slices.Contains(programPlaces, name) || library && slices.Contains(libraryPlaces, name) {
 			if root := filepath.Dir(above); !tooMuch(root) {
 				return root
 			}

@@ -175,3 +175,84 @@ func TestDenialsOfWhom(t *testing.T) {
 		t.Errorf("of another task:\n%s", got)
 	}
 }
+
+// A task has the kernel log what suits it: denials by a domain of its own, in a user
+// namespace and a chroot where any path exists; a path of that chroot that the driver's
+// domain denies; a call that its own filter denies. Nothing of it is told, and
+// "suggest" opens nothing for it. What the driver denies beside it is told.
+func TestDenialsAreNotForged(t *testing.T) {
+	a := auditedClient(t)
+	abi, _ := landlock.Detect()
+	if abi < landlockAudit {
+		t.Skip("this kernel logs nothing of Landlock's")
+	}
+	const forge = `
+import ctypes, os, struct
+libc = ctypes.CDLL(None, use_errno=True)
+def must(result, what):
+    if result < 0: raise OSError(ctypes.get_errno(), what)
+    return result
+must(libc.unshare(0x10000000), "unshare(CLONE_NEWUSER)")
+os.chroot(os.environ["NOMAD_TASK_DIR"] + "/r")
+def denied(path, mode):
+    try: open(path, mode)
+    except PermissionError as e: print("denied", path, mode)
+    else: print("opened", path, mode)
+denied("/root/.ssh/by_the_driver", "a")
+attr = struct.pack("Q", 4) # read_file
+ruleset = must(libc.syscall(444, attr, 8, 0), "landlock_create_ruleset")
+must(libc.syscall(446, ruleset, 0), "landlock_restrict_self")
+denied("/root/.ssh/by_the_task", "r")
+# A filter that denies getppid, with its log.
+class Program(ctypes.Structure):
+    _fields_ = [("n", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+code = struct.pack("=HBBIHBBIHBBIHBBI", 0x20, 0, 0, 0, 0x15, 0, 1, 110, 0x06, 0, 0, 0x50001, 0x06, 0, 0, 0x7fff0000)
+buffer = ctypes.create_string_buffer(code)
+must(libc.syscall(317, 1, 2, ctypes.byref(Program(4, ctypes.addressof(buffer)))), "seccomp")
+print("getppid", libc.syscall(110), flush=True)
+`
+	text := batch("denials-forged", script(`
+		python3 "$NOMAD_TASK_DIR/forge.py" || exit 1
+		python3 -c 'import os; os.listdir("/opt")'
+		exit 0`, `capability_policy {
+          side_effect_level = "process_exec"
+          workspace_roots   = ["local"]
+          capabilities {
+            workspace = ["read_text"]
+          }
+        }`))
+	var files strings.Builder
+	for name, content := range map[string]string{"forge.py": forge, "r/root/.ssh/by_the_driver": "x", "r/root/.ssh/by_the_task": "x"} {
+		fmt.Fprintf(&files, "template {\n  destination = %q\n  perms = \"666\"\n  data = <<EOT\n%s\nEOT\n}\n", "local/"+name, content)
+	}
+	at := strings.Index(text, "config {")
+	if at < 0 {
+		t.Fatal(text)
+	}
+	j := a.run(t, text[:at]+files.String()+text[at:])
+	stdout := j.logs("stdout")
+	for _, want := range []string{"denied /root/.ssh/by_the_driver a", "denied /root/.ssh/by_the_task r", "getppid -1"} {
+		if !strings.Contains(stdout, want) {
+			t.Fatalf("the task has not forged anything: no %q in\n%s%s\n%s", want, stdout, j.logs("stderr"), j.events())
+		}
+	}
+	list := j.denials()
+	told := strings.Join(j.denied(), "\n") + list
+	t.Logf("%s", told)
+	if !strings.Contains(told, "/opt") {
+		t.Errorf("the true denial is not told:\n%s\n%s", told, j.events())
+	}
+	for _, forged := range []string{".ssh", "by_the_", "getppid"} {
+		if strings.Contains(told, forged) {
+			t.Errorf("%s is told:\n%s", forged, told)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "denials")
+	if err := os.WriteFile(file, []byte(list), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	block, _ := exec.Command(binary("nomad-driver-harn"), "suggest", file).Output()
+	if strings.Contains(string(block), ".ssh") || !strings.Contains(string(block), "/opt") {
+		t.Errorf("suggested:\n%s", block)
+	}
+}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // cgroups are descriptors of the cgroups of a task, opened where the host's file
@@ -34,7 +36,7 @@ func openCgroups(dirs []string) (*cgroups, error) {
 	for _, dir := range dirs {
 		if err := c.open(dir); err != nil {
 			c.close()
-			return nil, fmt.Errorf("cgroup %s: %w", dir, err)
+			return nil, fmt.Errorf("cgroup %s: %w", plain.Name(dir), err)
 		}
 	}
 	c.Killed = c.oomKills()
@@ -83,7 +85,7 @@ func (c *cgroups) open(dir string) (err error) {
 	tasks := path.Join(dir, "tasks")
 	fd, err := unix.Open(tasks, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("%s: %w", tasks, err)
+		return fmt.Errorf("%s: %w", plain.Name(tasks), err)
 	}
 	c.Tasks = append(c.Tasks, fd)
 	return nil
@@ -158,7 +160,7 @@ func killCgroup(dir string) error {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return fmt.Errorf("the processes in %s cannot be killed: do they wait for a disk or a network that does not answer?", dir)
+	return fmt.Errorf("the processes in %s cannot be killed: do they wait for a disk or a network that does not answer?", plain.Name(dir))
 }
 
 func exists(path string) bool {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor/birth"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -117,7 +118,7 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 	if err != nil {
 		return fmt.Errorf("working directory: %w", err)
 	}
-	s.begin("working directory %s", l.Process.Dir).hint = func(err error) string { return hintAccess(err, c.User) }
+	s.begin("working directory %s", plain.Name(l.Process.Dir)).hint = func(err error) string { return hintAccess(err, c.User) }
 	s.call(unix.SYS_CHDIR, dir)
 
 	// Setuid programs gain nothing from now on. Landlock and seccomp of an
@@ -218,19 +219,19 @@ func (l *launch) execute(s *sequence) error {
 	p := l.Process
 	args, err := s.texts(p.Args)
 	if err != nil {
-		return fmt.Errorf("arguments of %s: %w", p.Path, err)
+		return fmt.Errorf("arguments of %s: %w", plain.Name(p.Path), err)
 	}
 	env, err := s.texts(p.Env)
 	if err != nil {
-		return fmt.Errorf("environment of %s: %w", p.Path, err)
+		return fmt.Errorf("environment of %s: %w", plain.Name(p.Path), err)
 	}
-	hint := func(err error) string { return hintExec(err, l.Confinement.User) }
+	hint := func(err error) string { return hintExec(err, l.Confinement.User, p) }
 	try := func(name string) (*birth.Call, error) {
 		file, err := s.text(name)
 		if err != nil {
-			return nil, fmt.Errorf("executing %s: %w", name, err)
+			return nil, fmt.Errorf("executing %s: %w", plain.Name(name), err)
 		}
-		s.begin("executing %s", name).hint = hint
+		s.begin("executing %s", plain.Name(name)).hint = hint
 		call := s.call(unix.SYS_EXECVE, file, args, env)
 		call.Last = true
 		return call, nil
@@ -245,7 +246,7 @@ func (l *launch) execute(s *sequence) error {
 			search = value
 		}
 	}
-	s.nothing = fmt.Sprintf("executing %s: it was not found in PATH (%s)", p.Path, search)
+	s.nothing = fmt.Sprintf("executing %s: it was not found in PATH (%s)", plain.Name(p.Path), plain.Name(search))
 	for dir := range strings.SplitSeq(search, ":") {
 		if !path.IsAbs(dir) {
 			continue
@@ -326,8 +327,10 @@ func hintAccess(err error, u User) string {
 	return ""
 }
 
-func hintExec(err error, u User) string {
+func hintExec(err error, u User, p *Process) string {
 	switch {
+	case errors.Is(err, unix.E2BIG):
+		return ": " + tooBig(p)
 	case errors.Is(err, unix.EACCES):
 		return fmt.Sprintf(" (for user %d, group %d): the file, or the interpreter that it names, is not executable for this user, or outside of every root of the policy", u.UID, u.GID)
 	case errors.Is(err, unix.ENOENT):

@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // instructions are what a supervisor is told: a plan, without its filter, that
@@ -129,7 +131,7 @@ func openNetwork(n Network) (int, error) {
 	}
 	fd, err := unix.Open(n.Namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return notOpen, fmt.Errorf("network namespace %s: %w: the allocation's network is gone, or was never made", n.Namespace, err)
+		return notOpen, fmt.Errorf("network namespace %s: %w: the allocation's network is gone, or was never made", plain.Name(n.Namespace), err)
 	}
 	return fd, nil
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // nursery is a thread of this process in a small mount namespace of its own, for
@@ -105,7 +107,7 @@ func leaveNursery() error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("unmounting %s, which it was started with: %w", m.Target, err)
+			return fmt.Errorf("unmounting %s, which it was started with: %w", plain.Name(m.Target), err)
 		}
 	}
 	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {

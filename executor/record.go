@@ -13,6 +13,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // The records of a task, files in its directory:
@@ -132,17 +134,17 @@ func readRecord(dir, name string, v any) error {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxRecord+1))
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.Name(), err)
+		return fmt.Errorf("%s: %w", plain.Name(f.Name()), err)
 	}
 	if len(data) > maxRecord {
-		return fmt.Errorf("%s: more than %d bytes, it is none of ours", f.Name(), maxRecord)
+		return fmt.Errorf("%s: more than %d bytes, it is none of ours", plain.Name(f.Name()), maxRecord)
 	}
 	data = bytes.TrimRight(data, "\x00") // see preparedRecord
 	if len(data) == 0 {
 		return errNoRecord
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("%s: %w", f.Name(), err)
+		return fmt.Errorf("%s: %w", plain.Name(f.Name()), err)
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // rotated is a log in files with numbers, of which the last one grows. It never
@@ -78,7 +80,7 @@ func (r *rotated) open(number, flags int) error {
 		err = errForeign
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", plain.Name(name), err)
 	}
 	var st unix.Stat_t
 	err = unix.Fstat(fd, &st)
@@ -87,7 +89,7 @@ func (r *rotated) open(number, flags int) error {
 	}
 	if err != nil {
 		unix.Close(fd)
-		return fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", plain.Name(name), err)
 	}
 	if r.file > 0 {
 		unix.Close(r.file)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor/birth"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // sequence is what a child does between its birth and its program: system calls,
@@ -58,7 +59,7 @@ func address[T any](m *memory, value T) uintptr {
 func (m *memory) text(s string) (uintptr, error) {
 	p, err := unix.BytePtrFromString(s)
 	if err != nil {
-		return 0, fmt.Errorf("%q has a null byte in it: %w", s, err)
+		return 0, fmt.Errorf("%s has a null byte in it: %w", plain.Quote(s), err)
 	}
 	*m = append(*m, p)
 	return uintptr(unsafe.Pointer(p)), nil

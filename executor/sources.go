@@ -6,9 +6,12 @@ package executor
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // source is what a mount shows of the host. It is opened before any mount is
@@ -45,7 +48,7 @@ func openSources(mounts []Mount, canMake func(source) bool) (*sources, error) {
 		s, err := openSource(m, canMake)
 		if err != nil {
 			all.close()
-			return nil, fmt.Errorf("mount source %s: %w", m.Source, err)
+			return nil, fmt.Errorf("mount source %s: %w", plain.Name(m.Source), err)
 		}
 		all.Mounts = append(all.Mounts, s)
 	}
@@ -87,7 +90,7 @@ func openSource(m *Mount, canMake func(source) bool) (source, error) {
 		return source{Tree: skipped}, nil
 	}
 	if err != nil {
-		return s, err
+		return s, explainLink(m.Source, err)
 	}
 	defer unix.Close(fd)
 	if m.Type == Device {
@@ -100,6 +103,20 @@ func openSource(m *Mount, canMake func(source) bool) (source, error) {
 	}
 	s.Tree, err = cloneTree(fd)
 	return s, err
+}
+
+// explainLink names the symbolic link on a path that could not be opened, if that
+// is the reason: the link may have been there always.
+func explainLink(name string, err error) error {
+	for i := 1; i <= len(name); i++ {
+		if i < len(name) && name[i] != '/' {
+			continue
+		}
+		if target, failed := os.Readlink(name[:i]); failed == nil {
+			return fmt.Errorf("%s is a symbolic link to %s: only the real path of what is to be shown is followed, name that", plain.Name(name[:i]), plain.Name(target))
+		}
+	}
+	return err
 }
 
 // hasSource reports whether a mount shows something of the host.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // startTimeout is how long a supervisor may take until its program executes. A
@@ -41,7 +43,7 @@ func startTask(id, dir string, plan *Plan, std stdio) (*Task, error) {
 		if t != nil {
 			t.kill()
 		}
-		return nil, errors.Join(err, killCgroup(plan.Confinement.OwnCgroup), removeRecords(dir))
+		return nil, plain.Join(err, killCgroup(plan.Confinement.OwnCgroup), removeRecords(dir))
 	}
 	go t.watch()
 	return t, nil

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -225,7 +226,7 @@ func joinNetwork(fd int, name string) error {
 	}
 	defer unix.Close(fd)
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("joining network namespace %s: %w", name, err)
+		return fmt.Errorf("joining network namespace %s: %w", plain.Name(name), err)
 	}
 	return nil
 }

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 // Task is a task that was started, by this process or an earlier one.
@@ -162,6 +165,9 @@ func (t *Task) Rebooted() bool {
 // User is who the task runs as.
 func (t *Task) User() User { return t.confinement.User }
 
+// Filter says which system calls fail for the task; nil if none do.
+func (t *Task) Filter() *seccomp.Filter { return t.confinement.Filter }
+
 // PID is the process ID of the task's first process, as the host sees it.
 func (t *Task) PID() int { return t.started.Process.PID }
 
@@ -259,7 +265,7 @@ func Clear(dir string, known ...Identity) error {
 	}
 	for _, id := range known {
 		if err := killProcess(id); err != nil {
-			return fmt.Errorf("killing what is left of the task in %s: %w", dir, err)
+			return fmt.Errorf("killing what is left of the task in %s: %w", plain.Name(dir), err)
 		}
 	}
 	return killCgroup(c.OwnCgroup)

@@ -136,12 +136,12 @@ func (r *Ruleset) addPath(set, fds int, rule *PathRule) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("landlock: rule for %s: %w", rule.Path, err)
+		return fmt.Errorf("landlock: rule for %q: %w", rule.Path, err)
 	}
 	defer unix.Close(fd)
 
 	if err := r.add(set, fd, dir, rule.Access); err != nil {
-		return fmt.Errorf("landlock: rule for %s: %w", rule.Path, err)
+		return fmt.Errorf("landlock: rule for %q: %w", rule.Path, err)
 	}
 	return nil
 }
@@ -207,7 +207,7 @@ func openRule(fds int, name string) (fd int, dir bool, err error) {
 	})
 	switch {
 	case errors.Is(err, unix.ELOOP):
-		return -1, false, errors.New("a symbolic link is on this path, expected the real path: it was changed since it was looked up")
+		return -1, false, errors.New("a symbolic link is on this path, expected the real path: was a part of it replaced by a link?")
 	case err != nil:
 		return -1, false, fmt.Errorf("open: %w", err)
 	}
@@ -243,7 +243,7 @@ func verify(fds, fd int, name string) error {
 		if n, err = unix.Readlinkat(fds, link, opened); err != nil {
 			return fmt.Errorf("readlink of %s: %w", link, err)
 		}
-		return fmt.Errorf("it is now %s: it was moved or removed while it was opened", opened[:n])
+		return fmt.Errorf("it is now %q: it was moved or removed while it was opened", opened[:n])
 	}
 	return nil
 }

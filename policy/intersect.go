@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // Intersect returns what the operator's ceiling leaves of a job's request: the
@@ -68,7 +70,7 @@ func intersectCapabilities(ceiling, result *Policy) error {
 	}
 	if len(beyond) > 0 {
 		return fmt.Errorf("capabilities: %s exceed the operator's ceiling (%s)",
-			quoted(beyond), describeCapabilities(ceiling.Capabilities))
+			plain.Names(beyond), describeCapabilities(ceiling.Capabilities))
 	}
 	// A request that grants nothing means reading, which the ceiling may not grant.
 	if more := result.WorkspaceAccess() &^ ceiling.WorkspaceAccess(); more != 0 {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -312,12 +313,12 @@ func notes(p *Policy, node Node) []string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Capabilities)) {
 		if name != Workspace {
-			out = append(out, "capability "+name+" is not enforced by the kernel")
+			out = append(out, "capability "+plain.Name(name)+" is not enforced by the kernel")
 			continue
 		}
 		for _, op := range p.Capabilities[name] {
 			if workspaceOperations[op] == 0 {
-				out = append(out, "operation workspace."+op+" is not enforced by the kernel")
+				out = append(out, "operation workspace."+plain.Name(op)+" is not enforced by the kernel")
 			}
 		}
 	}
@@ -339,7 +340,7 @@ func (plan *Plan) String() string {
 			if rule.Optional {
 				optional = " if it exists"
 			}
-			line("  %s %v%s", rule.Path, rule.Access, optional)
+			line("  %s %v%s", plain.Name(rule.Path), rule.Access, optional)
 		}
 		for _, rule := range set.Ports {
 			line("  port %d %v", rule.Port, rule.Access)

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // Roots are the roots of a policy as real paths: absolute, without symbolic
@@ -55,7 +57,7 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 		for i, root := range field.roots {
 			path, found, err := resolveRoot(root, taskDir, own)
 			if err != nil {
-				problems = append(problems, fmt.Errorf("%s[%d]: %q: %w", field.name, i, root, err))
+				problems = append(problems, fmt.Errorf("%s[%d]: %s: %w", field.name, i, plain.Quote(root), err))
 				continue
 			}
 			paths = append(paths, path)
@@ -70,7 +72,7 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 	roots := Roots{Workspace: resolved[0], ReadOnly: resolved[1], Sockets: resolved[2], Links: links, Written: written}
 	for _, path := range roots.ReadOnly {
 		if slices.Contains(roots.Workspace, path) {
-			return Roots{}, fmt.Errorf("%s is both in workspace_roots and in read_only_roots: it can be only one", path)
+			return Roots{}, fmt.Errorf("%s is both in workspace_roots and in read_only_roots: it can be only one", plain.Name(path))
 		}
 	}
 	if len(p.WorkspaceRoots) == 0 {
@@ -167,7 +169,7 @@ func resolveRoot(root, taskDir string, own []string) (string, []Link, error) {
 	}
 	switch {
 	case lexicallyOwn && !inside(own, path):
-		return "", nil, fmt.Errorf("it leaves the task directory by a symbolic link, to %s: expected a path that stays in it", path)
+		return "", nil, fmt.Errorf("it leaves the task directory by a symbolic link, to %s: expected a path that stays in it", plain.Name(path))
 	case path == "/":
 		return "", nil, errors.New("it is a symbolic link to the whole file system: name the directories that the task needs")
 	case inside(private, path):
@@ -214,7 +216,7 @@ func resolvePath(path string, anyOwner bool) (string, []Link, error) {
 		}
 		if info.Mode().Type() != fs.ModeSymlink {
 			if len(rest) > 0 && !info.IsDir() {
-				return "", nil, fmt.Errorf("%s is not a directory", next)
+				return "", nil, fmt.Errorf("%s is not a directory", plain.Name(next))
 			}
 			done = next
 			continue
@@ -223,7 +225,7 @@ func resolvePath(path string, anyOwner bool) (string, []Link, error) {
 			return "", nil, fmt.Errorf("more than %d symbolic links", maxSymlinks)
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); !anyOwner && (!ok || st.Uid != 0) {
-			return "", nil, fmt.Errorf("%s is a symbolic link that belongs to user %d: only links of root are followed, give the real path", next, st.Uid)
+			return "", nil, fmt.Errorf("%s is a symbolic link that belongs to user %d: only links of root are followed, give the real path", plain.Name(next), st.Uid)
 		}
 		target, err := os.Readlink(next)
 		if err != nil {
@@ -240,9 +242,9 @@ func resolvePath(path string, anyOwner bool) (string, []Link, error) {
 
 func notThere(path string, linked bool) error {
 	if linked {
-		return fmt.Errorf("%s does not exist, a symbolic link leads there: create it, or correct the link", path)
+		return fmt.Errorf("%s does not exist, a symbolic link leads there: create it, or correct the link", plain.Name(path))
 	}
-	return fmt.Errorf("%s does not exist: create it before the task starts, or correct the path", path)
+	return fmt.Errorf("%s does not exist: create it before the task starts, or correct the path", plain.Name(path))
 }
 
 // inside reports whether path is one of the directories or beneath one.

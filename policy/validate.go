@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // Validate checks all that can be known without a file system: names, and the
@@ -36,7 +38,7 @@ func (p *Policy) Validate() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Capabilities)) {
 		for i, op := range p.Capabilities[name] {
-			problem(fmt.Sprintf("capabilities.%s[%d]", name, i), validateOperation(name, op))
+			problem(fmt.Sprintf("capabilities.%s[%d]", plain.Name(name), i), validateOperation(name, op))
 		}
 		if name == "" {
 			problem("capabilities", errors.New("a capability without a name"))

@@ -9,6 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // HCL prints the changed policy as the block of a job, each change with the
@@ -35,14 +39,19 @@ func (s *Suggestion) HCL() string {
 	}
 	scalar("min_landlock_abi", strconv.Itoa(p.MinLandlockABI))
 	if p.Capabilities != nil {
-		b.WriteString("  capabilities {\n")
-		for _, name := range slices.Sorted(maps.Keys(p.Capabilities)) {
+		names := slices.Sorted(maps.Keys(p.Capabilities))
+		open, name := "  capabilities {\n", func(name string) string { return name }
+		if slices.ContainsFunc(names, func(name string) bool { return !hclsyntax.ValidIdentifier(name) }) {
+			open, name = "  capabilities = {\n", quote // a block has no such names, a map has
+		}
+		b.WriteString(open)
+		for _, capability := range names {
 			var quoted, comments []string
-			for _, operation := range p.Capabilities[name] {
+			for _, operation := range p.Capabilities[capability] {
 				quoted = append(quoted, quote(operation))
-				comments = append(comments, s.whyOf("capabilities."+name, quote(operation))...)
+				comments = append(comments, s.whyOf("capabilities."+capability, quote(operation))...)
 			}
-			fmt.Fprintf(&b, "    %s = [%s]%s\n", name, strings.Join(quoted, ", "), remark(comments))
+			fmt.Fprintf(&b, "    %s = [%s]%s\n", name(capability), strings.Join(quoted, ", "), remark(comments))
 		}
 		b.WriteString("  }\n")
 	}
@@ -81,8 +90,7 @@ func (s *Suggestion) whyOf(field, value string) []string {
 	return nil
 }
 
-// remark is a comment behind a line. The denials hold no line break: they come
-// quoted where they are not plain text.
+// remark is a comment behind a line: one line of text, of no great length.
 func remark(why []string) string {
 	const most = 3
 	if len(why) == 0 {
@@ -92,10 +100,39 @@ func remark(why []string) string {
 	if rest := len(why) - most; rest > 0 {
 		text += fmt.Sprintf("; and %d more", rest)
 	}
-	return " # " + text
+	return " # " + plain.Line(text)
 }
 
-// quote writes a string of HCL, in which ${ and %{ would begin a template.
+// quote writes a string of HCL, which has fewer escapes than Go, and in which ${ and
+// %{ begin a template.
 func quote(s string) string {
-	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(strconv.Quote(s))
+	var b strings.Builder
+	b.WriteByte('"')
+	var before rune
+	for i, r := range s {
+		template := (r == '$' || r == '%') && strings.HasPrefix(s[i+1:], "{")
+		switch {
+		case template && before != r: // "$$${" would be something else
+			b.WriteRune(r)
+			b.WriteRune(r)
+		case r == '"' || r == '\\':
+			b.WriteRune('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r > 0xffff && !strconv.IsPrint(r):
+			fmt.Fprintf(&b, `\U%08x`, r)
+		case template || !strconv.IsPrint(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+		before = r
+	}
+	b.WriteByte('"')
+	return b.String()
 }

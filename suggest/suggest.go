@@ -9,10 +9,12 @@ package suggest
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -47,14 +49,25 @@ type Suggestion struct {
 const maxSiblings = 4
 
 // For suggests a change of p. ceiling is the operator's; an empty one puts no
-// limit. Both must be valid.
+// limit. Both must be valid. Nothing is suggested that every host keeps closed.
 func For(p, ceiling *policy.Policy, lines []audit.Line) *Suggestion {
+	return Guarded(p, ceiling, &Guard{}, lines)
+}
+
+// Guarded is [For] where more is kept closed.
+func Guarded(p, ceiling *policy.Policy, guard *Guard, lines []audit.Line) *Suggestion {
 	s := &Suggestion{Policy: p.Clone()}
 	if s.Policy.SandboxProfile == "" && ceiling.SandboxProfile != "" {
 		s.Policy.SandboxProfile = ceiling.SandboxProfile // what the task runs under
 	}
-	wanted := wishes(s.Policy, lines)
+	wanted := wishes(s.Policy, guard, lines)
+	// What is refused is no reason to leave out what lies in it.
 	for _, w := range wanted {
+		if w.reason == "" && isRoot(w.change) {
+			w.reason = (&Suggestion{Policy: s.Policy}).try(w.change, ceiling)
+		}
+	}
+	for _, w := range merge(wanted) {
 		if w.reason == "" {
 			w.reason = s.try(w.change, ceiling)
 		}
@@ -101,12 +114,15 @@ type wish struct {
 }
 
 // wishes are the changes that the denials ask for, each one once.
-func wishes(p *policy.Policy, lines []audit.Line) []*wish {
+func wishes(p *policy.Policy, guard *Guard, lines []audit.Line) []*wish {
+	lines = slices.Clone(lines)
 	paths := map[string][]string{} // wanted roots, by directory
-	for _, line := range lines {
-		if line.Kind == audit.FS && line.Path != "" && !slices.Contains(paths[filepath.Dir(line.Path)], line.Path) {
-			dir := filepath.Dir(line.Path)
-			paths[dir] = append(paths[dir], line.Path)
+	for i := range lines {
+		line := &lines[i]
+		if line.Path = cleaned(line.Path); line.Kind == audit.FS && line.Path != "" {
+			if dir := filepath.Dir(line.Path); !slices.Contains(paths[dir], line.Path) {
+				paths[dir] = append(paths[dir], line.Path)
+			}
 		}
 	}
 	var all []*wish
@@ -115,16 +131,24 @@ func wishes(p *policy.Policy, lines []audit.Line) []*wish {
 		if line.Truncated {
 			continue
 		}
-		if dir := filepath.Dir(line.Path); len(paths[dir]) > maxSiblings && dir != "/" && filepath.Dir(dir) != "/" {
+		guarded := func(path string) string {
+			if line.TaskDir != "" && line.TaskDir != "/" && policy.Contains(line.TaskDir, path) {
+				return "" // its own
+			}
+			if why := guard.Refuse(path); why != "" {
+				return why
+			}
+			return guard.task(line.TaskDir, path)
+		}
+		single := line
+		if dir := filepath.Dir(line.Path); len(paths[dir]) > maxSiblings && dir != "/" && filepath.Dir(dir) != "/" && guarded(line.Path) == "" && guarded(dir) == "" {
 			line.Path = dir
 		}
-		w := wishFor(p, &line)
-		if w == nil {
-			continue
-		}
+		w := wishFor(p, &line, guarded)
+		w.change.Why = []string{why(&single)}
 		key := w.reason
 		if w.change.Field != "" {
-			key = fmt.Sprint(w.change.Field, w.change.Value)
+			key = fmt.Sprint(w.change.Field, " ", w.change.Value)
 		}
 		if known := index[key]; known != nil {
 			known.change.Why = append(known.change.Why, w.change.Why...)
@@ -133,12 +157,27 @@ func wishes(p *policy.Policy, lines []audit.Line) []*wish {
 		index[key] = w
 		all = append(all, w)
 	}
-	// One that is beneath another root is part of it.
-	return slices.DeleteFunc(all, func(w *wish) bool {
+	return all
+}
+
+// cleaned is a path in its shortest form, "" if it is none.
+func cleaned(path string) string {
+	if path == "" {
+		return ""
+	}
+	return filepath.Clean(path)
+}
+
+func isRoot(c *Change) bool { return strings.HasSuffix(c.Field, "_roots") }
+
+// merge leaves out the roots that are beneath another one that is wanted: they are
+// part of it.
+func merge(all []*wish) []*wish {
+	return slices.DeleteFunc(slices.Clone(all), func(w *wish) bool {
 		return slices.ContainsFunc(all, func(other *wish) bool {
 			path, _ := w.change.Value.(string)
 			above, _ := other.change.Value.(string)
-			if w == other || w.change.Field != other.change.Field || !strings.HasSuffix(w.change.Field, "_roots") || path == above || !policy.Contains(above, path) {
+			if w == other || w.reason != "" || other.reason != "" || w.change.Field != other.change.Field || !isRoot(w.change) || path == above || !policy.Contains(above, path) {
 				return false
 			}
 			other.change.Why = append(other.change.Why, w.change.Why...)
@@ -154,13 +193,16 @@ func why(line *audit.Line) string {
 		text += fmt.Sprintf(" (%d times)", line.Count)
 	}
 	if line.Command != "" {
-		text += fmt.Sprintf(", by %q", line.Command)
+		text += ", by " + plain.Quote(line.Command)
 	}
 	return text
 }
 
-func wishFor(p *policy.Policy, line *audit.Line) *wish {
-	denial := []string{why(line)}
+// rightNames are those of the kernel's, and names of system calls.
+var rightNames = regexp.MustCompile(`^[a-z0-9_]+(\.[a-z0-9_]+)?$|^syscall [0-9]+$`)
+
+func wishFor(p *policy.Policy, line *audit.Line, guarded func(string) string) *wish {
+	var denial []string // filled in by the caller
 	refuse := func(format string, args ...any) *wish {
 		return &wish{&Change{Why: denial}, fmt.Sprintf(format, args...)}
 	}
@@ -169,9 +211,12 @@ func wishFor(p *policy.Policy, line *audit.Line) *wish {
 	}
 	network := set("side_effect_level", policy.LevelNetwork.String(), func(p *policy.Policy) { p.SideEffectLevel = policy.LevelNetwork.String() })
 
+	if len(line.Rights) == 0 || slices.ContainsFunc(line.Rights, func(name string) bool { return !rightNames.MatchString(name) }) {
+		return refuse("its rights are no names of the kernel's: the driver has not written this")
+	}
 	switch line.Kind {
 	case audit.FS:
-		return fileWish(p, line, set, refuse)
+		return fileWish(p, line, guarded, set, refuse)
 	case audit.Net:
 		switch right := line.Rights[0]; {
 		case !p.NetworkAllowed():
@@ -243,25 +288,26 @@ func only(rights, of []string) bool {
 
 type setter func(field string, value any, apply func(*policy.Policy)) *wish
 
-func fileWish(p *policy.Policy, line *audit.Line, set setter, refuse func(string, ...any) *wish) *wish {
+func fileWish(p *policy.Policy, line *audit.Line, guarded func(string) string, set setter, refuse func(string, ...any) *wish) *wish {
 	root := line.Path
 	switch {
-	case root == "" || root == "/":
+	case root == "/":
 		return refuse("a root of / would admit everything")
 	case !filepath.IsAbs(root):
-		return refuse("its path is not known")
-	case policy.Contains("/proc", root) || policy.Contains("/sys", root):
-		return refuse("every task has a /proc and /sys of its own: no root admits more of them")
-	case policy.Contains("/dev", root):
-		if only(line.Rights, []string{"fs.read_file", "fs.write_file", "fs.ioctl_dev", "fs.truncate"}) {
-			return set("devices", root, func(p *policy.Policy) { p.Devices = addPath(p.Devices, root) })
-		}
-		return refuse("every task has a /dev of its own")
-	case root == "/tmp" || root == "/dev/shm":
+		return refuse("its path is not known, or one that the task has made up in a root of its own")
+	case root == "/tmp" || root == "/var/tmp" || root == "/run" || root == "/var/run" || root == "/dev/shm":
 		return refuse("every task has one of its own")
 	}
-	if rel, err := filepath.Rel(line.TaskDir, root); err == nil && filepath.IsLocal(rel) {
-		root = rel // so that it is right for the next allocation, too
+	if why := guarded(root); why != "" {
+		return refuse("%s", why)
+	}
+	if why := inexpressible(root); why != "" {
+		return refuse("%s", why)
+	}
+	if line.TaskDir != "" && line.TaskDir != "/" {
+		if rel, err := filepath.Rel(line.TaskDir, root); err == nil && filepath.IsLocal(rel) {
+			root = rel // so that it is right for the next allocation, too
+		}
 	}
 	if only(line.Rights, []string{"fs.resolve_unix"}) {
 		return set("unix_socket_roots", root, func(p *policy.Policy) { p.UnixSocketRoots = addPath(p.UnixSocketRoots, root) })
@@ -273,7 +319,9 @@ func fileWish(p *policy.Policy, line *audit.Line, set setter, refuse func(string
 	switch {
 	case within(p.ReadOnlyRoots) && !read:
 		return refuse("it is in a read-only root: take it out of read_only_roots, and add it to workspace_roots")
-	case within(p.WorkspaceRoots) || p.WorkspaceRoots == nil && policy.Contains(line.TaskDir, line.Path):
+	case within(p.ReadOnlyRoots):
+		return refuse("the policy admits it by now: it was denied under another one, or by the file's permissions")
+	case within(p.WorkspaceRoots) || p.WorkspaceRoots == nil && line.TaskDir != "" && policy.Contains(line.TaskDir, line.Path):
 		operation := policy.WriteText
 		switch {
 		case p.Capabilities == nil:

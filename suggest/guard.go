@@ -1,0 +1,228 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package suggest
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// A task has a say in what it is denied, and writes its log: it could ask for what
+// nobody should give it. So some places are never suggested, whoever wants them:
+// who means to admit one writes it by hand.
+
+// Place is one that is not suggested, nor what is beneath.
+type Place struct {
+	Path string // absolute
+	Why  string // as in "it is ..."
+}
+
+// Guard knows what is never suggested.
+type Guard struct {
+	// Places are those of this host, beside the ones that each host has.
+	Places []Place
+	// Root is where the host's files are looked up: "" is the host itself.
+	Root string
+
+	homes []string // read from passwd(5) once; nil before
+}
+
+// hosts are places of every host.
+var hosts = []Place{
+	{"/proc", "a part of the kernel's /proc: every task has one of its own, no root admits more of it"},
+	{"/sys", "a part of the kernel's /sys: every task has what it needs of it, no root admits more"},
+	{"/dev", "a device: every task has a /dev of its own; what the operator allows (plugin option devices) can be named in devices by hand"},
+	{"/etc/shadow", "a secret of the system"},
+	{"/etc/shadow-", "a secret of the system"},
+	{"/etc/gshadow", "a secret of the system"},
+	{"/etc/gshadow-", "a secret of the system"},
+	{"/etc/security/opasswd", "a secret of the system"},
+	{"/etc/sudoers", "a secret of the system"},
+	{"/etc/sudoers.d", "a secret of the system"},
+	{"/etc/krb5.keytab", "a secret of the system"},
+	{"/etc/ssl/private", "a secret of the system"},
+	{"/etc/pki/tls/private", "a secret of the system"},
+	{"/etc/letsencrypt/live", "a secret of the system"},
+	{"/etc/letsencrypt/archive", "a secret of the system"},
+	{"/etc/wireguard", "a secret of the system"},
+	{"/var/lib/sss", "a secret of the system"},
+	{"/etc/nomad", "a directory of Nomad's"},
+	{"/etc/nomad.d", "a directory of Nomad's"},
+	{"/opt/nomad", "a directory of Nomad's"},
+	{"/var/nomad", "a directory of Nomad's"},
+	{"/var/lib/nomad", "a directory of Nomad's"},
+	{"/var/lib/nomad-driver-harn", "the directory of the driver's records"},
+	{"/etc/consul.d", "a directory of Consul's"},
+	{"/etc/vault.d", "a directory of Vault's"},
+	{"/opt/consul", "a directory of Consul's"},
+	{"/opt/vault", "a directory of Vault's"},
+	{"/var/lib/docker", engine},
+	{"/var/lib/containerd", engine},
+	{"/var/lib/containers", engine},
+	{"/var/lib/kubelet", engine},
+	{"/var/lib/lxd", engine},
+	{"/var/snap/lxd", engine},
+	{"/etc/kubernetes", engine},
+	{"/run/docker.sock", engine},
+	{"/run/docker", engine},
+	{"/run/containerd", engine},
+	{"/run/podman", engine},
+	{"/run/crio", engine},
+	{"/run/k3s", engine},
+	{"/run/buildkit", engine},
+	{"/run/libvirt", engine},
+	{"/run/incus", engine},
+	{"/run/lxd.socket", engine},
+	{"/run/snapd.socket", "a socket by which root's service can be told what to do"},
+	{"/run/systemd", "a socket by which root's service can be told what to do"},
+	{"/run/dbus", "a socket by which root's service can be told what to do"},
+	{"/run/credentials", "a secret of the system"},
+	{"/run/secrets", "a secret of the system"},
+}
+
+const engine = "a part of a container engine: by its socket or files, anything on the host can be changed"
+
+// engineSockets are names of sockets, wherever they are: those of an engine without
+// root lie in /run/user or a home.
+var engineSockets = []string{"docker.sock", "podman.sock", "containerd.sock", "crio.sock", "buildkitd.sock", "nomad.sock", "api.sock"}
+
+// credentials are what Harn denies below each home, its default of read_deny_roots.
+var credentials = []string{
+	".ssh", ".aws", ".gnupg", ".netrc", ".docker/config.json", ".config/gh/hosts.yml", ".config/gcloud", ".kube/config", ".npmrc",
+	".pypirc", ".cargo/credentials", ".cargo/credentials.toml", ".composer/auth.json", ".config/composer/auth.json",
+	".config/git/credentials", ".config/glab-cli", ".config/hub", ".config/github-copilot", ".config/rclone/rclone.conf",
+	".config/doctl", ".config/hcloud", ".config/containers/auth.json", ".config/.wrangler", ".config/stripe", ".config/sops/age",
+	".config/configstore/firebase-tools.json", ".cache/huggingface/token", ".cache/huggingface/stored_tokens",
+}
+
+// names of directories, and beginnings of names of files, that hold keys of the
+// system in a directory that has other things, too.
+var keyFiles = []Place{{"/etc/ssh/ssh_host_", "a key of this host"}}
+
+// Refuse says why a path is not suggested, "" if nothing is against it. It looks at
+// what the path says, and at what it is on this host: a name that the task knows can
+// be a link.
+func (g *Guard) Refuse(name string) string {
+	name = filepath.Clean(name)
+	why := g.refuse(name)
+	if file, err := filepath.EvalSymlinks(g.Root + name); why == "" && err == nil {
+		if file = path.Join("/", strings.TrimPrefix(file, g.Root)); file != name {
+			if why = g.refuse(file); why != "" {
+				why = fmt.Sprintf("it leads to %s: %s", plain.Name(file), why)
+			}
+		}
+	}
+	return why
+}
+
+func (g *Guard) refuse(name string) string {
+	for _, place := range slices.Concat(hosts, g.Places) {
+		for _, at := range alias(place.Path) {
+			if policy.Contains(at, name) {
+				return "it is " + place.Why
+			}
+			// What the driver covers by itself may be above.
+			if strings.Contains(place.Why, "socket") && policy.Contains(name, at) {
+				return fmt.Sprintf("in it is %s, %s", plain.Name(at), place.Why)
+			}
+		}
+	}
+	for _, place := range keyFiles {
+		if strings.HasPrefix(name, place.Path) {
+			return "it is " + place.Why
+		}
+	}
+	if slices.Contains(engineSockets, path.Base(name)) {
+		return "it is " + engine
+	}
+	for _, rel := range credentials {
+		if strings.Contains(name+"/", "/"+rel+"/") {
+			return fmt.Sprintf("it holds credentials (%s of a home)", rel)
+		}
+		if _, err := os.Lstat(g.Root + path.Join(name, rel)); err == nil {
+			return fmt.Sprintf("in it are credentials, %s: name what the task needs of it", plain.Name(path.Join(name, rel)))
+		}
+		// A directory on the way to one, as .config.
+		for above := path.Dir(rel); above != "."; above = path.Dir(above) {
+			home, is := strings.CutSuffix(name, "/"+above)
+			if _, err := os.Lstat(g.Root + path.Join(home, rel)); is && err == nil {
+				return fmt.Sprintf("in it are credentials, %s: name what the task needs of it", plain.Name(path.Join(home, rel)))
+			}
+		}
+	}
+	for _, home := range g.homesOfPeople() {
+		if policy.Contains(name, home) {
+			return fmt.Sprintf("the home %s is all in it, where credentials are kept: name what the task needs of it", plain.Name(home))
+		}
+	}
+	if data := g.nomadData(name); data != "" {
+		return fmt.Sprintf("it is in %s, a directory of Nomad's", plain.Name(data))
+	}
+	return ""
+}
+
+// alias are the names of a place: /var/run is /run on most hosts.
+func alias(place string) []string {
+	if rest, ok := strings.CutPrefix(place, "/run/"); ok {
+		return []string{place, "/var/run/" + rest}
+	}
+	return []string{place}
+}
+
+// homesOfPeople are the homes of root and of users that are people, and the
+// directory that has them. Services have homes as well, with nothing of the kind.
+func (g *Guard) homesOfPeople() []string {
+	if g.homes != nil {
+		return g.homes
+	}
+	g.homes = []string{"/root", "/home"}
+	f, err := os.Open(g.Root + "/etc/passwd")
+	if err != nil {
+		return g.homes
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		const uid, home, fields, firstPerson, nobody = 2, 5, 7, 1000, 65534
+		entry := strings.Split(lines.Text(), ":")
+		if len(entry) < fields || path.Dir(entry[home]) == "/" && entry[home] != "/root" || !path.IsAbs(entry[home]) {
+			continue
+		}
+		if id, err := strconv.Atoi(entry[uid]); err == nil && (id == 0 || id >= firstPerson && id != nobody) {
+			g.homes = append(g.homes, path.Clean(entry[home]))
+		}
+	}
+	return g.homes
+}
+
+// nomadData is the directory at or above a path that has an agent's state, "" if
+// none has.
+func (g *Guard) nomadData(name string) string {
+	for dir := name; dir != "/" && dir != "."; dir = path.Dir(dir) {
+		for _, sign := range []string{"client/state.db", "server/raft", "alloc_mounts"} {
+			if _, err := os.Lstat(g.Root + path.Join(dir, sign)); err == nil {
+				return dir
+			}
+		}
+	}
+	return ""
+}
+
+// task says why a path is not for the task that has this directory: it is among the
+// directories of others.
+func (g *Guard) task(taskDir, name string) string {
+	above := filepath.Dir(taskDir)
+	if taskDir == "" || above == "/" || above == "." || policy.Contains(taskDir, name) || !policy.Contains(above, name) && !policy.Contains(name, above) {
+		return ""
+	}
+	return "Nomad has the directories of all tasks there: a task gets its own only"
+}
