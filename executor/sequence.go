@@ -180,7 +180,11 @@ func (s *sequence) explain(f *birth.Failure) error {
 		if errors.Is(err, unix.ENOENT) {
 			code = NotFound
 		}
-		return &CommandError{code, fmt.Sprintf("%s: %v%s", what, err, step.hint(err))}
+		reason := fmt.Sprintf("%s: %v", what, err)
+		if step.hint != nil {
+			reason += step.hint(err)
+		}
+		return &CommandError{code, reason}
 	case f.Errno == 0:
 		return errors.New(what + step.without)
 	case step.hint != nil:

@@ -164,7 +164,7 @@ func TestChildEndsBeforeItExecutes(t *testing.T) {
 		s.call(unix.SYS_KILL, 0, uintptr(sig)).OfLast = true
 		file, _ := s.text("/bin/true")
 		args, _ := s.texts([]string{"true"})
-		s.begin("executing").hint = func(error) string { return "" }
+		s.begin("executing")
 		s.call(unix.SYS_EXECVE, file, args, args).Last = true
 	}
 	proc, err := openPath("/proc")
