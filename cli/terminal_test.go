@@ -112,13 +112,13 @@ func runAmong(t *testing.T, dir string, who string, kind [3]string) {
 	result := filepath.Join(dir, "inner", "result")
 	_ = os.Remove(result)
 	cmd := runCommand(dir, who, "-quiet", "--", "bash", "-c", `
+		exec 7> inner/result.new
 		for fd in 0 1 2; do
-			[ -t $fd ] && echo "$fd is $(stat -L -c %T /proc/self/fd/$fd)"
-			stty -echo <&$fd
-		done > inner/result.new 2> /dev/null
-		echo reached > /dev/tty
-		stty -F /dev/tty raw
-		read line; echo "got $line" >> inner/result.new
+			[ -t $fd ] && echo "$fd is $(stat -L -c %T - <&$fd)" >&7
+			stty -echo <&$fd 2> /dev/null
+		done
+		{ echo reached > /dev/tty; stty -F /dev/tty raw; } 2> /dev/null
+		read line; echo "got $line" >&7
 		mv inner/result.new inner/result
 		echo said; echo warned >&2`)
 	user, terminal, err := pty.Open()
@@ -181,8 +181,8 @@ func runAmong(t *testing.T, dir string, who string, kind [3]string) {
 		t.Fatal(err)
 	}
 	go said.record(user)
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
 	time.Sleep(50 * time.Millisecond)
 	if _, err := user.WriteString("a line\n"); err != nil {
 		t.Fatal(err)

@@ -189,12 +189,16 @@ func inPIDNamespace(pidfd int, f func() error) error {
 // Wait returns how the command ended.
 func (s *Session) Wait() (Exit, error) {
 	var st sessionStatus
-	if err := s.status.Decode(&st); err != nil || st.Exit == nil {
+	err := s.status.Decode(&st)
+	if err == nil && st.Exit == nil {
+		err = errors.New("it has said something else")
+	}
+	if err != nil {
 		defer s.Close()
 		if s.taskEnded() {
 			return Exit{Code: 128 + int(unix.SIGKILL), Signal: int(unix.SIGKILL), At: time.Now()}, nil
 		}
-		return Exit{}, fmt.Errorf("the session ended without saying how its command did (%v)", err)
+		return Exit{}, fmt.Errorf("the session ended without saying how its command did: %w", err)
 	}
 	// What the command has left running is not to be killed.
 	s.once.Do(func() { s.plan.Close() })

@@ -145,8 +145,9 @@ func watchUsers(until <-chan struct{}, found *atomic.Pointer[string]) {
 		for _, session := range sessions() {
 			for _, pid := range children(session) {
 				text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-				if s := string(text); strings.Contains(s, fmt.Sprintf("\nUid:\t%d\t", nobody)) &&
-					!(strings.Contains(s, "\nSeccomp:\t2\n") && strings.Contains(s, "\nNoNewPrivs:\t1\n")) {
+				s := string(text)
+				confined := strings.Contains(s, "\nSeccomp:\t2\n") && strings.Contains(s, "\nNoNewPrivs:\t1\n")
+				if strings.Contains(s, fmt.Sprintf("\nUid:\t%d\t", nobody)) && !confined {
 					found.Store(&s)
 				}
 			}
