@@ -41,7 +41,7 @@ func (d *Driver) ExecTask(taskID string, cmd []string, timeout time.Duration) (*
 		Stdout:  nopWriteCloser{output},
 	}, newScriptPipes)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: it took longer than its timeout, %v; all that it has started was killed", err, timeout)
+		err = fmt.Errorf("the timeout of %v is over, and all that the script has started was killed: %w", timeout, err)
 	}
 	if err != nil {
 		return nil, err
