@@ -42,7 +42,7 @@ func (h *harness) stream(ctx context.Context, id string, tty bool, stdout io.Wri
 func TestExecSaysWhyACommandDoesNotRun(t *testing.T) {
 	h := newHarness(t, nil)
 	cfg := h.task(TaskConfig{
-		Command: "/bin/bash", Args: []string{"-c", "cp /bin/true local/prog; cp /bin/true local/mine; echo ready; sleep 1000"},
+		Command: "/bin/bash", Args: []string{"-c", "[ -d local ] && cd local; cp /bin/true prog; cp /bin/true mine; echo ready; sleep 1000"},
 		Policy: &policy.Policy{SideEffectLevel: "process_exec", WorkspaceRoots: []string{"local"}},
 	})
 	h.start(cfg)

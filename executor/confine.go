@@ -273,7 +273,7 @@ func (p *Process) candidates() (files []string, where string) {
 		if !path.IsAbs(p.Path) {
 			in(p.Near)
 		}
-		return files, "the working directory (" + strings.Join(append([]string{p.Dir}, p.Near...), ", ") + ")"
+		return files, fmt.Sprintf("the working directory (%s)", p.Dir) + p.near()
 	}
 	var search string
 	for _, variable := range p.Env {
@@ -283,11 +283,15 @@ func (p *Process) candidates() (files []string, where string) {
 	}
 	in(strings.Split(search, ":"))
 	in(p.Near)
-	where = fmt.Sprintf("PATH (%s)", search)
-	if len(p.Near) > 0 {
-		where += ", nor in " + strings.Join(p.Near, ", ")
+	return files, fmt.Sprintf("PATH (%s)", search) + p.near()
+}
+
+// near says where a program was looked up besides.
+func (p *Process) near() string {
+	if len(p.Near) == 0 {
+		return ""
 	}
-	return files, where
+	return ", nor in " + strings.Join(p.Near, ", ")
 }
 
 // becomeUser changes all IDs of the child. keepCapabilities lets the permitted set
