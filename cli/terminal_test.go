@@ -114,7 +114,8 @@ func runAmong(t *testing.T, dir string, who string, kind [3]string) {
 	cmd := runCommand(dir, who, "-quiet", "--", "bash", "-c", `
 		exec 7> inner/result.new
 		for fd in 0 1 2; do
-			[ -t $fd ] && echo "$fd is $(stat -L -c %T - <&$fd)" >&7
+			exec 8>&$fd
+			[ -t $fd ] && echo "$fd is $(stat -L -c %T - <&8)" >&7
 			stty -echo <&$fd 2> /dev/null
 		done
 		{ echo reached > /dev/tty; stty -F /dev/tty raw; } 2> /dev/null
