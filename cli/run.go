@@ -130,8 +130,7 @@ func (r *runner) run(args []string) (int, error) {
 	}
 	defer os.RemoveAll(o.Private)
 
-	terminal := userTerminal()
-	o.Terminal = terminal != nil
+	o.Terminal = isTerminal(os.Stdin)
 	if _, set := o.Env["TERM"]; !set && os.Getenv("TERM") != "" {
 		o.Env["TERM"] = os.Getenv("TERM")
 	}
@@ -148,7 +147,7 @@ func (r *runner) run(args []string) (int, error) {
 	if !r.quiet {
 		r.remark(prepared, noNamespaces)
 	}
-	exit, err := attend(prepared, terminal)
+	exit, err := attend(prepared)
 	if err != nil {
 		return notRun, err
 	}

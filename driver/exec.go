@@ -15,15 +15,16 @@ import (
 	"time"
 
 	"github.com/armon/circbuf"
-	"github.com/creack/pty"
 	"github.com/hashicorp/nomad/plugins/drivers"
+	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // ExecTask implements drivers.DriverPlugin: script checks, and templates'
-// change_mode "script". Of the output the last CheckBufSize bytes are kept.
+// change_mode "script". Of the output the last CheckBufSize bytes are kept, of stdout
+// and stderr in order: the client reads Stdout alone.
 func (d *Driver) ExecTask(taskID string, cmd []string, timeout time.Duration) (*drivers.ExecTaskResult, error) {
 	h, ok := d.tasks.get(taskID)
 	if !ok {
@@ -31,24 +32,22 @@ func (d *Driver) ExecTask(taskID string, cmd []string, timeout time.Duration) (*
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, timeout)
 	defer cancel()
-	stdout, err := circbuf.NewBuffer(checkBufSize)
-	if err != nil {
-		return nil, err
-	}
-	stderr, err := circbuf.NewBuffer(checkBufSize)
+	output, err := circbuf.NewBuffer(checkBufSize)
 	if err != nil {
 		return nil, err
 	}
 	result, err := h.exec(ctx, &drivers.ExecOptions{
 		Command: cmd,
 		Stdin:   io.NopCloser(strings.NewReader("")),
-		Stdout:  nopWriteCloser{stdout},
-		Stderr:  nopWriteCloser{stderr},
-	})
+		Stdout:  nopWriteCloser{output},
+	}, newScriptPipes)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("the timeout of %v is over, and all that the script has started was killed: %w", timeout, err)
+	}
 	if err != nil {
 		return nil, plain.Error(err)
 	}
-	return &drivers.ExecTaskResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), ExitResult: result}, nil
+	return &drivers.ExecTaskResult{Stdout: output.Bytes(), ExitResult: result}, nil
 }
 
 // checkBufSize is how many bytes of a script check's output are kept, as in
@@ -61,33 +60,54 @@ func (nopWriteCloser) Close() error { return nil }
 
 // ExecTaskStreaming implements drivers.ExecTaskStreamingDriver: nomad alloc
 // exec.
+//
+// Why a command did not run, its user reads on its stderr, as from a shell. Of an
+// error Nomad shows 90 bytes, or none: the rest of a longer one does not fit the
+// message by which it closes the connection.
 func (d *Driver) ExecTaskStreaming(ctx context.Context, taskID string, opts *drivers.ExecOptions) (*drivers.ExitResult, error) {
 	h, ok := d.tasks.get(taskID)
 	if !ok {
 		return nil, drivers.ErrTaskNotFound
 	}
-	result, err := h.exec(ctx, opts)
-	return result, plain.Error(err)
+	open := newPipes
+	if opts.Tty {
+		open = newTerminal
+	}
+	result, err := h.exec(ctx, opts, open)
+	if err == nil || ctx.Err() != nil {
+		return result, err
+	}
+	code, to, newline := notRun, io.Writer(opts.Stderr), "\n"
+	var unrunnable *executor.CommandError
+	if errors.As(err, &unrunnable) {
+		code = unrunnable.Code
+	}
+	if opts.Tty {
+		to, newline = opts.Stdout, "\r\n" // a terminal is shown the one stream
+	}
+	if _, failed := io.WriteString(to, Name+": "+plain.Error(err).Error()+newline); failed != nil {
+		return nil, err
+	}
+	return &drivers.ExitResult{ExitCode: code}, nil
 }
+
+// notRun is the exit code of a session that has not come to its command, as that of
+// env(1).
+const notRun = 125
 
 // exec runs a command in the task, under the task's confinement, until it ends
 // or ctx does.
-func (h *taskHandle) exec(ctx context.Context, opts *drivers.ExecOptions) (*drivers.ExitResult, error) {
+func (h *taskHandle) exec(ctx context.Context, opts *drivers.ExecOptions, open func(*executor.Task) (streams, error)) (*drivers.ExitResult, error) {
 	process, err := h.process(opts)
 	if err != nil {
 		return nil, err
 	}
-	var streams streams
-	if opts.Tty {
-		streams, err = newTerminal(h.task)
-	} else {
-		streams, err = newPipes()
-	}
+	streams, err := open(h.task)
 	if err != nil {
 		return nil, err
 	}
-	files := streams.command()
-	session, err := h.task.Exec(process, files[0], files[1], files[2], opts.Tty)
+	files, terminal := streams.command()
+	session, err := h.task.Exec(ctx, process, files, terminal)
 	for _, f := range files {
 		f.Close() // the command's alone from here on
 	}
@@ -97,17 +117,20 @@ func (h *taskHandle) exec(ctx context.Context, opts *drivers.ExecOptions) (*driv
 	}
 	finished := make(chan struct{})
 	defer close(finished)
+	copied := make(chan struct{})
+	wait := streams.copy(ctx, opts, finished)
 	go func() {
-		select {
-		case <-ctx.Done():
-			session.Kill()
-		case <-finished:
-		}
+		wait()
+		close(copied)
 	}()
-	copied := streams.copy(ctx, opts, finished)
 	exit, err := session.Wait()
-	// All output is read before the result is sent: it would be lost after.
-	copied()
+	// All that the command has written is read before the result is sent: it would be
+	// lost after. What it has left running may hold its streams for long.
+	streams.end(time.Now().Add(drainGrace))
+	select {
+	case <-copied:
+	case <-ctx.Done():
+	}
 	streams.close()
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("%s: %w", plain.Name(opts.Command[0]), ctx.Err())
@@ -118,7 +141,12 @@ func (h *taskHandle) exec(ctx context.Context, opts *drivers.ExecOptions) (*driv
 	return &drivers.ExitResult{ExitCode: exit.Code, Signal: exit.Signal}, nil
 }
 
-// process is the command with the task's own environment and working directory.
+// drainGrace is how long output is waited for once the command has ended: that of
+// what it has left running.
+const drainGrace = 250 * time.Millisecond
+
+// process is the command with the task's own environment and working directory. It
+// is looked up as shells do, and then where the task's command is.
 func (h *taskHandle) process(opts *drivers.ExecOptions) (executor.Process, error) {
 	if len(opts.Command) == 0 || opts.Command[0] == "" {
 		return executor.Process{}, errors.New("exec: no command, expected a program and its arguments")
@@ -138,26 +166,32 @@ func (h *taskHandle) process(opts *drivers.ExecOptions) (executor.Process, error
 			env["TERM"] = "xterm"
 		}
 	}
-	path := opts.Command[0]
-	if strings.Contains(path, "/") && !filepath.IsAbs(path) {
-		path = filepath.Join(h.state.TaskDir, path)
+	near := []string{h.state.TaskDir}
+	if !strings.Contains(opts.Command[0], "/") {
+		near = []string{filepath.Join(h.state.TaskDir, "local"), h.state.TaskDir}
 	}
-	return executor.Process{Path: path, Args: opts.Command, Env: environmentList(env), Dir: h.state.WorkDir}, nil
+	return executor.Process{
+		Path: opts.Command[0], Near: near, Args: opts.Command, Env: environmentList(env), Dir: h.state.WorkDir,
+	}, nil
 }
 
 // streams connect a command with its user.
 type streams interface {
-	// command returns the command's descriptors 0, 1 and 2.
-	command() [3]*os.File
+	// command returns the command's descriptors 0, 1 and 2, and its terminal if they
+	// are one.
+	command() ([3]*os.File, *executor.Terminal)
 	// copy starts to copy input and output. The function that it returns waits
 	// until all output is copied.
 	copy(ctx context.Context, opts *drivers.ExecOptions, finished <-chan struct{}) (wait func())
+	// end says that the command has ended. Its output is copied, and what comes until
+	// then.
+	end(then time.Time)
 	close()
 }
 
 // pipes are the streams of a command without a terminal.
 type pipes struct {
-	in, out, err pipe
+	in, out, err pipe // out is err's as well if that is not there
 }
 
 type pipe struct{ r, w *os.File }
@@ -174,7 +208,7 @@ func (p pipe) close() {
 	}
 }
 
-func newPipes() (streams, error) {
+func newPipes(*executor.Task) (streams, error) {
 	s := &pipes{}
 	var errs [3]error
 	s.in, errs[0] = newPipe()
@@ -187,7 +221,25 @@ func newPipes() (streams, error) {
 	return s, nil
 }
 
-func (s *pipes) command() [3]*os.File { return [3]*os.File{s.in.r, s.out.w, s.err.w} }
+// newScriptPipes makes one pipe for all output: so it keeps its order.
+func newScriptPipes(*executor.Task) (streams, error) {
+	s := &pipes{}
+	var errs [2]error
+	s.in, errs[0] = newPipe()
+	s.out, errs[1] = newPipe()
+	if err := errors.Join(errs[:]...); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *pipes) command() ([3]*os.File, *executor.Terminal) {
+	if s.err.w == nil {
+		return [3]*os.File{s.in.r, s.out.w, s.out.w}, nil
+	}
+	return [3]*os.File{s.in.r, s.out.w, s.err.w}, nil
+}
 
 func (s *pipes) copy(_ context.Context, opts *drivers.ExecOptions, _ <-chan struct{}) func() {
 	go func() {
@@ -196,8 +248,18 @@ func (s *pipes) copy(_ context.Context, opts *drivers.ExecOptions, _ <-chan stru
 	}()
 	var outputs sync.WaitGroup
 	outputs.Go(func() { drain(opts.Stdout, s.out.r) })
-	outputs.Go(func() { drain(opts.Stderr, s.err.r) })
+	if s.err.r != nil {
+		outputs.Go(func() { drain(opts.Stderr, s.err.r) })
+	}
 	return outputs.Wait
+}
+
+func (s *pipes) end(then time.Time) {
+	for _, f := range []*os.File{s.out.r, s.err.r} {
+		if f != nil {
+			_ = f.SetReadDeadline(then)
+		}
+	}
 }
 
 func (s *pipes) close() {
@@ -206,27 +268,64 @@ func (s *pipes) close() {
 	s.err.close()
 }
 
-// drain copies until the end, even if nobody takes it any more: a command must
-// not hang because its user has gone.
-func drain(w io.Writer, r io.Reader) {
-	_, _ = io.Copy(w, r)
-	_, _ = io.Copy(io.Discard, r)
+// drain copies until the end or the deadline of reading, even if nobody takes it any
+// more: a command must not hang because its user has gone.
+func drain(w io.Writer, r *os.File) {
+	_, err := io.Copy(w, r)
+	if err == nil {
+		return
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		w = io.Discard
+		if _, err = io.Copy(w, r); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+	}
+	// Whoever takes it was slow: what the command has written may still be there.
+	_, _ = w.Write(readPending(r))
+}
+
+// maxPending is more than a pipe or a terminal holds, unless somebody has made it
+// larger.
+const maxPending = 1 << 20
+
+// readPending returns what can be read without waiting.
+func readPending(r *os.File) (pending []byte) {
+	conn, err := r.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	buffer := make([]byte, 64<<10)
+	// Not by Read of conn, which heeds the deadline.
+	_ = conn.Control(func(fd uintptr) {
+		for len(pending) < maxPending {
+			n, err := unix.Read(int(fd), buffer) // it is not blocking: EAGAIN if there is nothing
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			if n <= 0 {
+				return
+			}
+			pending = append(pending, buffer[:n]...)
+		}
+	})
+	return pending
 }
 
 // terminal is the stream of a command with one.
-type terminal struct {
-	user, tty *os.File
-}
+type terminal struct{ *executor.Terminal }
 
 func newTerminal(task *executor.Task) (streams, error) {
-	user, tty, err := task.OpenTerminal()
+	t, err := task.OpenTerminal()
 	if err != nil {
 		return nil, err
 	}
-	return &terminal{user, tty}, nil
+	return &terminal{t}, nil
 }
 
-func (s *terminal) command() [3]*os.File { return [3]*os.File{s.tty, s.tty, s.tty} }
+func (s *terminal) command() ([3]*os.File, *executor.Terminal) {
+	return [3]*os.File{s.TTY, s.TTY, s.TTY}, s.Terminal
+}
 
 func (s *terminal) copy(ctx context.Context, opts *drivers.ExecOptions, finished <-chan struct{}) func() {
 	go func() {
@@ -236,7 +335,7 @@ func (s *terminal) copy(ctx context.Context, opts *drivers.ExecOptions, finished
 				if !ok {
 					return
 				}
-				_ = pty.Setsize(s.user, &pty.Winsize{Rows: uint16(size.Height), Cols: uint16(size.Width)})
+				s.resize(size)
 			case <-ctx.Done():
 				return
 			case <-finished:
@@ -244,11 +343,24 @@ func (s *terminal) copy(ctx context.Context, opts *drivers.ExecOptions, finished
 			}
 		}
 	}()
-	go func() { _, _ = io.Copy(s.user, opts.Stdin) }()
+	go func() { _, _ = io.Copy(s.User, opts.Stdin) }()
 	var output sync.WaitGroup
 	// Reading fails with EIO when the last process has closed the terminal.
-	output.Go(func() { drain(opts.Stdout, s.user) })
+	output.Go(func() { drain(opts.Stdout, s.User) })
 	return output.Wait
 }
 
-func (s *terminal) close() { s.user.Close() }
+// resize does not use Fd, which would have reading wait without a deadline.
+func (s *terminal) resize(size drivers.TerminalSize) {
+	conn, err := s.User.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = conn.Control(func(fd uintptr) {
+		_ = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: uint16(size.Height), Col: uint16(size.Width)})
+	})
+}
+
+func (s *terminal) end(then time.Time) { _ = s.User.SetReadDeadline(then) }
+
+func (s *terminal) close() { s.Close() }

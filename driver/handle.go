@@ -92,10 +92,12 @@ func (h *taskHandle) status() *drivers.TaskStatus {
 	return status
 }
 
-// stop asks all processes of the task to end, and kills them after the timeout.
+// stop asks the task's first process to end, as other drivers do: it knows in which
+// order its others are to end. When it has, or after the timeout, all of the task is
+// killed.
 func (h *taskHandle) stop(timeout time.Duration, sig unix.Signal) {
 	// A task that has ended meanwhile is what was wanted.
-	_ = h.task.SignalAll(sig)
+	_ = h.task.Signal(sig)
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {

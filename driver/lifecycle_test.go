@@ -557,11 +557,11 @@ func TestExecTask(t *testing.T) {
 	if r := run("sh", "-c", "pwd; echo $GREETING; exit 9"); r.ExitResult.ExitCode != 9 || !strings.HasSuffix(string(r.Stdout), "\nhello\n") {
 		t.Errorf("%+v %q", r.ExitResult, r.Stdout)
 	}
-	if r := run("bash", "-c", "echo x > local/file"); r.ExitResult.ExitCode == 0 || !strings.Contains(string(r.Stderr), "Permission denied") {
-		t.Errorf("writing: %+v %q", r.ExitResult, r.Stderr)
+	if r := run("bash", "-c", "echo x > local/file"); r.ExitResult.ExitCode == 0 || !strings.Contains(string(r.Stdout), "Permission denied") {
+		t.Errorf("writing: %+v %q", r.ExitResult, r.Stdout)
 	}
-	if r := run("bash", "-c", "echo x > /dev/tcp/127.0.0.1/1"); !strings.Contains(string(r.Stderr), "Operation not permitted") {
-		t.Errorf("network: %+v %q", r.ExitResult, r.Stderr)
+	if r := run("bash", "-c", "echo x > /dev/tcp/127.0.0.1/1"); !strings.Contains(string(r.Stdout), "Operation not permitted") {
+		t.Errorf("network: %+v %q", r.ExitResult, r.Stdout)
 	}
 	if r := run("sh", "-c", "kill -KILL $$"); r.ExitResult.Signal != 9 || r.ExitResult.ExitCode != 137 {
 		t.Errorf("%+v", r.ExitResult)

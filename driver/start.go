@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/opencontainers/cgroups"
@@ -127,7 +128,6 @@ func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if o.modes, err = decideModes(task, config); err != nil {
 		return nil, err
 	}
-	node.SharedPID = dirs.Shared || o.modes.hostPID
 	if o.limits, err = parseLimits(task.Ulimit); err != nil {
 		return nil, err
 	}
@@ -217,7 +217,18 @@ func (o *outlook) confinement(task *TaskConfig, user identity, group *cgroup) ex
 		Nice:         int(task.Nice),
 		Limits:       o.limits,
 		Capabilities: o.capabilities,
+
+		SessionsSignal: o.sessionsSignal(user),
 	}
+}
+
+// sessionsSignal reports whether sessions may signal all that their user may: whether
+// that is the task. In the host's PID namespace it is if the user is no other task's.
+func (o *outlook) sessionsSignal(user identity) bool {
+	if !o.modes.hostPID {
+		return true
+	}
+	return strings.HasPrefix(user.Name, dynamicPrefix) && user.UID >= minDynamicUID && !slices.Contains(o.capabilities, unix.CAP_KILL)
 }
 
 // modes are the namespaces that a task shares with the host.

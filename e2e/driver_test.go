@@ -294,6 +294,23 @@ func TestExec(t *testing.T) {
 	if out, _, code = j.exec(false, "", "sh", "-c", "echo x > local/f && cat local/f && kill -0 "+strconv.Itoa(2)+"; id -u"); code != 0 || !strings.HasPrefix(out, "x\n8") {
 		t.Errorf("workspace: %q %d", out, code)
 	}
+	// What does not run says why, and by the exit code of shells.
+	for command, want := range map[string]int{"no-such-program-with-a-name-of-some-length": 127, "/etc/passwd": 126} {
+		if _, errs, code = j.exec(false, "", command); code != want || !strings.Contains(errs, command) {
+			t.Errorf("%s: %q %d, want %d", command, errs, code, want)
+		}
+		if out, _, code = j.exec(true, "", command); code != want || !strings.Contains(out, command) {
+			t.Errorf("%s on a terminal: %q %d, want %d", command, out, code, want)
+		}
+	}
+	// A session sees the task.
+	if out, errs, code = j.exec(false, "", "ps", "ax"); code != 0 || !strings.Contains(out, "echo ready") {
+		t.Errorf("ps: %q %q %d", out, errs, code)
+	}
+	// What it leaves running does not hold it.
+	if out, _, code = j.exec(false, "", "sh", "-c", "setsid -f sleep 300; echo done"); out != "done\n" || code != 0 {
+		t.Errorf("left running: %q %d", out, code)
+	}
 	if _, err := os.Stat(a.dir); err != nil {
 		t.Fatal(err)
 	}

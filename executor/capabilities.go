@@ -4,6 +4,8 @@
 package executor
 
 import (
+	"unsafe"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor/birth"
@@ -53,6 +55,15 @@ func setCapabilities(s *sequence, set uint64) {
 			{Effective: low, Permitted: low, Inheritable: low},
 			{Effective: high, Permitted: high, Inheritable: high},
 		}))
+	got, want := new([2]unix.CapUserData), &[2]unix.CapUserData{
+		{Effective: low, Permitted: low, Inheritable: low},
+		{Effective: high, Permitted: high, Inheritable: high},
+	}
+	s.memory = append(s.memory, got, want)
+	s.begin("reducing the capabilities to %#x", set).without = ": the kernel left others"
+	call := s.call(unix.SYS_CAPGET,
+		address(&s.memory, unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}), uintptr(unsafe.Pointer(got)))
+	expect(call, unsafe.Pointer(got), unsafe.Pointer(want), unsafe.Sizeof(*got))
 	s.begin("raising the ambient capability %d").each = 3
 	for capability := range uintptr(lastCapability + 1) {
 		if set&(1<<capability) != 0 {

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -34,6 +35,12 @@ type launch struct {
 	// fds is a descriptor of this process's /proc/self/fd if that is not in the
 	// /proc that it sees, landlock.OwnProc if it is.
 	fds int
+	// proc is a descriptor of a /proc that shows the child.
+	proc int
+	// tied: the program is killed when this process ends.
+	tied bool
+	// born is as in sequence.
+	born *int32
 }
 
 // reopen lets a program open its own descriptors again, by /dev/stdout and the
@@ -62,11 +69,11 @@ func (l *launch) start() (*child, error) {
 		}
 		defer ruleset.Close()
 	}
-	var s sequence
+	s := sequence{born: l.born}
 	if err := l.enter(&s, ruleset); err != nil {
 		return nil, err
 	}
-	return s.run(l.cgroups.Unified)
+	return s.run(l.cgroups.Unified, l.proc)
 }
 
 // enter lists what a child does to confine itself and execute the program. The
@@ -97,45 +104,30 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 	// No keyrings in this kernel, or not in the agent's container: so there are none to inherit.
 	tolerate(s.call(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING), unix.ENOSYS, unix.EPERM)
 
-	// The bounding set needs CAP_SETPCAP, so it is reduced before the user
-	// changes. A task of root could otherwise regain capabilities by exec.
-	keep := capabilitySet(c.Capabilities)
-	reduceBoundingSet(s, keep, c.Unprivileged)
-	// Changing the user clears the other sets, unless it is root again: they
-	// are set explicitly. From here on, a mistake is one of the task's user.
-	if !c.Unprivileged {
-		becomeUser(s, c.User, keep != 0)
-	}
-	setCapabilities(s, keep)
-	// Other processes of this user must not look into this one: it still holds
-	// what the task is not to see. That the user changed may have undone it. Exec
-	// makes a new image, with its own setting.
-	s.begin("prctl(PR_SET_DUMPABLE)")
-	s.call(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
-	// As the user, so that its permissions decide; before Landlock, which does
-	// not mediate chdir(2), but would hide why it fails.
-	dir, err := s.text(l.Process.Dir)
-	if err != nil {
-		return fmt.Errorf("working directory: %w", err)
-	}
-	s.begin("working directory %s", plain.Name(l.Process.Dir)).hint = func(err error) string { return hintAccess(err, c.User) }
-	s.call(unix.SYS_CHDIR, dir)
-
-	// Setuid programs gain nothing from now on. Landlock and seccomp of an
-	// unprivileged thread need it.
-	s.begin("prctl(PR_SET_NO_NEW_PRIVS)")
-	s.call(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
+	// What a program inherits but cannot know: ignored and blocked signals, the umask.
+	resetSignals(s)
+	s.begin("umask(2)")
+	s.call(unix.SYS_UMASK, 0o022)
 	// Only 0, 1 and 2 pass exec: an open file is access that neither Landlock nor
 	// seccomp would ask about again. They are closed by exec, not now: the ruleset
 	// is among them. Before Linux 5.11, what who starts the child has marked when it
 	// began has to do: it opens nothing else that passes.
 	s.begin("closing descriptors")
 	tolerate(s.call(unix.SYS_CLOSE_RANGE, 3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC), unix.ENOSYS, unix.EINVAL)
-	// What a program inherits but cannot know: ignored and blocked signals, the umask.
-	resetSignals(s)
-	s.begin("umask(2)")
-	s.call(unix.SYS_UMASK, 0o022)
 
+	// The bounding set needs CAP_SETPCAP, so it is reduced before the user
+	// changes. A task of root could otherwise regain capabilities by exec.
+	keep := capabilitySet(c.Capabilities)
+	reduceBoundingSet(s, keep, c.Unprivileged)
+	// Setuid programs gain nothing from now on. Landlock and seccomp of an
+	// unprivileged thread need it.
+	s.begin("prctl(PR_SET_NO_NEW_PRIVS)")
+	s.call(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
+
+	// Landlock and seccomp before the user: from the moment that this is the task's
+	// user, other processes of that user can stop, continue and kill it. By then it
+	// can do no more than they can.
+	//
 	// Landlock before seccomp, whose filter could deny it. The ruleset was opened
 	// before the task's user came in: a path is not looked up again here.
 	if ruleset != nil {
@@ -151,8 +143,8 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 		here := unix.AT_FDCWD
 		s.call(unix.SYS_OPENAT, uintptr(here), root, flags).Fails = birth.Errno(unix.EACCES)
 	}
-	// Seccomp last: it would stand in the way of the steps before. After it
-	// there is only exec.
+	// What is left after this are calls that no filter of ours denies: all that they
+	// do is to give up.
 	if len(l.filter) > 0 {
 		s.begin("seccomp: installing a filter of %d instructions", len(l.filter))
 		var flags uintptr
@@ -162,6 +154,30 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 		program := address(&s.memory, unix.SockFprog{Len: uint16(len(l.filter)), Filter: &l.filter[0]})
 		s.call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, program)
 	}
+
+	// Changing the user clears the other sets, unless it is root again: they
+	// are set explicitly. From here on, a mistake is one of the task's user.
+	if !c.Unprivileged {
+		becomeUser(s, c.User, keep != 0)
+	}
+	setCapabilities(s, keep)
+	// Other processes of this user must not look into this one: it still holds
+	// what the task is not to see. That the user changed may have undone it. Exec
+	// makes a new image, with its own setting.
+	s.begin("prctl(PR_SET_DUMPABLE)")
+	s.call(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
+	if l.tied {
+		// To change the user has undone it, if it was set before.
+		s.begin("prctl(PR_SET_PDEATHSIG)")
+		s.call(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
+	}
+	// As the user, so that its permissions decide. Landlock does not mediate chdir(2).
+	dir, err := s.text(l.Process.Dir)
+	if err != nil {
+		return fmt.Errorf("working directory: %w", err)
+	}
+	s.begin("working directory %q", l.Process.Dir).hint = func(err error) string { return hintAccess(err, c.User) }
+	s.call(unix.SYS_CHDIR, dir)
 	return l.execute(s)
 }
 
@@ -226,19 +242,39 @@ func (l *launch) execute(s *sequence) error {
 		return fmt.Errorf("environment of %s: %w", plain.Name(p.Path), err)
 	}
 	hint := func(err error) string { return hintExec(err, l.Confinement.User, p) }
-	try := func(name string) (*birth.Call, error) {
+	files, where := p.candidates()
+	s.nothing = fmt.Sprintf("executing %s: it was not found in %s", plain.Name(p.Path), where)
+	for _, name := range files {
 		file, err := s.text(name)
 		if err != nil {
-			return nil, fmt.Errorf("executing %s: %w", plain.Name(name), err)
+			return fmt.Errorf("executing %s: %w", plain.Name(name), err)
 		}
 		s.begin("executing %s", plain.Name(name)).hint = hint
 		call := s.call(unix.SYS_EXECVE, file, args, env)
 		call.Last = true
-		return call, nil
+		if len(files) > 1 || name != p.Path {
+			tolerate(call, unix.ENOENT, unix.ENOTDIR)
+		}
+	}
+	return nil
+}
+
+// candidates are the files that may be the program, in their order, and where they
+// are.
+func (p *Process) candidates() (files []string, where string) {
+	in := func(dirs []string) {
+		for _, dir := range dirs {
+			if path.IsAbs(dir) {
+				files = append(files, path.Join(dir, p.Path))
+			}
+		}
 	}
 	if strings.Contains(p.Path, "/") {
-		_, err := try(p.Path)
-		return err
+		files = []string{p.Path}
+		if !path.IsAbs(p.Path) {
+			in(p.Near)
+		}
+		return files, fmt.Sprintf("the working directory (%s)", plain.Name(p.Dir)) + p.near()
 	}
 	var search string
 	for _, variable := range p.Env {
@@ -246,18 +282,17 @@ func (l *launch) execute(s *sequence) error {
 			search = value
 		}
 	}
-	s.nothing = fmt.Sprintf("executing %s: it was not found in PATH (%s)", plain.Name(p.Path), plain.Name(search))
-	for dir := range strings.SplitSeq(search, ":") {
-		if !path.IsAbs(dir) {
-			continue
-		}
-		call, err := try(path.Join(dir, p.Path))
-		if err != nil {
-			return err
-		}
-		tolerate(call, unix.ENOENT, unix.ENOTDIR)
+	in(strings.Split(search, ":"))
+	in(p.Near)
+	return files, fmt.Sprintf("PATH (%s)", plain.Name(search)) + p.near()
+}
+
+// near says where a program was looked up besides.
+func (p *Process) near() string {
+	if len(p.Near) == 0 {
+		return ""
 	}
-	return nil
+	return ", nor in " + plain.Names(p.Near)
 }
 
 // becomeUser changes all IDs of the child. keepCapabilities lets the permitted set
@@ -279,6 +314,41 @@ func becomeUser(s *sequence, u User, keepCapabilities bool) {
 	s.call(unix.SYS_SETRESGID, gid, gid, gid)
 	s.begin("setresuid(%d)", uid)
 	s.call(unix.SYS_SETRESUID, uid, uid, uid)
+	// That it worked does not say that it did anything: -1 stands for "leave it".
+	expectIDs(s, "group", unix.SYS_GETRESGID, u.GID)
+	expectIDs(s, "user", unix.SYS_GETRESUID, u.UID)
+	expectGroups(s, u.Groups)
+}
+
+// expectIDs has the child fail unless its real, effective and saved IDs are id.
+func expectIDs(s *sequence, what string, ask uintptr, id uint32) {
+	got, want := new([3]uint32), &[3]uint32{id, id, id}
+	s.memory = append(s.memory, got, want)
+	s.begin("becoming %s %d", what, id).without = ": it is another one: the kernel has not changed it"
+	call := s.call(ask, uintptr(unsafe.Pointer(&got[0])), uintptr(unsafe.Pointer(&got[1])), uintptr(unsafe.Pointer(&got[2])))
+	expect(call, unsafe.Pointer(got), unsafe.Pointer(want), unsafe.Sizeof(*got))
+}
+
+// expectGroups has the child fail unless these are its supplementary groups, in
+// whichever order.
+func expectGroups(s *sequence, groups []uint32) {
+	// Of the list a kernel keeps it makes an ordered one. One number more than
+	// there may be: were there more, the call would fail.
+	got, want := make([]uint32, len(groups)+1), slices.Sorted(slices.Values(groups))
+	s.memory = append(s.memory, got, want)
+	s.begin("asking for the supplementary groups, which are to be %v", want).without = ": they are others: the kernel has not changed them"
+	call := s.call(unix.SYS_GETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(&got[0])))
+	if len(groups) == 0 {
+		// A size of 0 asks for their number only. A size of 1 fails if there are more
+		// than one, and leaves got as it is if there are none.
+		call.Args[0] = 1
+		want = make([]uint32, 1)
+		s.memory = append(s.memory, want)
+		got[0], want[0] = math.MaxUint32, math.MaxUint32 // no group, setgroups(2)
+		expect(call, unsafe.Pointer(&got[0]), unsafe.Pointer(&want[0]), 4)
+		return
+	}
+	expect(call, unsafe.Pointer(&got[0]), unsafe.Pointer(&want[0]), 4*uintptr(len(want)))
 }
 
 // closeOnExec marks all descriptors above 2 to be closed by exec.

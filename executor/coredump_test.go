@@ -65,7 +65,7 @@ func inSession(t *testing.T, task *running, p Process) string {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	s, err := task.Exec(p, null, w, w, false)
+	s, err := task.Exec(t.Context(), p, [3]*os.File{null, w, w}, nil)
 	w.Close()
 	if err != nil {
 		t.Fatal(err)

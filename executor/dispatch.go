@@ -48,8 +48,13 @@ func init() {
 	os.Exit(role())
 }
 
-// environment is that of supervisors and sessions. It has nothing of the
+// environment is that of supervisors and probes. It has nothing of the
 // plugin's: one processor is enough for them, and saves memory; then Go's runtime
 // need not look for a limit of processors, and keep the files that say so open.
 // A supervisor's signals are blocked: the runtime is not to send it any.
 var environment = []string{"GOMAXPROCS=1", "GODEBUG=containermaxprocs=0,asyncpreemptoff=1"}
+
+// sessionEnvironment is that of sessions. While the first thread waits for a child to
+// execute, which may be in vain, Go's runtime does not know that it waits: so there is
+// another processor for the watchdog, and nothing stops all threads to collect garbage.
+var sessionEnvironment = []string{"GOMAXPROCS=2", "GOGC=off", "GODEBUG=containermaxprocs=0,asyncpreemptoff=1"}

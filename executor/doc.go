@@ -14,7 +14,7 @@
 //
 //   - The supervisor is process 1 of the task's PID namespace. It makes the
 //     task's view of the file system, opens the Landlock ruleset, starts the task's
-//     first process, reaps orphans, passes signals on to all processes of the task,
+//     first process, reaps orphans, passes signals on to the first process,
 //     and records how the task ended. Where that is asked for, it writes the task's
 //     logs: see logs.go. It does not need the plugin or the Nomad agent. When it
 //     ends, for whatever reason, the kernel kills all that is left of the task.
@@ -22,7 +22,10 @@
 //     program: see enter in confine.go. Until then it is no program of its own, but
 //     a list of system calls in the memory of who has started it: see sequence.go.
 //   - A session joins the namespaces of a running task to start another
-//     command there, under the same confinement.
+//     command there, under the same confinement. It is born in the task's PID
+//     namespace, as a child of the plugin, and is the reaper of what its command
+//     starts: so all of that can be found and killed, whatever state it is in, by the
+//     session (watchdog.go) and then by the plugin (exec.go).
 //
 // The plugin starts supervisors from a thread in a small mount namespace, the
 // nursery, and hands them what they show of the host: so the time of a start does

@@ -22,9 +22,12 @@ type Plan struct {
 
 // Process is a program to execute.
 type Process struct {
-	// Path is the absolute path of the program's file, or a name to look up in
-	// the PATH of Env.
-	Path string   `json:"path"`
+	// Path is the path of the program's file, from Dir if it is relative, or a name
+	// without a slash to look up in the PATH of Env.
+	Path string `json:"path"`
+	// Near are directories that a name which PATH has not is looked up in as well,
+	// and a relative path that the working directory has not. Absolute.
+	Near []string `json:"near,omitempty"`
 	Args []string `json:"args"` // with the program's name as Args[0]
 	Env  []string `json:"env"`  // "NAME=value", the whole environment
 	Dir  string   `json:"dir"`  // the working directory, absolute
@@ -43,6 +46,10 @@ type Confinement struct {
 	Unprivileged bool `json:"unprivileged,omitempty"`
 	// Ruleset is nil where Landlock is not to be applied.
 	Ruleset *landlock.Ruleset `json:"ruleset,omitempty"`
+	// SessionsSignal: a session may signal all processes that its user may, by its
+	// own domain. Where Ruleset scopes signals, the task is another domain than a
+	// session, and out of its reach otherwise.
+	SessionsSignal bool `json:"sessions_signal,omitempty"`
 	// LandlockFlags say which denials by Ruleset the kernel logs. The kernel's
 	// ABI must have them.
 	LandlockFlags landlock.Flags `json:"landlock_flags,omitempty"`

@@ -41,16 +41,36 @@ func identify(pid int) (Identity, error) {
 	return Identity{PID: pid, StartTime: start, BootID: BootID()}, nil
 }
 
-// startTime finds field 22 of a stat file. The second field, the program's
-// name in parentheses, may hold anything.
-func startTime(stat []byte) (uint64, error) {
-	end := bytes.LastIndexByte(stat, ')')
-	fields := strings.Fields(string(stat[end+1:]))
-	const field = 22 - 3 // those behind the name begin with field 3
-	if end < 0 || len(fields) <= field {
-		return 0, fmt.Errorf("%q has no field 22", stat)
+// startTime finds field 22 of a stat file.
+func startTime(stat []byte) (uint64, error) { return statNumber(stat, 22) }
+
+// statNumber finds a number in a stat file, proc_pid_stat(5).
+func statNumber(stat []byte, field int) (uint64, error) {
+	fields := statFields(stat)
+	index := field - 3
+	if len(fields) <= index {
+		return 0, fmt.Errorf("%q has no field %d", stat, field)
 	}
-	return strconv.ParseUint(fields[field], 10, 64)
+	return strconv.ParseUint(fields[index], 10, 64)
+}
+
+// statState is the state of a process, as 'Z' of one that has ended; 0 if it cannot
+// be read.
+func statState(stat []byte) byte {
+	if fields := statFields(stat); len(fields) > 0 {
+		return fields[0][0]
+	}
+	return 0
+}
+
+// statFields are those from field 3 on: the second, the program's name in
+// parentheses, may hold anything.
+func statFields(stat []byte) []string {
+	end := bytes.LastIndexByte(stat, ')')
+	if end < 0 {
+		return nil
+	}
+	return strings.Fields(string(stat[end+1:]))
 }
 
 // BootID is the kernel's name for the time since the last boot.

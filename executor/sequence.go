@@ -25,6 +25,9 @@ type sequence struct {
 	steps []step
 	// nothing is what to say if the program was found nowhere.
 	nothing string
+	// born, if not nil, takes a pidfd of the child as soon as there is one: the
+	// kernel writes it, while this thread waits for the child to execute.
+	born *int32
 	memory
 }
 
@@ -36,7 +39,8 @@ type step struct {
 	// each says which argument of the call, from 1 on, is one of the format's, behind
 	// args. 0 is none.
 	each int
-	// without is what to say if a call works that must fail.
+	// without is what to say if a call works that must fail, or does not say what
+	// it must.
 	without string
 	hint    func(error) string // what to do about an error; may be nil
 }
@@ -111,10 +115,19 @@ func tolerate(c *birth.Call, errs ...unix.Errno) {
 // memory until it executes its program.
 const bornInMemory = unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PIDFD
 
+// expect has a call fail unless what it writes to got, which was kept by
+// [address] as want was, is the same as want.
+func expect(c *birth.Call, got, want unsafe.Pointer, size uintptr) {
+	c.Got, c.Want, c.Size = got, want, size
+}
+
 // run makes a child that makes the calls, born in a cgroup of v2 if that is not
-// notOpen.
-func (s *sequence) run(cgroup int) (*child, error) {
-	pidfd := new(int32)
+// notOpen. proc is a descriptor of a /proc in which the child can be seen.
+func (s *sequence) run(cgroup, proc int) (*child, error) {
+	pidfd := s.born
+	if pidfd == nil {
+		pidfd = new(int32)
+	}
 	s.memory = append(s.memory, pidfd)
 	number, how := uintptr(unix.SYS_CLONE), [3]uintptr{bornInMemory | uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(pidfd))}
 	if cgroup != notOpen {
@@ -135,6 +148,10 @@ func (s *sequence) run(cgroup int) (*child, error) {
 	if failure != nil {
 		return nil, c.abandon(s.explain(failure))
 	}
+	// Parents are also woken if the child is killed.
+	if err := c.executed(proc); err != nil {
+		return nil, c.abandon(err)
+	}
 	return c, nil
 }
 
@@ -150,7 +167,7 @@ type cloneArgs struct {
 // explain says what a child did not get past.
 func (s *sequence) explain(f *birth.Failure) error {
 	if f.Call == len(s.calls) {
-		return errors.New(s.nothing)
+		return &CommandError{NotFound, s.nothing}
 	}
 	step := &s.steps[s.of[f.Call]]
 	args := step.args
@@ -159,6 +176,16 @@ func (s *sequence) explain(f *birth.Failure) error {
 	}
 	what, err := fmt.Sprintf(step.format, args...), error(unix.Errno(f.Errno))
 	switch {
+	case s.calls[f.Call].Last:
+		code := NotExecutable
+		if errors.Is(err, unix.ENOENT) {
+			code = NotFound
+		}
+		reason := fmt.Sprintf("%s: %v", what, err)
+		if step.hint != nil {
+			reason += step.hint(err)
+		}
+		return &CommandError{code, reason}
 	case f.Errno == 0:
 		return errors.New(what + step.without)
 	case step.hint != nil:

@@ -39,7 +39,7 @@ func TestSequenceExplains(t *testing.T) {
 	} {
 		s := &sequence{}
 		tc.add(s)
-		if child, err := s.run(notOpen); err == nil || err.Error() != tc.want {
+		if child, err := s.run(notOpen, unix.AT_FDCWD); err == nil || err.Error() != tc.want {
 			t.Errorf("%s: %+v, %v, want %s", name, child, err, tc.want)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
 // Descriptors of a session, beside 0, 1 and 2, which are the command's.
@@ -24,6 +26,8 @@ const (
 	sessionStatusFD = 4
 	// sessionTaskFD is a pidfd of the task's supervisor.
 	sessionTaskFD = 5
+	// sessionTerminalFD is the file system of the command's terminal, if it has one.
+	sessionTerminalFD = 6
 )
 
 type sessionPlan struct {
@@ -31,54 +35,58 @@ type sessionPlan struct {
 	Confinement Confinement `json:"confinement"` // without its filter
 	Filters     filters     `json:"filters"`
 	TTY         bool        `json:"tty"`
+	HostPID     bool        `json:"host_pid,omitempty"` // as in World
 }
 
 type sessionStatus struct {
 	Error string `json:"error,omitempty"`
+	Code  int    `json:"code,omitempty"` // of a CommandError
 	Exit  *Exit  `json:"exit,omitempty"`
 }
 
-// session is the main function of a session.
+// procGroup is the group that sees all processes in a task's /proc, see mountOn.
+// Sessions are in it. It owns nothing: no file, and no user has it.
+const procGroup = 4294967294
+
+// session is the main function of a session. It is started in the task's PID
+// namespace: so orphans of its command become children of this process, and all that
+// the command has started can be found.
 func session() int {
 	report := json.NewEncoder(os.NewFile(sessionStatusFD, "status"))
 	plan := os.NewFile(sessionPlanFD, "plan")
-	command, err := beginSession(plan)
+	var w watchdog
+	command, err := beginSession(plan, &w)
 	if err != nil {
-		_ = report.Encode(sessionStatus{Error: err.Error()})
+		st := sessionStatus{Error: err.Error()}
+		var unrunnable *CommandError
+		if errors.As(err, &unrunnable) {
+			st.Code = unrunnable.Code
+		}
+		_ = report.Encode(st)
 		return 1
 	}
 	_ = report.Encode(sessionStatus{})
-	// Whoever wanted the session has gone, or wants its end.
-	go func() {
-		_, _ = io.Copy(io.Discard, plan)
-		command.kill()
-	}()
-	var ws unix.WaitStatus
-	for {
-		_, err := unix.Wait4(command.pid, &ws, 0, nil)
-		if !errors.Is(err, unix.EINTR) {
-			break
+	exit, err := reap(command.pid)
+	if err != nil {
+		return 1
+	}
+	// What the command has left running is the task's from now on, as with other
+	// drivers. If the command was to end, all of it was.
+	if !w.leave() {
+		for err = nil; err == nil || errors.Is(err, unix.EINTR); {
+			_, err = unix.Wait4(-1, nil, 0, nil)
 		}
 	}
-	// What the command left running in its session ends with it, so that
-	// nothing holds on to its output.
-	command.kill()
-	exit := exitOf(ws)
 	_ = report.Encode(sessionStatus{Exit: &exit})
 	return 0
 }
 
-// kill kills the command and its process group; it was made a session leader.
-func (c *child) kill() {
-	_ = unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
-	_ = unix.Kill(-c.pid, unix.SIGKILL)
-}
-
-func beginSession(in io.Reader) (*child, error) {
+func beginSession(in io.Reader, w *watchdog) (*child, error) {
 	var plan sessionPlan
 	if err := readMessage(in, &plan); err != nil {
 		return nil, fmt.Errorf("reading the session's plan: %w", err)
 	}
+	w.watch(in)
 	program, rest, err := plan.Filters.decode()
 	if err != nil {
 		return nil, fmt.Errorf("reading the filters of the session's plan: %w", err)
@@ -96,13 +104,23 @@ func beginSession(in io.Reader) (*child, error) {
 	if err := closeOnExec(); err != nil {
 		return nil, err
 	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("prctl(PR_SET_CHILD_SUBREAPER): %w", err)
+	}
+	if err := syscall.Setgroups([]int{procGroup}); err != nil {
+		return nil, fmt.Errorf("setgroups(%d): %w", procGroup, err)
+	}
 	cgroups, err := openCgroups(plan.Confinement.Cgroups)
 	if err != nil {
 		return nil, err
 	}
 	defer cgroups.close()
-	// The task's /proc does not show this process, whose child alone is in the
-	// task's PID namespace.
+	// The host's, whatever the task's view has.
+	host, err := openPath("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("opening /proc: %w", err)
+	}
+	defer unix.Close(host)
 	fds, err := unix.Open("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening /proc/self/fd: %w", err)
@@ -112,34 +130,43 @@ func beginSession(in io.Reader) (*child, error) {
 		return nil, err
 	}
 	unix.Close(sessionTaskFD)
+	if plan.TTY {
+		if err := ownTerminals(sessionTerminalFD); err != nil {
+			return nil, err
+		}
+		unix.Close(sessionTerminalFD)
+	}
 	var std stdio
 	for fd := range std {
 		std[fd] = os.NewFile(uintptr(fd), "stdio")
 	}
-	l := launch{&plan.Process, &plan.Confinement, program, std, plan.TTY, cgroups, fds}
+	l := launch{
+		Process: &plan.Process, Confinement: &plan.Confinement, filter: program, stdio: std,
+		terminal: plan.TTY, cgroups: cgroups, fds: fds, proc: host, tied: true, born: w.child(),
+	}
 	command, err := l.start()
 	// Another copy of the command's own would keep their readers waiting.
 	std.close()
 	if err != nil {
 		return nil, err
 	}
-	if err := renounce(false, rest); err != nil {
+	if err := renounce(plan.HostPID, rest); err != nil {
 		return nil, command.abandon(fmt.Errorf("dropping the session's privileges: %w", err))
 	}
 	return command, nil
 }
 
-// joinNamespaces enters those of another process, setns(2) with a pidfd.
+// joinNamespaces enters those of another process, setns(2) with a pidfd; but for
+// its PID namespace, which this process was born in.
 func joinNamespaces(pidfd int) error {
 	// A thread that shares its view of the file system with others may not
 	// change its mount namespace.
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare(CLONE_FS): %w", err)
 	}
-	const all = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWNET
-	err := unix.Setns(pidfd, all)
+	err := unix.Setns(pidfd, unix.CLONE_NEWNS|unix.CLONE_NEWIPC|unix.CLONE_NEWNET)
 	if errors.Is(err, unix.ESRCH) {
-		return errors.New("the task has ended")
+		return errEnded
 	}
 	if err != nil {
 		return fmt.Errorf("joining the task's namespaces: %w", err)
@@ -147,100 +174,26 @@ func joinNamespaces(pidfd int) error {
 	return nil
 }
 
-// Session is a command in a running task.
-type Session struct {
-	plan   *os.File // closing it ends the session
-	status *json.Decoder
-	file   *os.File
-	runner *process
-}
+var errEnded = errors.New("the task has ended")
 
-// Exec starts a command in the task's namespaces, under its confinement. It
-// returns once the command executes, or with the reason why it does not.
-//
-// The files are the command's descriptors 0, 1 and 2: the caller closes them,
-// and closes them soon, since a reader of their other ends waits for that. tty
-// says that they are a terminal.
-func (t *Task) Exec(p Process, stdin, stdout, stderr *os.File, tty bool) (*Session, error) {
-	select {
-	case <-t.done:
-		return nil, ErrGone
-	default:
-	}
-	told := sessionPlan{Process: p, Confinement: t.confinement, TTY: tty}
+// planSession is what a session is told.
+func (t *Task) planSession(p Process, tty, hostPID bool) ([]byte, error) {
+	told := sessionPlan{Process: p, Confinement: t.confinement, TTY: tty, HostPID: hostPID}
+	c := &told.Confinement
 	var err error
-	if told.Filters, err = compileFor(&t.confinement, false, noLogs); err != nil {
+	if told.Filters, err = compileFor(c, true, noLogs); err != nil {
 		return nil, err
 	}
-	told.Confinement.Filter = nil
-	plan, err := message(told)
-	if err != nil {
-		return nil, err
+	c.Filter = nil
+	if c.Ruleset != nil && c.SessionsSignal {
+		ruleset := *c.Ruleset
+		ruleset.Scoped &^= landlock.ScopeSignal
+		c.Ruleset = &ruleset
 	}
-	planR, planW, err := os.Pipe()
-	if err != nil {
-		return nil, err
+	if !hostPID {
+		// The domain of the command is another one than the task's: hidepid would
+		// hide all of the task from it.
+		c.User.Groups = append(append([]uint32{}, c.User.Groups...), procGroup)
 	}
-	defer planR.Close()
-	statusR, statusW, err := os.Pipe()
-	if err != nil {
-		planW.Close()
-		return nil, err
-	}
-	defer statusW.Close()
-
-	s := &Session{plan: planW, file: statusR, status: json.NewDecoder(statusR)}
-	err = t.supervisor.withFD(func(supervisor int) error {
-		s.runner, err = spawn(sessionName, t.id, 0, []uintptr{
-			stdin.Fd(), stdout.Fd(), stderr.Fd(), planR.Fd(), statusW.Fd(), uintptr(supervisor),
-		})
-		return err
-	})
-	if err != nil {
-		planW.Close()
-		statusR.Close()
-		return nil, fmt.Errorf("starting the session: %w", err)
-	}
-	statusW.Close()
-	planR.Close()
-	if _, err := planW.Write(plan); err != nil && !errors.Is(err, syscall.EPIPE) {
-		s.Close()
-		return nil, fmt.Errorf("instructing the session: %w", err)
-	}
-	var st sessionStatus
-	if err := s.status.Decode(&st); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("the session ended without a word: %w", err)
-	}
-	if st.Error != "" {
-		s.Close()
-		return nil, errors.New(st.Error)
-	}
-	return s, nil
-}
-
-// Wait returns how the command ended.
-func (s *Session) Wait() (Exit, error) {
-	defer s.Close()
-	var st sessionStatus
-	if err := s.status.Decode(&st); err != nil {
-		return Exit{}, fmt.Errorf("the session ended without saying how its command did: %w", err)
-	}
-	if st.Exit == nil {
-		return Exit{}, errors.New("the session ended without saying how its command did")
-	}
-	return *st.Exit, nil
-}
-
-// Kill ends the command. Wait returns soon after.
-func (s *Session) Kill() { s.plan.Close() }
-
-// Close ends the session and frees what it holds.
-func (s *Session) Close() {
-	s.plan.Close()
-	if s.runner != nil {
-		_ = s.runner.wait()
-		s.runner.close()
-	}
-	s.file.Close()
+	return message(told)
 }

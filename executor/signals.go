@@ -21,7 +21,8 @@ import (
 // all by a signal that stays blocked: none is lost, nor mistaken for one of the
 // supervisor's own.
 
-// relayed asks a supervisor to send another signal, whose number is its value,
+// What people send goes to the task's first process, as it does without a supervisor
+// in between. relayed asks a supervisor to send another signal, whose number is its value,
 // to all processes of its task. It is a real time signal that programs do not use.
 const relayed = unix.Signal(44)
 
@@ -98,12 +99,13 @@ func openSignals() (q signalQueue, err error) {
 // lost.
 func (q signalQueue) listen() { signal.Notify(q.people, sentByPeople...) }
 
-// forward passes signals on to all processes of the task, for as long as this
-// process lives.
-func (q signalQueue) forward() {
+// forward passes signals on to the task's first process, for as long as this process
+// lives.
+func (q signalQueue) forward(first *child) {
+	pass := func(sig unix.Signal) { _ = unix.PidfdSendSignal(first.pidfd, sig, nil, 0) }
 	go func() {
 		for sig := range q.people {
-			signalAll(sig.(unix.Signal))
+			pass(sig.(unix.Signal))
 		}
 	}()
 	for {
@@ -117,7 +119,7 @@ func (q signalQueue) forward() {
 		case relayed:
 			signalAll(unix.Signal(info.Int))
 		default:
-			signalAll(sig)
+			pass(sig)
 		}
 	}
 }

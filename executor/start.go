@@ -197,9 +197,13 @@ func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, erro
 		}
 		defer restore()
 	}
+	env := environment
+	if name == sessionName {
+		env = sessionEnvironment
+	}
 	pid, err := program().forkExec([]string{name, id}, syscall.ProcAttr{
 		Dir:   "/",
-		Env:   environment,
+		Env:   env,
 		Files: files,
 		Sys:   sys,
 	})

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -59,7 +57,7 @@ func supervisor() int {
 		_ = json.NewEncoder(report).Encode(st)
 		return 1
 	}
-	go s.signals.forward()
+	go s.signals.forward(s.first)
 	if s.logs != nil {
 		s.logs.collect()
 	}
@@ -187,7 +185,10 @@ func begin() (*supervised, error) {
 	}
 	// From now on, signals that people send are kept for the task.
 	s.signals.listen()
-	l := launch{&plan.Process, &plan.Confinement, program, std, plan.Process.Terminal, s.cgroups, landlock.OwnProc}
+	l := launch{
+		Process: &plan.Process, Confinement: &plan.Confinement, filter: program, stdio: std,
+		terminal: plan.Process.Terminal, cgroups: s.cgroups, fds: landlock.OwnProc, proc: host,
+	}
 	s.first, err = l.start()
 	// The log's readers see its end when the task closes it: keep no copy.
 	std.close()
@@ -197,7 +198,6 @@ func begin() (*supervised, error) {
 	if err := s.settle(record, host, plan.World.HostPID, rest); err != nil {
 		return nil, s.first.abandon(err)
 	}
-	unix.Close(s.first.pidfd)
 	return s, nil
 }
 
@@ -273,34 +273,23 @@ func giveAway(f *os.File, u User) error {
 // seenFrom identifies a process as it is seen by a /proc, which may be of
 // another PID namespace than ours.
 func seenFrom(proc int, pidfd int) (Identity, error) {
-	read := func(name string) ([]byte, error) {
-		fd, err := unix.Openat(proc, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return nil, fmt.Errorf("/proc/%s: %w", name, err)
-		}
-		f := os.NewFile(uintptr(fd), name)
-		defer f.Close()
-		return io.ReadAll(f)
-	}
-	info, err := read(fmt.Sprintf("self/fdinfo/%d", pidfd))
+	pid, stat, err := statOf(proc, pidfd)
 	if err != nil {
 		return Identity{}, err
 	}
-	id := Identity{BootID: BootID()}
-	for line := range strings.Lines(string(info)) {
-		if pid, ok := strings.CutPrefix(line, "Pid:"); ok {
-			id.PID, _ = strconv.Atoi(strings.TrimSpace(pid))
-		}
-	}
-	if id.PID <= 0 {
-		return Identity{}, fmt.Errorf("the task's program ended before it could be identified")
-	}
-	stat, err := read(fmt.Sprintf("%d/stat", id.PID))
+	start, err := startTime(stat)
+	return Identity{PID: pid, StartTime: start, BootID: BootID()}, err
+}
+
+// readAt reads a file of a directory.
+func readAt(dir int, name string) ([]byte, error) {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return Identity{}, err
+		return nil, fmt.Errorf("/proc/%s: %w", name, err)
 	}
-	id.StartTime, err = startTime(stat)
-	return id, err
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // signalAll signals all processes of the task.

@@ -134,8 +134,7 @@ func (t *Task) end() {
 		return
 	}
 	t.err = ErrLost
-	// In the host's PID namespace a task outlives its supervisor, and so do
-	// sessions in any.
+	// In the host's PID namespace a task outlives its supervisor.
 	if err := killCgroup(t.confinement.OwnCgroup); err != nil {
 		t.err = errors.Join(t.err, err)
 	}

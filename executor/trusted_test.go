@@ -72,7 +72,7 @@ func TestTrustedProcessesDropWhatTheyDoNotNeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	session, err := task.Exec(f.plan("sleep 60").Process, w, w, w, false)
+	session, err := task.Exec(t.Context(), f.plan("sleep 60").Process, [3]*os.File{w, w, w}, nil)
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -118,9 +118,13 @@ func TestTrustedProcessesDropWhatTheyDoNotNeed(t *testing.T) {
 				t.Errorf("%s holds %s as descriptor %s", name, file, entry.Name())
 			}
 		}
+		want := environment
+		if name == "session" {
+			want = sessionEnvironment
+		}
 		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", tc.pid))
-		if err != nil || string(environ) != strings.Join(environment, "\x00")+"\x00" {
-			t.Errorf("%s: environment %q, %v, want %q", name, environ, err, environment)
+		if err != nil || string(environ) != strings.Join(want, "\x00")+"\x00" {
+			t.Errorf("%s: environment %q, %v, want %q", name, environ, err, want)
 		}
 	}
 	// And they still do what they are for.
@@ -267,7 +271,7 @@ func TestSessionKeyringIsTheTasksOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	session, err := task.Exec(f.plan(script).Process, w, w, w, false)
+	session, err := task.Exec(t.Context(), f.plan(script).Process, [3]*os.File{w, w, w}, nil)
 	w.Close()
 	if err != nil {
 		t.Fatal(err)

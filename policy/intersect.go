@@ -70,7 +70,7 @@ func intersectCapabilities(ceiling, result *Policy) error {
 	}
 	if len(beyond) > 0 {
 		return fmt.Errorf("capabilities: %s exceed the operator's ceiling (%s)",
-			plain.Names(beyond), describeCapabilities(ceiling.Capabilities))
+			quoted(beyond), describeCapabilities(ceiling.Capabilities))
 	}
 	// A request that grants nothing means reading, which the ceiling may not grant.
 	if more := result.WorkspaceAccess() &^ ceiling.WorkspaceAccess(); more != 0 {

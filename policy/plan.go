@@ -47,8 +47,6 @@ type Node struct {
 	ABI      landlock.ABI
 	Absent   error // why ABI is 0
 	Fallback Fallback
-	// SharedPID: the task sees the host's processes, so that signals must be scoped.
-	SharedPID bool
 	// NetRaw and NetAdmin: the task has the capability of that name, which protocols
 	// of the network are for.
 	NetRaw, NetAdmin bool
@@ -201,12 +199,6 @@ func grants(p *Policy, roots Roots, world World) (all []grant) {
 func ruleset(p *Policy, granted []grant, node Node) *landlock.Ruleset {
 	handled := node.ABI.Rights()
 	set := &landlock.Ruleset{HandledFS: handled.FS, Scoped: handled.Scope}
-	if !node.SharedPID {
-		// A PID namespace of its own keeps the task's signals in. The scope
-		// would also keep a `nomad alloc exec` from signaling the task: two
-		// domains are strangers to each other.
-		set.Scoped &^= landlock.ScopeSignal
-	}
 	if !p.NetworkAllowed() || p.PortsLimited() {
 		set.HandledNet = handled.Net
 		set.Ports = p.portRules()

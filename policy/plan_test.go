@@ -69,12 +69,10 @@ var goldenPolicies = []struct {
 	name string
 	Policy
 	Fallback
-	sharedPID bool
 }{
 	{name: "default"},
 	{name: "default-warn", Fallback: Warn},
 	{name: "default-off", Fallback: Off},
-	{name: "default-host-pids", sharedPID: true},
 	{name: "worktree", Policy: Policy{SandboxProfile: "worktree"}},
 	{name: "os_hardened", Policy: Policy{SandboxProfile: "os_hardened"}},
 	{name: "os_hardened-warn", Policy: Policy{SandboxProfile: "os_hardened"}, Fallback: Warn},
@@ -133,7 +131,7 @@ func TestGoldenPlans(t *testing.T) {
 			var plans []string
 			shared := map[string][]string{}
 			for _, abi := range abis() {
-				node := Node{ABI: abi, Fallback: tc.Fallback, SharedPID: tc.sharedPID}
+				node := Node{ABI: abi, Fallback: tc.Fallback}
 				if abi == 0 {
 					node.Absent = landlock.ErrNotBuilt
 				}

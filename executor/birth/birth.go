@@ -24,6 +24,10 @@ type Call struct {
 	Tolerated [2]Errno
 	// Fails, if not 0, is the error that the call must fail with.
 	Fails Errno
+	// Got and Want, if not nil, are Size bytes of memory each: what the call has
+	// written, and what that must be. They stay where they are until [Run] returns.
+	Got, Want unsafe.Pointer
+	Size      uintptr
 	// OfLast: the first argument is the result of the call before.
 	OfLast bool
 	// Last: it executes a program. If it fails, the next call is tried. Tolerated
@@ -37,7 +41,7 @@ type Errno uint16
 // Failure is what a child did not get past.
 type Failure struct {
 	Call  int   // its index; that of the list's end if all of the last ones failed in a way that is tolerated
-	Errno Errno // 0 if a call works that must fail
+	Errno Errno // 0 if a call works that must fail, or does not say what it must
 }
 
 // Run makes a child by a system call, clone(2) or clone3(2), whose flags must have
@@ -87,6 +91,15 @@ func Run(number, a1, a2, a3 uintptr, calls []Call) (pid int, errno uintptr, fail
 			said.Call, said.Errno = i, errno
 			exit()
 		}
+		if c.Got == nil || errno != 0 {
+			continue
+		}
+		for at := uintptr(0); at < c.Size; at++ {
+			if *(*byte)(unsafe.Add(c.Got, at)) != *(*byte)(unsafe.Add(c.Want, at)) {
+				said.Call, said.Errno = i, 0
+				exit()
+			}
+		}
 	}
 	said.Call, said.Errno = untold.Call, untold.Errno
 	exit()
@@ -118,5 +131,3 @@ func afterFork()
 
 //go:linkname afterForkInChild syscall.runtime_AfterForkInChild
 func afterForkInChild()
-
-var _ unsafe.Pointer // for go:linkname
