@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // Intersect returns what the operator's ceiling leaves of a job's request: the
