@@ -103,7 +103,11 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 	// Changing the user clears the other sets, unless it is root again: they
 	// are set explicitly. From here on, a mistake is one of the task's user.
 	if !c.Unprivileged {
+		if err := c.User.validate(); err != nil {
+			return err
+		}
 		becomeUser(s, c.User, keep != 0)
+		proveUser(s, c.User)
 	}
 	setCapabilities(s, keep)
 	// Other processes of this user must not look into this one: it still holds
@@ -257,27 +261,6 @@ func (l *launch) execute(s *sequence) error {
 		tolerate(call, unix.ENOENT, unix.ENOTDIR)
 	}
 	return nil
-}
-
-// becomeUser changes all IDs of the child. keepCapabilities lets the permitted set
-// pass, until exec.
-func becomeUser(s *sequence, u User, keepCapabilities bool) {
-	if keepCapabilities {
-		s.begin("prctl(PR_SET_KEEPCAPS)")
-		s.call(unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1)
-	}
-	var groups uintptr
-	if len(u.Groups) > 0 {
-		s.memory = append(s.memory, u.Groups)
-		groups = uintptr(unsafe.Pointer(&u.Groups[0]))
-	}
-	s.begin("setgroups(%v)", u.Groups)
-	s.call(unix.SYS_SETGROUPS, uintptr(len(u.Groups)), groups)
-	gid, uid := uintptr(u.GID), uintptr(u.UID)
-	s.begin("setresgid(%d)", gid)
-	s.call(unix.SYS_SETRESGID, gid, gid, gid)
-	s.begin("setresuid(%d)", uid)
-	s.call(unix.SYS_SETRESUID, uid, uid, uid)
 }
 
 // closeOnExec marks all descriptors above 2 to be closed by exec.

@@ -24,6 +24,9 @@ type Call struct {
 	Tolerated [2]Errno
 	// Fails, if not 0, is the error that the call must fail with.
 	Fails Errno
+	// Checked: the call must return Result.
+	Checked bool
+	Result  uintptr
 	// OfLast: the first argument is the result of the call before.
 	OfLast bool
 	// Last: it executes a program. If it fails, the next call is tried. Tolerated
@@ -37,7 +40,7 @@ type Errno uint16
 // Failure is what a child did not get past.
 type Failure struct {
 	Call  int   // its index; that of the list's end if all of the last ones failed in a way that is tolerated
-	Errno Errno // 0 if a call works that must fail
+	Errno Errno // 0 if a call works that must fail, or returns what it must not
 }
 
 // Run makes a child by a system call, clone(2) or clone3(2), whose flags must have
@@ -83,7 +86,7 @@ func Run(number, a1, a2, a3 uintptr, calls []Call) (pid int, errno uintptr, fail
 			}
 			continue
 		}
-		if errno != c.Fails && !tolerated {
+		if errno != c.Fails && !tolerated || errno == 0 && c.Checked && result != c.Result {
 			said.Call, said.Errno = i, errno
 			exit()
 		}

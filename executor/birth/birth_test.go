@@ -65,6 +65,11 @@ func TestRun(t *testing.T) {
 	works := Call{Number: unix.SYS_GETPID}
 	mustFail := works
 	mustFail.Fails = Errno(unix.EACCES)
+	returns := works // the first process of no namespace
+	returns.Checked, returns.Result = true, 1
+	limit := Call{Number: unix.SYS_UMASK, Args: [5]uintptr{0o22}, Checked: true, Result: 0o77}
+	before := limit
+	before.Args[0], before.Checked = 0o77, false
 	unknown := absent
 	unknown.Tolerated[0] = Errno(unix.ENOENT)
 	// The descriptor that it opens is the one that it makes its standard output.
@@ -81,6 +86,8 @@ func TestRun(t *testing.T) {
 		"an error that may be":   {[]Call{tolerated, ends}, nil, 7},
 		"an error that must be":  {[]Call{fails, ends}, nil, 7},
 		"no error":               {[]Call{mustFail, ends}, &Failure{0, 0}, 1},
+		"a result that must be":  {[]Call{before, limit, ends}, nil, 7},
+		"another result":         {[]Call{works, returns, ends}, &Failure{1, 0}, 1},
 		"no such program":        {[]Call{absent}, &Failure{0, Errno(unix.ENOENT)}, 1},
 		"found nowhere":          {[]Call{unknown, unknown}, &Failure{2, 0}, 1},
 		"refused, found nowhere": {[]Call{execute("/"), unknown}, &Failure{0, Errno(unix.EACCES)}, 1},
