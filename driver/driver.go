@@ -152,7 +152,11 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 	if err := handle.GetDriverState(&state); err != nil {
 		return fmt.Errorf("recovering task %s: decoding its handle: %w", cfg.ID, err)
 	}
-	task, err := executor.Attach(cfg.ID, state.StateDir)
+	// The handle is Nomad's word, but not Nomad's only: its data directory is on a disk.
+	if err := state.check(cfg.ID, cfg.AllocID, cfg.Name); err != nil {
+		return fmt.Errorf("recovering task %s: its handle is not of this task: %w", cfg.ID, err)
+	}
+	task, err := executor.Attach(cfg.ID, state.StateDir, state.Cgroup.own())
 	if err == nil && task.Rebooted() {
 		// The task is not to blame: an error makes Nomad start it anew without
 		// counting that as one of its restarts.
@@ -160,7 +164,7 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 	}
 	if err != nil {
 		// Nomad will start it anew: nothing of it may be left.
-		if cleanup := discard(&state); cleanup != nil {
+		if cleanup := discard(cfg.ID, &state); cleanup != nil {
 			err = errors.Join(err, cleanup)
 		}
 		return fmt.Errorf("recovering task %s from %s: %w", cfg.ID, state.StateDir, err)
@@ -225,6 +229,9 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 		return nil, fmt.Errorf("task %s is already started", cfg.ID)
 	}
 	config := d.currentConfig()
+	if err := config.checkStateDir(); err != nil {
+		return nil, err
+	}
 	abi, absent := landlock.Detect()
 	node := policy.Node{ABI: abi, Absent: absent, Fallback: config.fallback}
 	p, err := prepare(config, node, d.compute.count(), cfg)
@@ -258,8 +265,8 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 // plugin during StartTask, Nomad calls it again for the same task.
 func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, error) {
 	dir := p.state.StateDir
-	executor.AwaitStart(dir)
-	task, err := executor.Attach(cfg.ID, dir)
+	executor.AwaitStart(cfg.ID, dir)
+	task, err := executor.Attach(cfg.ID, dir, p.state.Cgroup.own())
 	switch {
 	case err == nil:
 		d.logger.Debug("found task already started", "task_id", cfg.ID, "pid", task.PID())
@@ -267,7 +274,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	case !errors.Is(err, executor.ErrNotStarted):
 		return nil, err
 	}
-	if err := discard(&p.state); err != nil {
+	if err := discard(cfg.ID, &p.state); err != nil {
 		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", dir, err)
 	}
 	output, err := openOutput(cfg, p.plan.Logs != nil)
@@ -280,7 +287,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	}
 	// From here on, whoever finds the record can clean up.
 	if err := executor.Reserve(dir, newOwner(cfg, p.state)); err != nil {
-		return nil, errors.Join(err, discard(&p.state))
+		return nil, errors.Join(err, discard(cfg.ID, &p.state))
 	}
 	err = p.state.Cgroup.make()
 	if err == nil {
@@ -290,7 +297,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 		task, err = output.start(cfg.ID, dir, p.plan)
 	}
 	if err != nil {
-		return nil, errors.Join(err, discard(&p.state))
+		return nil, errors.Join(err, discard(cfg.ID, &p.state))
 	}
 	return task, nil
 }

@@ -44,6 +44,18 @@ func (s *taskStore) inUse(dir string) bool {
 	return false
 }
 
+// knows reports whether a start of a task is known.
+func (s *taskStore) knows(allocID, task string) bool {
+	s.lock.RLock()
+	defer s.lock.RUnlock()
+	for _, h := range s.handles {
+		if h.config.AllocID == allocID && h.config.Name == task {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *taskStore) get(id string) (*taskHandle, bool) {
 	s.lock.RLock()
 	defer s.lock.RUnlock()
