@@ -162,6 +162,12 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 		// counting that as one of its restarts.
 		err = executor.ErrRebooted
 	}
+	if err == nil {
+		var release func()
+		if release, err = d.tasks.claimUser(cfg.ID, holderOf(cfg, state.UserName, task.User().UID)); err == nil {
+			defer release()
+		}
+	}
 	if err != nil {
 		// Nomad will start it anew: nothing of it may be left.
 		if cleanup := discard(cfg.ID, &state); cleanup != nil {
@@ -243,6 +249,11 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	if err := d.replace(cfg); err != nil {
 		return nil, err
 	}
+	release, err := d.claimUser(cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	task, err := d.launch(cfg, p)
 	if err != nil {
 		return nil, err

@@ -9,11 +9,12 @@ import "sync"
 type taskStore struct {
 	lock    sync.RWMutex
 	handles map[string]*taskHandle
-	begun   map[string]bool // directories of records of tasks that are being started
+	begun   map[string]bool   // directories of records of tasks that are being started
+	users   map[string]holder // of tasks that are being started, by task ID
 }
 
 func newTaskStore() *taskStore {
-	return &taskStore{handles: map[string]*taskHandle{}, begun: map[string]bool{}}
+	return &taskStore{handles: map[string]*taskHandle{}, begun: map[string]bool{}, users: map[string]holder{}}
 }
 
 // begin keeps a directory of records from being swept until end.
