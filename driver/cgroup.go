@@ -92,6 +92,45 @@ func findCgroup(cfg *drivers.TaskConfig) (cgroup, error) {
 	return g, nil
 }
 
+// check checks that cgroups, which a record or a handle names, are those that a
+// task has by [findCgroup]: they are killed and removed.
+func (g *cgroup) check(allocID, task string) error {
+	if len(g.Paths) == 0 && len(g.Made) == 0 {
+		return nil
+	}
+	scope := allocID + "." + task
+	if scope != filepath.Base(scope) {
+		return fmt.Errorf("no cgroup has the name %q", scope)
+	}
+	if unified, v2 := g.Paths[""]; v2 {
+		below, ok := strings.CutPrefix(unified, cgroupRoot+"/")
+		if !ok || len(g.Paths) != 1 || len(g.Made) != 0 || filepath.Clean(unified) != unified ||
+			!strings.Contains(below, "/") || filepath.Base(unified) != scope+".scope" {
+			return fmt.Errorf("cgroups %q (made: %q), expected one alone, %s/PARENT/%s.scope", g.Paths, g.Made, cgroupRoot, scope)
+		}
+		return nil
+	}
+	parent, err := v1Parent(g.Paths["cpuset"], scope)
+	if err != nil {
+		return err
+	}
+	if !filepath.IsLocal(parent) || filepath.Clean(parent) != parent || parent == "." {
+		return fmt.Errorf("%q is the parent of no cgroup", parent)
+	}
+	for controller, path := range g.Paths {
+		known := slices.Contains(clientControllers, controller) || slices.Contains(ownControllers, controller)
+		if want := filepath.Join(cgroupRoot, controller, parent, scope); controller != "cpuset" && (!known || path != want) {
+			return fmt.Errorf("the cgroup of controller %q is %q, expected %q", controller, path, want)
+		}
+	}
+	for _, path := range g.Made {
+		if !slices.ContainsFunc(ownControllers, func(controller string) bool { return g.Paths[controller] == path }) {
+			return fmt.Errorf("cgroup %q is none that the driver makes", path)
+		}
+	}
+	return nil
+}
+
 // ownPaths are the driver's own cgroups, in the hierarchies that are mounted.
 func ownPaths(scope string) map[string]string {
 	paths := map[string]string{}

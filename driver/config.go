@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/nomad/plugins/shared/hclspec"
 
+	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -159,8 +160,8 @@ const fallbackVariable = "HARN_HANDLER_SANDBOX"
 // not go unnoticed.
 func (c *Config) validate() error {
 	var problems []string
-	if !filepath.IsAbs(c.StateDir) {
-		problems = append(problems, fmt.Sprintf("state_dir: %q is not an absolute path", c.StateDir))
+	if !filepath.IsAbs(c.StateDir) || filepath.Clean(c.StateDir) == "/" || strings.ContainsRune(c.StateDir, 0) {
+		problems = append(problems, fmt.Sprintf("state_dir: %q is not an absolute path of a directory other than /", c.StateDir))
 	}
 	field, name := "fallback", c.Fallback
 	if name == "" {
@@ -228,6 +229,15 @@ func (c *Config) validate() error {
 	}
 	if len(problems) > 0 {
 		return errors.New(strings.Join(problems, "; "))
+	}
+	return nil
+}
+
+// checkStateDir refuses a state directory in which others than root could forge
+// records. It looks anew each time: validate runs where nothing may be looked at.
+func (c *Config) checkStateDir() error {
+	if err := executor.CheckStateDir(c.StateDir); err != nil {
+		return fmt.Errorf("plugin option state_dir: %w", err)
 	}
 	return nil
 }

@@ -170,15 +170,25 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 	if err := handle.GetDriverState(&state); err != nil {
 		return fmt.Errorf("recovering task %s: decoding its handle: %w", plain.Name(cfg.ID), err)
 	}
-	task, err := executor.Attach(cfg.ID, state.StateDir)
+	// The handle is Nomad's word, but not Nomad's only: its data directory is on a disk.
+	if err := state.check(cfg.ID, cfg.AllocID, cfg.Name); err != nil {
+		return fmt.Errorf("recovering task %s: its handle is not of this task: %w", cfg.ID, err)
+	}
+	task, err := executor.Attach(cfg.ID, state.StateDir, state.Cgroup.own())
 	if err == nil && task.Rebooted() {
 		// The task is not to blame: an error makes Nomad start it anew without
 		// counting that as one of its restarts.
 		err = executor.ErrRebooted
 	}
+	if err == nil {
+		var release func()
+		if release, err = d.tasks.claimUser(cfg.ID, holderOf(cfg, state.UserName, task.User().UID)); err == nil {
+			defer release()
+		}
+	}
 	if err != nil {
 		// Nomad will start it anew: nothing of it may be left.
-		if cleanup := discard(&state); cleanup != nil {
+		if cleanup := discard(cfg.ID, &state); cleanup != nil {
 			err = plain.Join(err, cleanup)
 		}
 		return plain.Error(fmt.Errorf("recovering task %s from %s: %w", plain.Name(cfg.ID), plain.Name(state.StateDir), err))
@@ -244,6 +254,9 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	}
 	config := *d.currentConfig()
 	config.agent = d.agentPaths()
+	if err := config.checkStateDir(); err != nil {
+		return nil, err
+	}
 	abi, absent := landlock.Detect()
 	node := policy.Node{ABI: abi, Absent: absent, Fallback: config.fallback}
 	p, err := prepare(&config, node, d.compute.count(), cfg)
@@ -255,6 +268,11 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	if err := d.replace(cfg); err != nil {
 		return nil, err
 	}
+	release, err := d.claimUser(cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	task, err := d.launch(cfg, p)
 	if err != nil {
 		return nil, err
@@ -277,8 +295,8 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 // plugin during StartTask, Nomad calls it again for the same task.
 func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, error) {
 	dir := p.state.StateDir
-	executor.AwaitStart(dir)
-	task, err := executor.Attach(cfg.ID, dir)
+	executor.AwaitStart(cfg.ID, dir)
+	task, err := executor.Attach(cfg.ID, dir, p.state.Cgroup.own())
 	switch {
 	case err == nil:
 		d.logger.Debug("found task already started", "task_id", cfg.ID, "pid", task.PID())
@@ -286,7 +304,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	case !errors.Is(err, executor.ErrNotStarted):
 		return nil, err
 	}
-	if err := discard(&p.state); err != nil {
+	if err := discard(cfg.ID, &p.state); err != nil {
 		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", plain.Name(dir), err)
 	}
 	output, err := openOutput(cfg, p.plan.Logs != nil)
@@ -299,7 +317,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	}
 	// From here on, whoever finds the record can clean up.
 	if err := executor.Reserve(dir, newOwner(cfg, p.state)); err != nil {
-		return nil, plain.Join(err, discard(&p.state))
+		return nil, plain.Join(err, discard(cfg.ID, &p.state))
 	}
 	err = p.state.Cgroup.make()
 	if err == nil {
@@ -309,7 +327,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 		task, err = output.start(cfg.ID, dir, p.plan)
 	}
 	if err != nil {
-		return nil, plain.Join(err, discard(&p.state))
+		return nil, plain.Join(err, discard(cfg.ID, &p.state))
 	}
 	return task, nil
 }

@@ -222,7 +222,7 @@ func TestSignalsGoToTheFirstProcess(t *testing.T) {
 // Where others' processes are in sight, a session may signal what its user may if
 // that is its task alone.
 func TestSessionsSignal(t *testing.T) {
-	dynamic := identity{executor.User{UID: 80_001, GID: 80_001}, "nomad-80001"}
+	dynamic := identity{executor.User{UID: 80_001, GID: 80_001}, "nomad-80001", true}
 	for _, tc := range []struct {
 		name         string
 		hostPID      bool
@@ -234,9 +234,9 @@ func TestSessionsSignal(t *testing.T) {
 		{"private root", false, identity{Name: "root"}, []int{unix.CAP_KILL}, true},
 		{"host, dynamic user", true, dynamic, nil, true},
 		{"host, with CAP_KILL", true, dynamic, []int{unix.CAP_KILL}, false},
-		{"host, a user of others", true, identity{executor.User{UID: 65534}, "nobody"}, nil, false},
+		{"host, a user of others", true, identity{executor.User{UID: 65534}, "nobody", false}, nil, false},
 		{"host, root", true, identity{Name: "root"}, nil, false},
-		{"host, so called", true, identity{executor.User{UID: 1000}, "nomad-x"}, nil, false},
+		{"host, so called", true, identity{executor.User{UID: 1000}, "nomad-x", false}, nil, false},
 	} {
 		o := &outlook{modes: modes{hostPID: tc.hostPID}, capabilities: tc.capabilities}
 		if got := o.sessionsSignal(tc.user); got != tc.want {

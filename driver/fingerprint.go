@@ -60,6 +60,9 @@ func (d *Driver) takeFingerprint() *drivers.Fingerprint {
 	if err != nil {
 		return &drivers.Fingerprint{Health: drivers.HealthStateUnhealthy, HealthDescription: plain.Line(err.Error())}
 	}
+	if err := d.currentConfig().checkStateDir(); err != nil {
+		return &drivers.Fingerprint{Health: drivers.HealthStateUnhealthy, HealthDescription: err.Error()}
+	}
 	fingerprint := describe(d.currentConfig(), proof, cgroupVersion())
 	fingerprint.Attributes["driver."+Name+".denial_events"] = structs.NewBoolAttribute(d.watchDenials() != nil)
 	return fingerprint

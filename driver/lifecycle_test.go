@@ -674,7 +674,10 @@ func TestStrayIsReplaced(t *testing.T) {
 			h.start(cfg)
 			stray := recordsDir(h.config.StateDir, cfg.AllocID, cfg.Name, cfg.ID)
 			other := h.task(sh(`exec sleep 1000`)) // another task's, which is not to be touched
-			h.start(other)
+			var otherState TaskState
+			if err := h.start(other).GetDriverState(&otherState); err != nil {
+				t.Fatal(err)
+			}
 			if crash {
 				h.connect()
 			}
@@ -694,7 +697,7 @@ func TestStrayIsReplaced(t *testing.T) {
 			if _, ok := h.driver.tasks.get(cfg.ID); ok {
 				t.Error("the stray is still known")
 			}
-			if task, err := executor.Attach(other.ID, recordsDir(h.config.StateDir, other.AllocID, other.Name, other.ID)); err != nil {
+			if task, err := executor.Attach(other.ID, otherState.StateDir, otherState.Cgroup.own()); err != nil {
 				t.Error(err)
 			} else {
 				select {
@@ -762,7 +765,7 @@ func TestSweep(t *testing.T) {
 		}
 		return cfg, state
 	}
-	_, unrecovered := start() // Nomad has not asked for it yet
+	unrecoveredTask, unrecovered := start() // Nomad has not asked for it yet
 	forgotten, forgottenState := start()
 	unmounted, unmountedState := start()
 	h.connect()
@@ -773,14 +776,14 @@ func TestSweep(t *testing.T) {
 	setAllocDir := func(state *TaskState, cfg *drivers.TaskConfig, dir string) {
 		t.Helper()
 		o := newOwner(cfg, *state)
-		o.AllocDir = dir
+		o.AllocDir = filepath.Join(dir, cfg.AllocID)
 		if err := executor.Reserve(state.StateDir, o); err != nil {
 			t.Fatal(err)
 		}
 	}
-	setAllocDir(&forgottenState, forgotten, filepath.Dir(h.config.StateDir)+"/gone")
-	setAllocDir(&knownState, known, filepath.Dir(h.config.StateDir)+"/gone")
-	setAllocDir(&unmountedState, unmounted, filepath.Dir(h.config.StateDir)+"/none/gone")
+	setAllocDir(&forgottenState, forgotten, filepath.Dir(h.config.StateDir))
+	setAllocDir(&knownState, known, filepath.Dir(h.config.StateDir))
+	setAllocDir(&unmountedState, unmounted, filepath.Dir(h.config.StateDir)+"/none")
 	// What killed plugins leave, and what is not ours.
 	dirs := map[string]bool{"empty": false, "unwritten/owner.new": false, "x-t-1.removed/exit": false, "foreign/supervisor": true}
 	for name := range dirs {
@@ -810,8 +813,11 @@ func TestSweep(t *testing.T) {
 			t.Errorf("%s: %v, want it kept: %v", name, err, kept)
 		}
 	}
-	for name, state := range map[string]*TaskState{"unrecovered": &unrecovered, "known": &knownState, "not mounted": &unmountedState} {
-		task, err := executor.Attach(name, state.StateDir)
+	for name, kept := range map[string]struct {
+		*drivers.TaskConfig
+		*TaskState
+	}{"unrecovered": {unrecoveredTask, &unrecovered}, "known": {known, &knownState}, "not mounted": {unmounted, &unmountedState}} {
+		task, err := executor.Attach(kept.ID, kept.TaskState.StateDir, kept.Cgroup.own())
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -850,7 +856,7 @@ func TestRecoverAfterBoot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		other := strings.ReplaceAll(string(record), executor.BootID(), "another boot")
+		other := strings.ReplaceAll(string(record), executor.BootID(), uuid.Generate())
 		if err := os.WriteFile(file, []byte(other), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ package driver
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -49,6 +50,40 @@ type owner struct {
 	// removes when it forgets the allocation.
 	AllocDir string
 	State    TaskState
+}
+
+// readOwner reads whose the records in a directory are. It believes only what
+// this driver writes there.
+func readOwner(dir string) (*owner, error) {
+	var o owner
+	if err := executor.ReadOwner(dir, &o); err != nil {
+		return nil, err
+	}
+	if err := o.check(dir); err != nil {
+		return nil, fmt.Errorf("the records in %q are not those of a task of this driver: %w", dir, err)
+	}
+	return &o, nil
+}
+
+// check checks that the records in a directory are those of the task that they
+// name, so that none tells of the processes and cgroups of another.
+func (o *owner) check(dir string) error {
+	if parts := strings.Split(o.ID, "/"); len(parts) != 3 || parts[0] == "" || parts[0] != o.AllocID || parts[1] == "" || parts[1] != o.Task {
+		return fmt.Errorf("the ID is %q, expected that of a start of task %q of allocation %q", o.ID, o.Task, o.AllocID)
+	}
+	if !filepath.IsAbs(o.AllocDir) || filepath.Clean(o.AllocDir) != o.AllocDir || filepath.Base(o.AllocDir) != o.AllocID {
+		return fmt.Errorf("the allocation's directory is %q, expected a path that ends with %q", o.AllocDir, o.AllocID)
+	}
+	o.State.StateDir = dir // where the record is, whatever it says
+	return o.State.check(o.ID, o.AllocID, o.Task)
+}
+
+// check checks that a state is one of the task.
+func (s *TaskState) check(id, allocID, task string) error {
+	if want := recordsDir("/", allocID, task, id); !filepath.IsAbs(s.StateDir) || filepath.Base(s.StateDir) != filepath.Base(want) {
+		return fmt.Errorf("the directory of records is %q, expected one with the name %q", s.StateDir, filepath.Base(want))
+	}
+	return s.Cgroup.check(allocID, task)
 }
 
 func newOwner(cfg *drivers.TaskConfig, state TaskState) *owner {

@@ -9,11 +9,12 @@ import "sync"
 type taskStore struct {
 	lock    sync.RWMutex
 	handles map[string]*taskHandle
-	begun   map[string]bool // directories of records of tasks that are being started
+	begun   map[string]bool   // directories of records of tasks that are being started
+	users   map[string]holder // of tasks that are being started, by task ID
 }
 
 func newTaskStore() *taskStore {
-	return &taskStore{handles: map[string]*taskHandle{}, begun: map[string]bool{}}
+	return &taskStore{handles: map[string]*taskHandle{}, begun: map[string]bool{}, users: map[string]holder{}}
 }
 
 // begin keeps a directory of records from being swept until end.
@@ -38,6 +39,18 @@ func (s *taskStore) inUse(dir string) bool {
 	}
 	for _, h := range s.handles {
 		if h.state.StateDir == dir {
+			return true
+		}
+	}
+	return false
+}
+
+// knows reports whether a start of a task is known.
+func (s *taskStore) knows(allocID, task string) bool {
+	s.lock.RLock()
+	defer s.lock.RUnlock()
+	for _, h := range s.handles {
+		if h.config.AllocID == allocID && h.config.Name == task {
 			return true
 		}
 	}

@@ -31,12 +31,12 @@ import (
 
 // discard kills what is left of a task that no handle stands for, and removes
 // its cgroups and then its records.
-func discard(state *TaskState) error {
-	if err := executor.Clear(state.StateDir, state.Supervisor); err != nil {
+func discard(id string, state *TaskState) error {
+	if err := executor.Clear(id, state.StateDir, state.Cgroup.own(), state.Supervisor); err != nil {
 		return err
 	}
 	state.Cgroup.remove()
-	return executor.Remove(state.StateDir)
+	return executor.Remove(id, state.StateDir, state.Cgroup.own())
 }
 
 // replace discards what earlier starts of the same task have left.
@@ -52,12 +52,11 @@ func (d *Driver) replace(cfg *drivers.TaskConfig) error {
 		if !strings.HasPrefix(entry.Name(), prefix) || executor.Removed(dir) {
 			continue
 		}
-		var o owner
-		err := executor.ReadOwner(dir, &o)
+		o, err := readOwner(dir)
 		if err != nil || o.AllocID != cfg.AllocID || o.Task != cfg.Name || o.ID == cfg.ID {
 			continue
 		}
-		if err := d.discardOwned(dir, &o); err != nil {
+		if err := d.discardOwned(dir, o); err != nil {
 			return fmt.Errorf("task %s, an earlier start of this task, cannot be removed: %w", plain.Name(o.ID), err)
 		}
 	}
@@ -67,7 +66,7 @@ func (d *Driver) replace(cfg *drivers.TaskConfig) error {
 // discardOwned discards a task that Nomad has forgotten, by its records.
 func (d *Driver) discardOwned(dir string, o *owner) error {
 	o.State.StateDir = dir // where the record is, whatever it says
-	if err := discard(&o.State); err != nil {
+	if err := discard(o.ID, &o.State); err != nil {
 		return err
 	}
 	d.tasks.delete(o.ID)
@@ -82,8 +81,8 @@ func (d *Driver) destroyUnknown(taskID string, force bool) error {
 		return nil
 	}
 	dir := recordsDir(d.currentConfig().StateDir, parts[0], parts[1], taskID)
-	var o owner
-	switch err := executor.ReadOwner(dir, &o); {
+	o, err := readOwner(dir)
+	switch {
 	case errors.Is(err, executor.ErrNotStarted):
 		return nil
 	case err != nil:
@@ -91,14 +90,14 @@ func (d *Driver) destroyUnknown(taskID string, force bool) error {
 	case o.ID != taskID:
 		return nil
 	}
-	if task, err := executor.Attach(taskID, dir); err == nil && !force {
+	if task, err := executor.Attach(taskID, dir, o.State.Cgroup.own()); err == nil && !force {
 		select {
 		case <-task.Done():
 		default:
 			return fmt.Errorf("task %s is running: stop it first, or destroy it by force", plain.Name(taskID))
 		}
 	}
-	return d.discardOwned(dir, &o)
+	return d.discardOwned(dir, o)
 }
 
 // sweepAll sweeps until the plugin ends.
@@ -122,6 +121,10 @@ type sweep struct{ forgotten map[string]bool }
 // after a restart.
 func (d *Driver) sweep(s *sweep) {
 	stateDir := d.currentConfig().StateDir
+	if err := executor.CheckStateDir(stateDir); err != nil {
+		d.logger.Warn("the state directory is not swept", "error", err)
+		return
+	}
 	entries, err := os.ReadDir(stateDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		d.logger.Warn("could not sweep the state directory", "error", err)
@@ -155,20 +158,23 @@ func (d *Driver) forgotten(dir string) (*owner, bool) {
 	if d.tasks.inUse(dir) {
 		return nil, false
 	}
-	var o owner
-	switch err := executor.ReadOwner(dir, &o); {
+	o, err := readOwner(dir)
+	switch {
 	case errors.Is(err, executor.ErrNotStarted):
 		// A plugin was killed before it had written its first record. What has
 		// other records is not of this version.
 		entries, err := os.ReadDir(dir)
-		return &o, err == nil && (len(entries) == 0 || len(entries) == 1 && executor.Unwritten(entries[0].Name()))
+		return &owner{}, err == nil && (len(entries) == 0 || len(entries) == 1 && executor.Unwritten(entries[0].Name()))
 	case err != nil:
 		d.logger.Warn("could not read a record", "error", err)
+		return nil, false
+	case d.tasks.knows(o.AllocID, o.Task):
+		// A later start of it is known: its cgroup is this one's.
 		return nil, false
 	}
 	// If the directory of all allocations is gone as well, a file system is not
 	// mounted, which says nothing of the allocation.
-	return &o, gone(o.AllocDir) && !gone(filepath.Dir(o.AllocDir))
+	return o, gone(o.AllocDir) && !gone(filepath.Dir(o.AllocDir))
 }
 
 func gone(path string) bool {

@@ -107,6 +107,29 @@ func TestLookupUser(t *testing.T) {
 		{name: "nomad-5", errors: []string{`"nomad-5"`}},
 		{name: "nomad-x", errors: []string{`"nomad-x"`}},
 		{name: "nomad-99999999999", errors: []string{"nomad-99999999999"}},
+		// -1 is no user, in whatever form.
+		{name: "nomad-4294967295", errors: []string{"nomad-4294967295"}},
+		{name: "4294967295", errors: []string{`"4294967295"`, "decimal", "0 to 4294967294"}},
+		{name: "-1", errors: []string{`"-1"`}},
+		{name: "nomad-2147483648", errors: []string{"nomad-2147483648"}}, // Nomad parses no such number
+		{name: "nomad-080001", errors: []string{"nomad-080001"}},
+		{name: "nomad-+80001", errors: []string{"nomad-+80001"}},
+		// A number is the user with that UID, and root in no disguise.
+		{name: "65534", uid: 65534},
+		{name: "0", errors: []string{`"0"`, "allow_root"}},
+		{name: "00", allowRoot: true, errors: []string{`"00"`, "decimal"}},
+		{name: "0x0", allowRoot: true, errors: []string{`"0x0"`, "decimal"}},
+		{name: "4294967296", allowRoot: true, errors: []string{`"4294967296"`, "decimal"}},
+		{name: "18446744073709551616", allowRoot: true, errors: []string{`"18446744073709551616"`, "decimal"}},
+		{name: "+0", allowRoot: true, errors: []string{`"+0"`}},
+		{name: " 0", allowRoot: true, errors: []string{`" 0"`, "space"}},
+		{name: "0\n", allowRoot: true, errors: []string{`"0\n"`}},
+		{name: "root ", allowRoot: true, errors: []string{`"root "`}},
+		{name: "root\x00x", allowRoot: true, errors: []string{`"root\x00x"`}},
+		{name: "nobody:nogroup", errors: []string{`"nobody:nogroup"`, "groups"}},
+		{name: "65534:0", errors: []string{`"65534:0"`, "groups"}},
+		{name: "../root", errors: []string{`"../root"`}},
+		{name: "1and1", errors: []string{`"1and1"`, "no such user"}}, // a name
 	} {
 		if err := os.Chown(dir, tc.owner, tc.owner); err != nil {
 			t.Fatal(err)

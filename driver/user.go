@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 )
@@ -21,6 +22,9 @@ import (
 type identity struct {
 	executor.User
 	Name string
+	// Dynamic: it is one of Nomad's dynamic workload users, as far as its name
+	// says. No two tasks have the same one.
+	Dynamic bool
 }
 
 // defaultUser is who a task runs as if nobody says otherwise.
@@ -30,9 +34,12 @@ const defaultUser = "nobody"
 // user database knows: the rest is both their UID and their GID.
 const dynamicPrefix = "nomad-"
 
-// minDynamicUID is the lowest UID that Nomad hands out (client option
-// users.dynamic_user_min can only raise it).
-const minDynamicUID = 80_000
+// Dynamic users have a UID from minDynamicUID on, which is the default of the
+// client option users.dynamic_user_min, to maxDynamicUID: Nomad parses no other.
+const (
+	minDynamicUID = 80_000
+	maxDynamicUID = 1<<31 - 1
+)
 
 // lookupUser finds the user of a task. name is the task's user, "" if it has
 // none. Then it is the owner of the task's directory if that is a dynamic
@@ -43,7 +50,7 @@ func lookupUser(name, taskDir string, config *Config) (identity, error) {
 		name = defaultUser
 		if info, err := os.Stat(taskDir); err == nil {
 			if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid >= minDynamicUID && st.Uid == st.Gid {
-				name = dynamicPrefix + strconv.FormatUint(uint64(st.Uid), 10)
+				name = dynamicName(st.Uid)
 			}
 		}
 	}
@@ -96,11 +103,13 @@ func (d *deniedUsers) has(id identity) bool {
 	return slices.ContainsFunc(d.ranges, func(r [2]uint32) bool { return r[0] <= id.UID && id.UID <= r[1] })
 }
 
+// parseUser finds a user by name, or by a decimal number.
 func parseUser(name string) (identity, error) {
-	if number, ok := strings.CutPrefix(name, dynamicPrefix); ok {
-		if id, err := strconv.ParseUint(number, 10, 32); err == nil && id >= minDynamicUID {
-			return identity{Name: name, User: executor.User{UID: uint32(id), GID: uint32(id)}}, nil
-		}
+	if err := checkUserName(name); err != nil {
+		return identity{}, fmt.Errorf("user: %q: %w", name, err)
+	}
+	if id, ok := parseDynamic(name); ok {
+		return id, nil
 	}
 	id, err := lookupFiles(name)
 	if err != nil {
@@ -111,11 +120,62 @@ func parseUser(name string) (identity, error) {
 	if err != nil {
 		return identity{}, fmt.Errorf("user: %q: %w: create the user, or leave it out", name, err)
 	}
+	// getent(1) takes what C does for a number, and cuts it off at 32 bits.
+	if number, err := parseID(name); err == nil && id.UID != number && id.Name != name {
+		return identity{}, fmt.Errorf("user: %q: the user database answers with %q (UID %d): name the user", name, id.Name, id.UID)
+	}
 	return id, nil
+}
+
+// parseDynamic parses the name of a dynamic user, in the only form that Nomad
+// gives it.
+func parseDynamic(name string) (identity, bool) {
+	number, ok := strings.CutPrefix(name, dynamicPrefix)
+	if !ok {
+		return identity{}, false
+	}
+	id, err := parseID(number)
+	if err != nil || id < minDynamicUID || id > maxDynamicUID || dynamicName(id) != name {
+		return identity{}, false
+	}
+	return identity{Name: name, Dynamic: true, User: executor.User{UID: id, GID: id}}, true
+}
+
+func dynamicName(uid uint32) string { return dynamicPrefix + strconv.FormatUint(uint64(uid), 10) }
+
+// checkUserName refuses what is no name of a user, and what user databases take
+// for a number in a form that hides which one: " 0", "+0", "00", "0x0", or one
+// that is more than 32 bits.
+func checkUserName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("it is empty, expected the name of a user")
+	case strings.ContainsRune(name, ':'):
+		return errors.New("expected the name of a user alone: a task has that user's own groups")
+	case strings.HasPrefix(name, "-"), strings.HasPrefix(name, "+"):
+		return errors.New("no name of a user begins like this: name another user")
+	case strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || r == '/' || unicode.IsSpace(r) || !unicode.IsPrint(r)
+	}):
+		return errors.New("no name of a user has a space, a slash or a control character: name another user")
+	case name[0] < '0' || name[0] > '9':
+		return nil
+	}
+	if hex := strings.ToLower(name); strings.HasPrefix(hex, "0x") || strings.Trim(name, "0123456789") == "" {
+		if id, err := parseID(name); err != nil || strconv.FormatUint(uint64(id), 10) != name {
+			return fmt.Errorf("expected a UID in decimal form, 0 to %d", maxID)
+		}
+	}
+	return nil
 }
 
 func lookupFiles(name string) (identity, error) {
 	u, err := user.Lookup(name)
+	if errors.As(err, new(user.UnknownUserError)) {
+		if _, number := parseID(name); number == nil {
+			u, err = user.LookupId(name)
+		}
+	}
 	if err != nil {
 		return identity{}, err
 	}
@@ -149,22 +209,30 @@ func makeIdentity(name, uid, gid string, groups []string) (identity, error) {
 	id := identity{Name: name}
 	var err error
 	if id.UID, err = parseID(uid); err != nil {
-		return identity{}, err
+		return identity{}, fmt.Errorf("its UID: %w", err)
 	}
 	if id.GID, err = parseID(gid); err != nil {
-		return identity{}, err
+		return identity{}, fmt.Errorf("its GID: %w", err)
 	}
 	for _, g := range groups {
 		gid, err := parseID(g)
 		if err != nil {
-			return identity{}, err
+			return identity{}, fmt.Errorf("its groups: %w", err)
 		}
 		id.Groups = append(id.Groups, gid)
 	}
 	return id, nil
 }
 
+// maxID is the highest ID that a user or a group can have. The next one, -1,
+// tells the kernel to leave an ID as it is: a process of root would stay root.
+const maxID = 1<<32 - 2
+
+// parseID parses the ID of a user or of a group.
 func parseID(s string) (uint32, error) {
 	id, err := strconv.ParseUint(s, 10, 32)
-	return uint32(id), err
+	if err != nil || id > maxID {
+		return 0, fmt.Errorf("%q is no ID, expected 0 to %d", s, maxID)
+	}
+	return uint32(id), nil
 }

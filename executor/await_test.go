@@ -70,7 +70,7 @@ func (f *fixture) halfStart(plan *Plan) *halfStarted {
 	if err := writeRecord(state, supervisorRecord, h.supervisor.Identity); err != nil {
 		f.t.Fatal(err)
 	}
-	f.t.Cleanup(func() { _ = Remove(h.dir) })
+	f.t.Cleanup(func() { _ = Remove("half", h.dir, "") })
 	return h
 }
 
@@ -85,8 +85,8 @@ func (h *halfStarted) finish(t *testing.T, plan *Plan) *Task {
 		t.Fatal(err)
 	}
 	h.plan.Close()
-	AwaitStart(h.dir)
-	task, err := Attach("half", h.dir)
+	AwaitStart("half", h.dir)
+	task, err := Attach("half", h.dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestAwaitStart(t *testing.T) {
 	f := newFixture(t)
 	plan := f.plan("echo start >> starts; while [ ! -e go ]; do sleep 0.01; done; exit 4")
 	h := f.halfStart(plan)
-	if _, err := Attach("half", h.dir); !errors.Is(err, ErrNotStarted) {
+	if _, err := Attach("half", h.dir, ""); !errors.Is(err, ErrNotStarted) {
 		t.Fatalf("%v, want ErrNotStarted", err)
 	}
 	task := h.finish(t, plan)
@@ -156,18 +156,18 @@ func TestAwaitStartWithoutAPlan(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.plan.Close()
-		AwaitStart(h.dir)
-		if _, err := Attach("half", h.dir); !errors.Is(err, ErrNotStarted) {
+		AwaitStart("half", h.dir)
+		if _, err := Attach("half", h.dir, ""); !errors.Is(err, ErrNotStarted) {
 			t.Errorf("%s: %v, want ErrNotStarted", name, err)
 		}
 		if err := h.supervisor.wait(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := Remove(h.dir); err != nil {
+		if err := Remove("half", h.dir, ""); err != nil {
 			t.Error(err)
 		}
 	}
-	AwaitStart(f.dir + "/never")
+	AwaitStart("never", f.dir+"/never")
 }
 
 // On a full disk nothing starts, nothing of it is left, and the error says so.

@@ -158,6 +158,9 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 	// Changing the user clears the other sets, unless it is root again: they
 	// are set explicitly. From here on, a mistake is one of the task's user.
 	if !c.Unprivileged {
+		if err := c.User.validate(); err != nil {
+			return err
+		}
 		becomeUser(s, c.User, keep != 0)
 	}
 	setCapabilities(s, keep)

@@ -325,7 +325,7 @@ func TestStartErrorsSayWhatToDo(t *testing.T) {
 		"no mount source":    {func(p *Plan) { p.World.Mounts[0].Source = f.workspace + "/none" }, []string{"mount source", "/none"}},
 		"source is a link":   {func(p *Plan) { p.World.Mounts[0].Source = f.workspace + "/link" }, []string{"mount source", "symbolic link"}},
 		"no mount target":    {func(p *Plan) { p.World.Mounts[0].Target = "/etc/nowhere"; p.World.Mounts[0].Create = false }, []string{"mounting bind on /etc/nowhere", "make it on the host"}},
-		"no cgroup":          {func(p *Plan) { p.Confinement.Cgroups = []string{"/sys/fs/cgroup/none"} }, []string{"cgroup /sys/fs/cgroup/none"}},
+		"no cgroup":          {func(p *Plan) { p.Confinement.Cgroups = []string{"/sys/fs/cgroup/none"} }, []string{`cgroup "/sys/fs/cgroup/none"`}},
 		"no network":         {func(p *Plan) { p.World.Network.Namespace = "/run/netns/none" }, []string{"network namespace /run/netns/none"}},
 		"oom_score_adj":      {func(p *Plan) { p.Confinement.OOMScoreAdj = 2000 }, []string{"oom_score_adj to 2000"}},
 	} {
@@ -453,7 +453,7 @@ func TestKillReachesWhatIgnoresSignals(t *testing.T) {
 func TestAttach(t *testing.T) {
 	f := newFixture(t)
 	task := f.mustStart(f.plan("while [ ! -e go ]; do sleep 0.01; done; exit 4"))
-	again, err := Attach("test", task.dir)
+	again, err := Attach("test", task.dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -469,7 +469,7 @@ func TestAttach(t *testing.T) {
 		}
 	}
 	// After its end, it is found as well.
-	ended, err := Attach("test", task.dir)
+	ended, err := Attach("test", task.dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -488,7 +488,7 @@ func TestAttachToWhatIsLost(t *testing.T) {
 		t.Errorf("%v, want ErrLost", err)
 	}
 	<-task.out // the kernel killed the task with its supervisor
-	lost, err := Attach("test", task.dir)
+	lost, err := Attach("test", task.dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -510,7 +510,7 @@ func TestAttachToWhatIsLost(t *testing.T) {
 	if err := writeRecord(root, supervisorRecord, me); err != nil {
 		t.Fatal(err)
 	}
-	if lost, err = Attach("test", task.dir); err != nil {
+	if lost, err = Attach("test", task.dir, ""); err != nil {
 		t.Fatal(err)
 	}
 	lost.Kill() // would be the end of the tests, if it took the PID for the task's
@@ -519,17 +519,17 @@ func TestAttachToWhatIsLost(t *testing.T) {
 	}
 
 	me.StartTime++
-	me.BootID = "another boot"
+	me.BootID = "00000000-0000-4000-8000-000000000000" // another boot
 	if err := writeRecord(root, supervisorRecord, me); err != nil {
 		t.Fatal(err)
 	}
-	if lost, err = Attach("test", task.dir); err != nil {
+	if lost, err = Attach("test", task.dir, ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := lost.Exit(); !errors.Is(err, ErrRebooted) {
 		t.Errorf("%v, want ErrRebooted", err)
 	}
-	if _, err := Attach("test", task.dir+"-none"); !errors.Is(err, ErrNotStarted) {
+	if _, err := Attach("test", task.dir+"-none", ""); !errors.Is(err, ErrNotStarted) {
 		t.Errorf("%v, want ErrNotStarted", err)
 	}
 }

@@ -33,20 +33,21 @@ func StartLogged(id, dir string, plan *Plan, logs *os.File) (*Task, error) {
 // is lost: a task does not wait for its log.
 type collector struct {
 	streams []*stream
+	ending  int           // an eventfd, readable once the task has ended
+	ended   chan struct{} // closed when all is written
 }
 
 // stream is a pipe from the task, and the files that it ends in.
 type stream struct {
-	from  *os.File
+	from  int // the pipe's end, which does not block; notOpen once it is at its end
 	files rotated
-	ended chan struct{} // closed when all is written
 }
 
 // logNames are the files that descriptors 1 and 2 end in.
 var logNames = [...]string{"stdout", "stderr"}
 
 // logBuffers are untouched, so that they need no memory, until a task writes.
-var logBuffers [len(logNames)][32 << 10]byte
+var logBuffers [len(logNames)][64 << 10]byte // what a pipe holds, pipe(7)
 
 // openLogs opens the log files and makes the pipes. It returns the task's ends
 // of these. dir stays open for the files to come.
@@ -54,10 +55,14 @@ func openLogs(dir int, l *Logs) (*collector, stdio, error) {
 	if err := mayCreateIn(dir); err != nil {
 		return nil, stdio{}, fmt.Errorf("directory of the task's logs: %w", err)
 	}
-	c := &collector{}
+	ending, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, stdio{}, fmt.Errorf("eventfd(2) for the task's log: %w", err)
+	}
+	c := &collector{ending: ending, ended: make(chan struct{})}
 	var std stdio
 	for i, name := range logNames {
-		s := &stream{ended: make(chan struct{})}
+		s := &stream{}
 		s.files = rotated{dir: dir, name: l.Task + "." + name + ".", maxFiles: l.MaxFiles, maxSize: l.MaxFileSize}
 		if err := s.files.openLast(); err != nil {
 			return nil, stdio{}, fmt.Errorf("the task's log: %w", err)
@@ -70,7 +75,7 @@ func openLogs(dir int, l *Logs) (*collector, stdio, error) {
 		if err := unix.SetNonblock(ends[0], true); err != nil {
 			return nil, stdio{}, fmt.Errorf("the task's log: %w", err)
 		}
-		s.from = os.NewFile(uintptr(ends[0]), name)
+		s.from = ends[0]
 		std[1+i] = os.NewFile(uintptr(ends[1]), name)
 		c.streams = append(c.streams, s)
 	}
@@ -91,21 +96,68 @@ func mayCreateIn(dir int) error {
 }
 
 // collect starts to write what comes.
-func (c *collector) collect() {
-	for i, s := range c.streams {
-		go s.copy(logBuffers[i][:])
+func (c *collector) collect() { go c.copy() }
+
+// breath is the time between two looks at the pipes. What a supervisor does is
+// charged to no task: without it, one that writes single bytes wakes it for each. A
+// task that writes more than a pipe holds in that time, 16 MiB per second, waits.
+const breath = 4 * time.Millisecond
+
+// copy writes what comes, until the pipes are at their end or the time is over. It
+// asks by poll(2), and only then is woken by what a task writes: the runtime's
+// poller would be at each write, whether anybody reads or not.
+func (c *collector) copy() {
+	defer close(c.ended)
+	var until time.Time // zero as long as the task runs
+	for {
+		fds, wait := []unix.PollFd{{Fd: int32(c.ending), Events: unix.POLLIN}}, -1
+		for _, s := range c.streams {
+			if s.from != notOpen {
+				fds = append(fds, unix.PollFd{Fd: int32(s.from), Events: unix.POLLIN})
+			}
+		}
+		if len(fds) == 1 {
+			return
+		}
+		if !until.IsZero() {
+			left := time.Until(until)
+			if left <= 0 {
+				return
+			}
+			fds[0].Fd, wait = notOpen, int(left.Milliseconds())+1 // poll(2) passes over what is negative
+		}
+		if _, err := unix.Poll(fds, wait); err != nil && !errors.Is(err, unix.EINTR) {
+			return
+		}
+		if until.IsZero() && fds[0].Revents != 0 {
+			until = time.Now().Add(lastWords)
+		}
+		read := false
+		for i, s := range c.streams {
+			read = s.copy(logBuffers[i][:]) || read
+		}
+		if read && until.IsZero() {
+			time.Sleep(breath)
+		}
 	}
 }
 
-func (s *stream) copy(buffer []byte) {
-	defer close(s.ended)
-	for {
-		n, err := s.from.Read(buffer)
-		s.files.write(buffer[:n])
-		if err != nil { // it is closed, or the time is over
-			return
-		}
+// copy writes what is in the pipe. It reports whether there was anything.
+func (s *stream) copy(buffer []byte) bool {
+	if s.from == notOpen {
+		return false
 	}
+	n, err := unix.Read(s.from, buffer)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		return false
+	}
+	if n <= 0 {
+		unix.Close(s.from)
+		s.from = notOpen
+		return false
+	}
+	s.files.write(buffer[:n])
+	return true
 }
 
 // How long after the end of a task its log may take.
@@ -117,16 +169,10 @@ const (
 // finish returns when all that the task has written is in the files. No process
 // of the task is left.
 func (c *collector) finish() {
-	for _, s := range c.streams {
-		_ = s.from.SetReadDeadline(time.Now().Add(lastWords))
-	}
-	late := time.After(lastWrite)
-	for _, s := range c.streams {
-		select {
-		case <-s.ended:
-		case <-late:
-			return // that the task has ended must become known
-		}
+	_, _ = unix.Write(c.ending, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // any number but 0, eventfd(2)
+	select {
+	case <-c.ended:
+	case <-time.After(lastWrite): // that the task has ended must become known
 	}
 }
 

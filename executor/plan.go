@@ -4,6 +4,12 @@
 package executor
 
 import (
+	"fmt"
+	"path"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -70,6 +76,30 @@ type Confinement struct {
 	Limits []Limit `json:"limits,omitempty"`
 	// Capabilities are the numbers of those that the task has, in every set.
 	Capabilities []int `json:"capabilities,omitempty"`
+}
+
+// valid checks a recorded confinement: what it says is what a task can have.
+func (c *Confinement) valid() error {
+	if err := c.User.validate(); err != nil {
+		return err
+	}
+	if c.OwnCgroup != "" && !slices.Contains(c.Cgroups, c.OwnCgroup) {
+		return fmt.Errorf("own_cgroup %q is none of cgroups %q", c.OwnCgroup, c.Cgroups)
+	}
+	for _, dir := range c.Cgroups {
+		if !path.IsAbs(dir) || path.Clean(dir) != dir {
+			return fmt.Errorf("cgroup %q is not an absolute path", dir)
+		}
+	}
+	if c.OOMScoreAdj < -1000 || c.OOMScoreAdj > 1000 {
+		return fmt.Errorf("oom_score_adj is %d, expected -1000 to 1000", c.OOMScoreAdj)
+	}
+	for _, number := range c.Capabilities {
+		if number < 0 || number > unix.CAP_LAST_CAP {
+			return fmt.Errorf("%d is no capability", number)
+		}
+	}
+	return nil
 }
 
 // Limit is a resource limit, setrlimit(2).

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,24 @@ type Identity struct {
 	StartTime uint64 `json:"start_time"`
 	// BootID is /proc/sys/kernel/random/boot_id.
 	BootID string `json:"boot_id"`
+}
+
+// maxPID is more than any PID, PID_MAX_LIMIT of the kernel.
+const maxPID = 1 << 22
+
+// bootIDForm is that of /proc/sys/kernel/random/boot_id.
+var bootIDForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+func (id *Identity) valid() error {
+	switch {
+	case id.PID <= 1 || id.PID > maxPID:
+		return fmt.Errorf("%d is no PID of a process that was started, expected 2 to %d", id.PID, maxPID)
+	case id.StartTime == 0:
+		return fmt.Errorf("the start time of process %d is 0", id.PID)
+	case !bootIDForm.MatchString(id.BootID):
+		return fmt.Errorf("the boot ID of process %d is %q, expected the form of /proc/sys/kernel/random/boot_id", id.PID, id.BootID)
+	}
+	return nil
 }
 
 // ErrGone is returned for a process that has ended.
@@ -73,6 +92,16 @@ func statFields(stat []byte) []string {
 	return strings.Fields(string(stat[end+1:]))
 }
 
+// parentOf is the parent of a process, 0 if it has none here.
+func parentOf(pid int) (int, error) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	parent, err := statNumber(stat, 4)
+	return int(parent), err
+}
+
 // BootID is the kernel's name for the time since the last boot.
 var BootID = sync.OnceValue(func() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -94,7 +123,8 @@ func openProcess(id Identity) (*process, error) {
 		return nil, ErrGone
 	}
 	fd, err := unix.PidfdOpen(id.PID, 0)
-	if errors.Is(err, unix.ESRCH) {
+	// EINVAL, and ENOENT by newer kernels: a thread of another process has the number.
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 		return nil, ErrGone
 	}
 	if err != nil {
@@ -108,6 +138,31 @@ func openProcess(id Identity) (*process, error) {
 		return nil, ErrGone
 	}
 	return p, nil
+}
+
+// openSupervisor is openProcess for the supervisor of the task with this id, and
+// for no other process, whatever a record says.
+func openSupervisor(task string, id Identity) (*process, error) {
+	if id == (Identity{}) {
+		return nil, ErrGone // there was none yet
+	}
+	if err := id.valid(); err != nil {
+		return nil, fmt.Errorf("the supervisor of task %q: %w", task, err)
+	}
+	p, err := openProcess(id)
+	if err != nil {
+		return nil, err
+	}
+	command, _ := os.ReadFile("/proc/" + strconv.Itoa(id.PID) + "/cmdline")
+	if string(command) == supervisorName+"\x00"+task+"\x00" {
+		return p, nil
+	}
+	ended := false
+	if err := p.withFD(func(fd int) (err error) { ended, err = readable(fd); return err }); err == nil && ended {
+		return p, nil // one that nobody has reaped has no command line
+	}
+	p.close()
+	return nil, fmt.Errorf("process %d has the command line %q, expected the supervisor of task %q: this driver has not recorded that", id.PID, command, task)
 }
 
 // newProcess takes a pidfd over. It waits in Go's poller, without a thread.

@@ -10,11 +10,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"strings"
 	"time"
-
-	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // The records of a task, files in its directory:
@@ -42,6 +39,8 @@ type started struct {
 	At      time.Time `json:"at"`
 }
 
+func (s *started) valid() error { return s.Process.valid() }
+
 // Exit says how a task or a session ended.
 type Exit struct {
 	// Code is the exit status, or 128 plus the signal's number.
@@ -51,6 +50,14 @@ type Exit struct {
 	// OOMKilled: the kernel has killed a process of the task for want of memory.
 	OOMKilled bool      `json:"oom_killed"`
 	At        time.Time `json:"at"`
+}
+
+func (e *Exit) valid() error {
+	const mostSignals, mostStatus = 64, 255
+	if e.Signal < 0 || e.Signal > mostSignals || e.Code < 0 || e.Code > mostStatus {
+		return fmt.Errorf("signal %d and code %d are no end of a process, expected 0 to %d and 0 to %d", e.Signal, e.Code, mostSignals, mostStatus)
+	}
+	return nil
 }
 
 // newSuffix marks a record that is being written.
@@ -122,9 +129,25 @@ func writeRecord(dir *os.Root, name string, v any) error {
 	return nil
 }
 
-// readRecord returns errNoRecord if the record is missing or incomplete.
+// content is what a record holds.
+type content interface {
+	// valid returns what in it cannot be, or is not of the kind that it should be.
+	valid() error
+}
+
+// readRecord returns errNoRecord if the record is missing or incomplete, and an
+// error if others than the caller can have written it, or if it holds what was
+// never written.
 func readRecord(dir, name string, v any) error {
-	f, err := os.Open(path.Join(dir, name))
+	d, err := openTrusted(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return errNoRecord
+	}
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	f, err := openRecord(d, name)
 	if errors.Is(err, os.ErrNotExist) {
 		return errNoRecord
 	}
@@ -134,17 +157,35 @@ func readRecord(dir, name string, v any) error {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxRecord+1))
 	if err != nil {
-		return fmt.Errorf("%s: %w", plain.Name(f.Name()), err)
+		return fmt.Errorf("%q: %w", f.Name(), err)
 	}
 	if len(data) > maxRecord {
-		return fmt.Errorf("%s: more than %d bytes, it is none of ours", plain.Name(f.Name()), maxRecord)
+		return fmt.Errorf("%q: more than %d bytes, it is none of ours", f.Name(), maxRecord)
 	}
+	if err := decodeRecord(data, v); err != nil && !errors.Is(err, errNoRecord) {
+		return fmt.Errorf("%q: %w", f.Name(), err)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// decodeRecord decodes what a file holds, and nothing that was not written.
+func decodeRecord(data []byte, v any) error {
 	data = bytes.TrimRight(data, "\x00") // see preparedRecord
 	if len(data) == 0 {
 		return errNoRecord
 	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("%s: %w", plain.Name(f.Name()), err)
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(v); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("there is more in it than one record")
+	}
+	if c, ok := v.(content); ok {
+		return c.valid()
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -47,7 +48,10 @@ func newTask(id, dir string, c Confinement) *Task {
 
 // Attach finds a task by its directory of records. A task that has ended
 // meanwhile is found as well, with its true exit.
-func Attach(id, dir string) (*Task, error) {
+//
+// id is what [Start] was given, and cgroup the task's own cgroup, "" for none:
+// records that say otherwise are not believed.
+func Attach(id, dir, cgroup string) (*Task, error) {
 	var runner Identity
 	if err := readRecord(dir, supervisorRecord, &runner); err != nil {
 		return nil, notStarted(err)
@@ -57,10 +61,10 @@ func Attach(id, dir string) (*Task, error) {
 	if err := readRecord(dir, startedRecord, &t.started); err != nil {
 		return nil, notStarted(err)
 	}
-	if err := readRecord(dir, confinementRecord, &t.confinement); err != nil {
+	if err := readConfinement(dir, cgroup, &t.confinement); err != nil {
 		return nil, err
 	}
-	supervisor, err := openProcess(runner)
+	supervisor, err := openSupervisor(id, runner)
 	switch {
 	case err == nil:
 		t.supervisor = supervisor
@@ -77,6 +81,17 @@ func Attach(id, dir string) (*Task, error) {
 	return t, nil
 }
 
+// readConfinement reads what sessions of a task enter.
+func readConfinement(dir, cgroup string, c *Confinement) error {
+	if err := readRecord(dir, confinementRecord, c); err != nil {
+		return err
+	}
+	if c.OwnCgroup != cgroup {
+		return fmt.Errorf("%q: the task's own cgroup is %q, expected %q: this driver has not recorded that", path.Join(dir, confinementRecord), c.OwnCgroup, cgroup)
+	}
+	return nil
+}
+
 // startPoll is the time between looks at a start of an earlier process.
 const startPoll = 5 * time.Millisecond
 
@@ -84,12 +99,12 @@ const startPoll = 5 * time.Millisecond
 // succeeded or failed. Killing a supervisor in the midst of it would be
 // quicker, but its program may execute already: the next start would be its
 // second one.
-func AwaitStart(dir string) {
+func AwaitStart(id, dir string) {
 	var runner Identity
 	if readRecord(dir, supervisorRecord, &runner) != nil {
 		return // it never had a plan
 	}
-	supervisor, err := openProcess(runner)
+	supervisor, err := openSupervisor(id, runner)
 	if err != nil {
 		return
 	}
@@ -189,6 +204,14 @@ func (t *Task) Signal(sig unix.Signal) error {
 		return err
 	}
 	defer first.close()
+	// It is whose parent the supervisor is, whatever the record says.
+	parent, err := parentOf(first.PID)
+	if errors.Is(err, os.ErrNotExist) {
+		return ErrGone
+	}
+	if err != nil || parent != t.runner.PID {
+		return fmt.Errorf("process %d is a child of process %d, expected one of the task's supervisor, %d (%w)", first.PID, parent, t.runner.PID, errors.Join(err, ErrGone))
+	}
 	return first.signal(sig)
 }
 
@@ -247,10 +270,10 @@ func (t *Task) Remove() error {
 	return removeRecords(t.dir)
 }
 
-// Clear kills what is left of a task that Attach cannot return. known is its
-// supervisor as far as the caller remembers it: it is killed even if the
-// records are gone. The records stay.
-func Clear(dir string, known ...Identity) error {
+// Clear kills what is left of a task that Attach cannot return. id and cgroup
+// are as for [Attach]; known is its supervisor as far as the caller remembers it:
+// it is killed even if the records are gone. The records stay.
+func Clear(id, dir, cgroup string, known ...Identity) error {
 	var runner Identity
 	switch err := readRecord(dir, supervisorRecord, &runner); {
 	case err == nil:
@@ -259,11 +282,11 @@ func Clear(dir string, known ...Identity) error {
 		return fmt.Errorf("whose task this is cannot be read, so that it cannot be killed: %w", err)
 	}
 	var c Confinement
-	if err := readRecord(dir, confinementRecord, &c); err != nil && !errors.Is(err, errNoRecord) {
+	if err := readConfinement(dir, cgroup, &c); err != nil && !errors.Is(err, errNoRecord) {
 		return err
 	}
-	for _, id := range known {
-		if err := killProcess(id); err != nil {
+	for _, supervisor := range known {
+		if err := killSupervisor(id, supervisor); err != nil {
 			return fmt.Errorf("killing what is left of the task in %s: %w", plain.Name(dir), err)
 		}
 	}
@@ -271,15 +294,15 @@ func Clear(dir string, known ...Identity) error {
 }
 
 // Remove is Clear, and removes the task's records.
-func Remove(dir string, known ...Identity) error {
-	if err := Clear(dir, known...); err != nil {
+func Remove(id, dir, cgroup string, known ...Identity) error {
+	if err := Clear(id, dir, cgroup, known...); err != nil {
 		return err
 	}
 	return removeRecords(dir)
 }
 
-func killProcess(id Identity) error {
-	p, err := openProcess(id)
+func killSupervisor(task string, id Identity) error {
+	p, err := openSupervisor(task, id)
 	if errors.Is(err, ErrGone) {
 		return nil
 	}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
 )
 
 // Intersect returns what the operator's ceiling leaves of a job's request: the
