@@ -38,7 +38,7 @@ func findAgentPaths(pid int) []agentPath {
 		}
 		for _, state := range []string{"/client/state.db", "/server/raft/raft.db"} {
 			if data, ok := strings.CutSuffix(target, state); ok {
-				add(data, "Nomad's data directory (agent option data_dir)")
+				add(data, dataDir)
 			}
 		}
 	}
@@ -58,12 +58,16 @@ func findAgentPaths(pid int) []agentPath {
 	return found
 }
 
-const pluginDir = "Nomad's plugin directory (agent option plugin_dir)"
+// What they are, for people.
+const (
+	dataDir   = "Nomad's data directory (agent option data_dir)"
+	pluginDir = "Nomad's plugin directory (agent option plugin_dir)"
+)
 
 // agentOptions are the options of nomad-agent that name what is its own.
 var agentOptions = map[string]string{
 	"config":     "Nomad's configuration (nomad agent -config)",
-	"data-dir":   "Nomad's data directory (nomad agent -data-dir)",
+	"data-dir":   dataDir,
 	"plugin-dir": pluginDir,
 	"alloc-dir":  "the directory of Nomad's allocations (nomad agent -alloc-dir)",
 	"state-dir":  "the state of Nomad's client (nomad agent -state-dir)",

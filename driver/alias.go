@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -121,6 +122,12 @@ func findAliases(roots policy.Roots, volumes []volume, dirs *taskDirs, places []
 	if err != nil {
 		return nil, err
 	}
+	for _, root := range given {
+		if m := mounts.on(root); m != nil && slices.Contains(kernelFiles, m.FSType) {
+			return nil, fmt.Errorf("%s lies in %s, which is mounted at %s and shows the kernel's view of the host, that no task gets: leave it out of roots and volumes; a task has its own /proc and its own cgroup in /sys/fs/cgroup",
+				plain.Quote(cmp.Or(roots.Written[root], root)), m.FSType, plain.Quote(m.Mountpoint))
+		}
+	}
 	aliases := mounts.aliases(given, places)
 	for _, a := range aliases {
 		if slices.Contains(given, a.path) {
@@ -129,6 +136,10 @@ func findAliases(roots policy.Roots, volumes []volume, dirs *taskDirs, places []
 	}
 	return aliases, nil
 }
+
+// kernelFiles are file systems of which a task has its own. In a directory that
+// is a root, the supervisor covers others.
+var kernelFiles = []string{"proc", "cgroup", "cgroup2"}
 
 // realNames are the real paths of the host at which the place shows.
 func (p *place) realNames(aliases []alias) []string {

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -28,6 +29,8 @@ type taskDirs struct {
 	// Mounts is the client's alloc_mounts_dir, where Nomad mounts the directories
 	// of all tasks; "" without Nomad.
 	Mounts string
+	// Storage are the sources of volumes that Nomad keeps in its data_dir, real paths.
+	Storage []string
 	// Shared: the task sees the host's file system as it is, since nothing can
 	// be mounted. Then Tmp is a temporary directory by its own name.
 	Shared bool
@@ -51,6 +54,38 @@ func (d *taskDirs) tmp() string {
 		return d.Tmp
 	}
 	return filepath.Join(d.Task, "tmp")
+}
+
+// nomads are the directories of the agent that can be told from the client's
+// alloc_dir, which is in the data_dir unless the operator says otherwise.
+func (d *taskDirs) nomads() []agentPath {
+	data := filepath.Dir(d.Clients)
+	if d.Mounts == "" || !exists(filepath.Join(data, "client", "state.db")) {
+		return nil
+	}
+	return []agentPath{{path: data, what: dataDir}}
+}
+
+// storage are directories in the data_dir of which each holds volumes: those of
+// storage plugins, and dynamic host volumes.
+var storage = []string{"client/csi/node", "host_volumes"}
+
+// findStorage finds the volumes that Nomad keeps in its data_dir. No job chooses
+// where that is.
+func (d *taskDirs) findStorage(mounts []*drivers.MountConfig) {
+	for _, data := range d.nomads() {
+		for _, m := range mounts {
+			source, err := policy.RealPath(m.HostPath)
+			if err != nil {
+				continue // findVolumes says so
+			}
+			for _, dir := range storage {
+				if dir := filepath.Join(data.path, dir); dir != source && landlock.Beneath(dir, source) {
+					d.Storage = append(d.Storage, source)
+				}
+			}
+		}
+	}
 }
 
 // findTaskDirs finds them by the environment that Nomad sets, which is the
@@ -82,7 +117,9 @@ func findTaskDirs(cfg *drivers.TaskConfig) (*taskDirs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the client's alloc_dir: %w", err)
 	}
-	return &taskDirs{Task: task, Name: filepath.Dir(local), Clients: clients, Mounts: filepath.Dir(task)}, nil
+	d := &taskDirs{Task: task, Name: filepath.Dir(local), Clients: clients, Mounts: filepath.Dir(task)}
+	d.findStorage(cfg.Mounts)
+	return d, nil
 }
 
 func sameDir(a, b string) error {

@@ -75,7 +75,7 @@ func protectedPlaces(config *Config, dirs *taskDirs, agent []agentPath) []place 
 			places = append(places, p)
 		}
 	}
-	own := append(dirs.own(), dirs.tmp())
+	own := slices.Concat(dirs.own(), []string{dirs.tmp()}, dirs.Storage)
 	// Nomad's logmon, which is root, rotates files here by name: nobody else may
 	// rename or replace them. Nomad does not replace the directory, and a task
 	// cannot, since it is a mount in its view.
@@ -89,7 +89,7 @@ func protectedPlaces(config *Config, dirs *taskDirs, agent []agentPath) []place 
 	} {
 		add(place{path: p.path, what: p.what, own: own, dynamic: true})
 	}
-	for _, p := range agent {
+	for _, p := range append(dirs.nomads(), agent...) {
 		if p.programs && slices.ContainsFunc(config.systemReadRoots(), func(root string) bool { return landlock.Beneath(root, p.path) }) {
 			continue // a directory of programs: no task can write there
 		}

@@ -289,6 +289,9 @@ func (v *view) findWorkDir(dir, taskDir string, roots policy.Roots) (string, err
 	if err != nil {
 		return "", fmt.Errorf("work_dir: %q: %w", dir, err)
 	}
+	if err := checkPath(v.places, dir, path, false); err != nil {
+		return "", fmt.Errorf("work_dir: %w", err)
+	}
 	if !v.admits(path, landlock.ReadDir) {
 		return "", fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
 	}

@@ -5,6 +5,8 @@ package driver
 
 import (
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,6 +44,9 @@ func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs, system []string,
 		}
 		if err := checkDestination(v.task, dirs, system); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %q: %w", m.TaskPath, err)
+		}
+		if link := linkOn(dirs.Task, v.task); link != "" {
+			return nil, fmt.Errorf("volume_mount: destination %q: %q is a symbolic link, which the task can have made: remove it, or choose another destination", m.TaskPath, link)
 		}
 		if err := checkPath(places, m.TaskPath, v.task, true); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %w", err)
@@ -81,6 +86,23 @@ func checkVolumes(ceiling *policy.Policy, volumes []volume, dirs *taskDirs) erro
 		}
 	}
 	return nil
+}
+
+// linkOn returns the first symbolic link on the way from a directory to a path in
+// it, "" if there is none.
+func linkOn(dir, path string) string {
+	rel, err := filepath.Rel(dir, path)
+	if err != nil || !filepath.IsLocal(rel) {
+		return ""
+	}
+	at := dir
+	for name := range strings.SplitSeq(rel, "/") {
+		at = filepath.Join(at, name)
+		if info, err := os.Lstat(at); err == nil && info.Mode().Type() == fs.ModeSymlink {
+			return at
+		}
+	}
+	return ""
 }
 
 // checkDestination refuses destinations that would hide what a task needs.

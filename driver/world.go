@@ -143,7 +143,7 @@ func (w *taskWorld) baseMounts(landlocked bool) []placed {
 	for i := range system {
 		system[i] = w.overlay(system[i], w.overlayWorks)
 	}
-	mounts := slices.Concat(topLevel(landlocked), system, bindAll(w.cgroups, true), deviceMounts(w.devices))
+	mounts := slices.Concat(topLevel(landlocked), system, kernelFilesOf(bindAll(w.cgroups, true)), deviceMounts(w.devices))
 	add := func(m executor.Mount) { mounts = append(mounts, placed{Mount: m}) }
 
 	add(executor.Mount{Type: executor.Tmpfs, Target: "/dev", ReadOnly: true, Devices: true, NoExec: true})
@@ -166,7 +166,7 @@ func (w *taskWorld) baseMounts(landlocked bool) []placed {
 	if !landlocked {
 		for _, path := range kernelSettings {
 			m := shown(path, true)
-			m.guard, m.Optional = true, true
+			m.guard, m.Optional, m.KernelFiles = true, true, true
 			mounts = append(mounts, m)
 		}
 	}
@@ -176,9 +176,17 @@ func (w *taskWorld) baseMounts(landlocked bool) []placed {
 	return mounts
 }
 
+// kernelFilesOf marks mounts as those of kernel files that a task is to have.
+func kernelFilesOf(mounts []placed) []placed {
+	for i := range mounts {
+		mounts[i].KernelFiles = true
+	}
+	return mounts
+}
+
 func (w *taskWorld) procMount() placed {
 	if w.modes.hostPID {
-		return shown("/proc", false)
+		return kernelFilesOf([]placed{shown("/proc", false)})[0]
 	}
 	return placed{Mount: executor.Mount{Type: executor.Proc, Target: "/proc"}}
 }

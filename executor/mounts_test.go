@@ -43,7 +43,7 @@ func TestMasks(t *testing.T) {
 		plan.World.Mounts = append(plan.World.Mounts, Mount{Type: Mask, Target: f.workspace + "/" + name})
 		kind, flags := "directory", "ro,nosuid,nodev,noexec,relatime"
 		if strings.HasPrefix(name, "a/") {
-			kind, flags = "character special file", "ro,nosuid,noexec,relatime"
+			kind, flags = "regular empty file", "ro,nosuid,nodev,noexec,relatime"
 		}
 		kinds += kind + "\n"
 		mounts += f.workspace + "/" + name + " " + flags + "\n"

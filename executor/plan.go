@@ -169,6 +169,9 @@ type Mount struct {
 	ReadOnly bool `json:"read_only,omitempty"`
 	Devices  bool `json:"devices,omitempty"` // device nodes work
 	NoExec   bool `json:"no_exec,omitempty"`
+	// KernelFiles: it shows a /proc or a cgroup that the task is to have. Any other
+	// that comes with a mount is covered.
+	KernelFiles bool `json:"kernel_files,omitempty"`
 	// Propagate: what is mounted later on the host shows in this bind, too.
 	Propagate bool `json:"propagate,omitempty"`
 }

@@ -208,8 +208,8 @@ func TestIDsAreCheckedAfterTheyWereChanged(t *testing.T) {
 	f := newFixture(t)
 	const none = 4294967295
 	for want, user := range map[string]User{
-		"user 4294967295":  {UID: none, GID: nobody},
-		"group 4294967295": {UID: nobody, GID: none},
+		"user ID is 4294967295":  {UID: none, GID: nobody},
+		"group ID is 4294967295": {UID: nobody, GID: none},
 	} {
 		plan := f.plan("id")
 		plan.Confinement.User = user

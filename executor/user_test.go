@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
 
 // who prints all IDs of a process, proc_pid_status(5).
@@ -58,6 +62,44 @@ func TestTaskIsTheUserOfItsPlan(t *testing.T) {
 		}
 		if !strings.Contains(err.Error(), "4294967295") || !strings.Contains(err.Error(), "expected 0 to 4294967294") {
 			t.Errorf("%+v: %v", u, err)
+		}
+	}
+}
+
+// The child finds out when the kernel has not changed an ID, whoever let that
+// pass.
+func TestUserIsProved(t *testing.T) {
+	kerneltest.Root(t)
+	proc, err := openPath("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(proc)
+	try := func(u User) error {
+		var s sequence
+		becomeUser(&s, u, false)
+		l := launch{Process: &Process{Path: "/bin/true", Args: []string{"true"}}, Confinement: &Confinement{}}
+		if err := l.execute(&s); err != nil {
+			return err
+		}
+		child, err := s.run(notOpen, proc)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(child.pidfd)
+		var ws unix.WaitStatus
+		_, err = unix.Wait4(child.pid, &ws, 0, nil)
+		return err
+	}
+	if err := try(User{UID: 1, GID: 2, Groups: []uint32{3}}); err != nil {
+		t.Errorf("the control: %v", err)
+	}
+	for want, u := range map[string]User{
+		"becoming user 4294967295":  {UID: noID, GID: 2, Groups: []uint32{3}},
+		"becoming group 4294967295": {UID: 1, GID: noID, Groups: []uint32{3}},
+	} {
+		if err := try(u); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", u, err, want)
 		}
 	}
 }

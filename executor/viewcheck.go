@@ -92,7 +92,7 @@ func coverKernelFiles(w *World) error {
 		return fmt.Errorf("looking at the view: %w", err)
 	}
 	for _, found := range kernelMounts(list) {
-		if !slices.ContainsFunc(w.Mounts, func(m Mount) bool { return m.Target == found && (m.Type == Proc || m.Type == Bind) }) {
+		if !slices.ContainsFunc(w.Mounts, func(m Mount) bool { return m.Target == found && m.ownKernelFiles() }) {
 			const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY
 			if err := unix.Mount("tmpfs", found, "tmpfs", flags, "mode=555,size=4k"); err != nil {
 				return fmt.Errorf("covering %q, which shows the kernel's view of the host: %w", found, err)
@@ -100,6 +100,13 @@ func coverKernelFiles(w *World) error {
 		}
 	}
 	return nil
+}
+
+// ownKernelFiles reports whether a mount shows kernel files that the task is to
+// have: its own /proc or the one that it shares with the host, and what is shown
+// at its own place, as its cgroups are.
+func (m *Mount) ownKernelFiles() bool {
+	return m.Type == Proc || m.Type == Bind && m.KernelFiles
 }
 
 // kernelMounts are the mount points of kernelFiles in a list as in
