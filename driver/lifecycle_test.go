@@ -817,7 +817,7 @@ func TestSweep(t *testing.T) {
 		*drivers.TaskConfig
 		*TaskState
 	}{"unrecovered": {unrecoveredTask, &unrecovered}, "known": {known, &knownState}, "not mounted": {unmounted, &unmountedState}} {
-		task, err := executor.Attach(kept.ID, kept.TaskState.StateDir, kept.Cgroup.own())
+		task, err := executor.Attach(kept.ID, kept.StateDir, kept.Cgroup.own())
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -79,8 +79,12 @@ func TestForgedRecords(t *testing.T) {
 	}
 	groups := []string{"", fake, "/", "/proc", "/sys/fs/cgroup", "/sys/fs/cgroup/freezer", state.Cgroup.own(), filepath.Dir(state.Cgroup.own()), "fake", state.Cgroup.own() + "/../" + filepath.Base(state.Cgroup.own())}
 	ids := [][3]string{
-		{"x/y/z", "x", "y"}, {"x/y/z", task.AllocID, task.Name}, {task.ID, task.AllocID, task.Name},
-		{task.AllocID + "/" + task.Name + "/other", task.AllocID, task.Name}, {"", "", ""}, {"../../..", "..", ".."},
+		{"x/y/z", "x", "y"},
+		{"x/y/z", task.AllocID, task.Name},
+		{task.ID, task.AllocID, task.Name},
+		{task.AllocID + "/" + task.Name + "/other", task.AllocID, task.Name},
+		{"", "", ""},
+		{"../../..", "..", ".."},
 	}
 	made := map[string]string{} // directories by the ID that is in them
 	const forgeries = 400
