@@ -167,12 +167,14 @@ func readOnlyUnder(change change, dir bool) story {
 			if dir {
 				list = append(list, "!create|"+c.real("local/sub/new"), "!unlink|"+place)
 			}
-			siblings := []string{"+create|" + c.real("local/mine")}
+			// Directly beside a read-only root nothing new can be made.
+			s.mkdir(c.local("own"))
+			siblings := []string{"+create|" + c.real("local/own/mine")}
 			if change.name == "rewritten" || change.name == "renamed_over" {
 				siblings = append(siblings, "stat|"+place)
 			}
 			s.during(c, config, func() { change.do(s, file) }, list, siblings...)
-			c.probe(config, append(list, "+append|"+c.real("local/mine"))...).mayBeRefused("read_only_roots", root)
+			c.probe(config, append(list, "+append|"+c.real("local/own/mine"))...).mayBeRefused("read_only_roots", root)
 		},
 	}
 }
@@ -260,24 +262,6 @@ func laterStories() []story {
 				path := s.mount("srv/deep/proc", "proc", "proc", 0)
 				s.control("!peek|" + path + "/1/cmdline")
 				c.probe(config, "!peek|"+path+"/1/cmdline", "!peek|"+path+"/self/cmdline", "+read|"+s.path("srv/file")).mayBeRefused("workspace_roots", path)
-			},
-		},
-		{
-			name: "host_logs_replaced", about: "The log directory is rotated, and made anew, while the task runs.", unprivileged: true,
-			play: func(s *scene) {
-				c := s.company("attack", s.profile.user)
-				file := c.shared("logs/attack.stdout.0")
-				s.put(file)
-				place := c.real("alloc/logs")
-				s.control("!write|" + file)
-				list := []string{"!create|" + place + "/attack.stdout.1", "!write|" + place + "/attack.stdout.0", "!symlink|/etc/shadow|" + place + "/attack.stdout.2"}
-				config := driver.TaskConfig{Policy: s.policy([]string{"alloc", "local"}, nil)}
-				s.during(c, config, func() {
-					s.replace(file)
-					s.check(os.Rename(c.shared("logs"), c.shared("logs-old")))
-					s.plant(file)
-				}, list, "+create|"+c.real("alloc/data/mine"))
-				c.probe(config, append(list, "!write|"+c.real("alloc/logs/attack.stdout.0"))...).mustStart()
 			},
 		},
 		{

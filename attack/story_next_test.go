@@ -163,19 +163,19 @@ func nextGuards() []story {
 				c := s.company("attack", s.profile.user)
 				other := c.sibling("other", s.profile.user)
 				s.mkdir(c.shared("data/ro"))
+				s.mkdir(c.shared("data/own"))
 				file := s.plant(c.shared("data/ro/file"))
 				s.control("!write|" + file)
 				s.put(file)
 				config := driver.TaskConfig{Policy: s.policy([]string{"alloc/data", "local"}, []string{"alloc/data/ro"})}
 				p := c.begin(config, "!write|"+c.real("alloc/data/ro/file"), "wait|"+c.real("local/go"),
-					"!write|"+c.real("alloc/data/ro/file"), "!write|"+c.real("alloc/data/away/file"), "!create|"+c.real("alloc/data/away/new"), "!create|"+c.real("alloc/data/ro/new"), "+create|"+c.real("alloc/data/mine"))
+					"!write|"+c.real("alloc/data/ro/file"), "!write|"+c.real("alloc/data/away/file"), "!create|"+c.real("alloc/data/away/new"), "!create|"+c.real("alloc/data/ro/new"), "+create|"+c.real("alloc/data/own/mine"))
 				p.mustStart()
 				if p.until(1) {
 					other.probe(driver.TaskConfig{Policy: s.policy([]string{"alloc/data", "local"}, nil)}, "rename|"+other.real("alloc/data/ro")+"|"+other.real("alloc/data/away"), "mkdir|"+other.real("alloc/data/ro"))
 				}
 				s.put(c.local("go"))
-				p.finish()
-				c.probe(config, "!write|"+c.real("alloc/data/away/file")).mayBeRefused("read_only_roots")
+				p.finish() // what the other one may write, it may also give away for a next start
 			},
 		},
 		{
@@ -215,7 +215,7 @@ func nextGuards() []story {
 				config := driver.TaskConfig{Policy: s.policy([]string{"local"}, []string{"local/ro"})}
 				for range 2 {
 					c.probe(config, "link|"+c.real("local/ro/file")+"|"+c.real("local/copy"), "!write|"+c.real("local/copy"), "rename|"+c.real("local/ro/file")+"|"+c.real("local/moved"),
-						"!write|"+c.real("local/moved"), "!unlink|"+c.real("local/ro/file"), "+create|"+c.real("local/new-"+fmt.Sprint(s.tick()))).mustStart()
+						"!write|"+c.real("local/moved"), "!unlink|"+c.real("local/ro/file"), "+create|"+c.real("local/own/new-"+fmt.Sprint(s.tick()))).mustStart()
 				}
 			},
 		},
@@ -349,6 +349,7 @@ func nextArtifacts() (stories []story) {
 			play: func(s *scene) {
 				for _, name := range []string{"local/fifo", "tmp/fifo", "alloc/fifo"} {
 					c := s.company("attack", s.profile.user)
+					s.mkdir(c.local("own"))
 					s.check(unix.Mkfifo(filepath.Join(c.seen, name), 0o666))
 					for _, config := range []driver.TaskConfig{
 						{Policy: s.policy([]string{name, "local"}, nil)},
@@ -357,7 +358,7 @@ func nextArtifacts() (stories []story) {
 						{WorkDir: name},
 						{Command: name, Policy: s.policy(nil, nil)},
 					} {
-						p := c.begin(config, "+stat|"+c.real(name), "+create|"+c.real("local/new-"+fmt.Sprint(s.tick())))
+						p := c.begin(config, "+stat|"+c.real(name), "+create|"+c.real("local/own/new-"+fmt.Sprint(s.tick())))
 						if config.Command == "" {
 							p.finish()
 						}

@@ -5,6 +5,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -184,11 +185,16 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-// A read-only root in a writable one is kept by a mount, or it is refused.
+// A read-only root in a writable one is kept by a mount and by Landlock, or it is
+// refused. The directories beside it can be written.
 func TestRunReadOnlyInWorkspace(t *testing.T) {
 	dir := place(t, `{"read_only_roots":["inner"]}`)
+	beside := filepath.Join(dir, "beside")
+	if err := errors.Join(os.Mkdir(beside, 0o755), os.Chown(beside, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
 	for _, who := range everybody {
-		status, out, errs := callRun(t, dir, who, "--", "sh", "-c", "touch ok && echo outer; touch inner/x || echo inner denied")
+		status, out, errs := callRun(t, dir, who, "--", "sh", "-c", "touch beside/ok && echo outer; touch inner/x || echo inner denied")
 		switch {
 		case who == "nobody-alone" && (status != 125 || !strings.Contains(errs, "only a mount could keep it read-only")):
 			t.Errorf("%s: %d\n%s%s", who, status, out, errs)

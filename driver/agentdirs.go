@@ -64,6 +64,18 @@ const (
 	pluginDir = "Nomad's plugin directory (agent option plugin_dir)"
 )
 
+// ownPluginDir is the directory that this plugin was started from. One in which
+// everybody can make files, as /tmp, is none that an agent trusts.
+func ownPluginDir() (string, bool) {
+	program, err := os.Executable()
+	if err != nil {
+		return "", false
+	}
+	dir := filepath.Dir(program)
+	info, err := os.Stat(dir)
+	return dir, err == nil && info.Mode()&os.ModeSticky == 0
+}
+
 // agentOptions are the options of nomad-agent that name what is its own.
 var agentOptions = map[string]string{
 	"config":     "Nomad's configuration (nomad agent -config)",

@@ -107,13 +107,19 @@ func (h hostMounts) aliases(roots []string, places []place) []alias {
 // directories are known to have none: Nomad has mounted them.
 func findAliases(roots policy.Roots, volumes []volume, dirs *taskDirs, places []place) ([]alias, error) {
 	var given []string
-	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly, roots.Sockets) {
-		if !landlock.Beneath(dirs.Task, root) {
-			given = append(given, root)
+	fields := map[string]string{}
+	add := func(field, path string) {
+		if !landlock.Beneath(dirs.Task, path) {
+			given, fields[path] = append(given, path), field
+		}
+	}
+	for field, list := range map[string][]string{"workspace_roots": roots.Workspace, "read_only_roots": roots.ReadOnly, "unix_socket_roots": roots.Sockets} {
+		for _, root := range list {
+			add("capability_policy: "+field+": "+plain.Quote(cmp.Or(roots.Written[root], root)), root)
 		}
 	}
 	for _, v := range volumes {
-		given = append(given, v.host)
+		add("volume_mount: destination "+plain.Quote(v.task)+": the volume's source "+plain.Quote(v.host), v.host)
 	}
 	if len(given) == 0 {
 		return nil, nil
@@ -124,14 +130,14 @@ func findAliases(roots policy.Roots, volumes []volume, dirs *taskDirs, places []
 	}
 	for _, root := range given {
 		if m := mounts.on(root); m != nil && slices.Contains(kernelFiles, m.FSType) {
-			return nil, fmt.Errorf("%s lies in %s, which is mounted at %s and shows the kernel's view of the host, that no task gets: leave it out of roots and volumes; a task has its own /proc and its own cgroup in /sys/fs/cgroup",
-				plain.Quote(cmp.Or(roots.Written[root], root)), m.FSType, plain.Quote(m.Mountpoint))
+			return nil, fmt.Errorf("%s lies in %s, where the kernel shows the host's processes or cgroups (file system %s), which no task gets: leave it out; a task has its own /proc and its own cgroup in /sys/fs/cgroup",
+				fields[root], plain.Quote(m.Mountpoint), m.FSType)
 		}
 	}
 	aliases := mounts.aliases(given, places)
 	for _, a := range aliases {
 		if slices.Contains(given, a.path) {
-			return nil, fmt.Errorf("%q shows %q, which is protected from tasks, since the same file system is mounted there: leave it out of roots and volumes", cmp.Or(roots.Written[a.path], a.path), a.place)
+			return nil, fmt.Errorf("%s shows %s, which is protected from tasks, since the same file system is mounted there: leave it out", fields[a.path], plain.Quote(a.place))
 		}
 	}
 	return aliases, nil

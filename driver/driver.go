@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -118,8 +117,8 @@ func (d *Driver) agentPaths() []agentPath {
 	defer d.lock.Unlock()
 	if d.agent == nil {
 		d.agent = findAgentPaths(os.Getppid())
-		if program, err := os.Executable(); err == nil {
-			d.agent = append(d.agent, agentPath{filepath.Dir(program), pluginDir, true})
+		if dir, ok := ownPluginDir(); ok {
+			d.agent = append(d.agent, agentPath{dir, pluginDir, true})
 		}
 	}
 	return d.agent

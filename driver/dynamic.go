@@ -6,6 +6,7 @@ package driver
 import (
 	"errors"
 	"fmt"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,11 +30,12 @@ type holder struct {
 	allocID, task string
 	uid           uint32
 	dynamic       bool
+	name          string // of the user
 }
 
 func holderOf(cfg *drivers.TaskConfig, user string, uid uint32) holder {
 	_, dynamic := parseDynamic(user)
-	return holder{cfg.AllocID, cfg.Name, uid, dynamic}
+	return holder{cfg.AllocID, cfg.Name, uid, dynamic, user}
 }
 
 // excludes reports whether two tasks must not run at the same time. Those of the
@@ -43,7 +45,7 @@ func (h holder) excludes(other holder) bool {
 }
 
 func (h holder) taken(allocID, task string) error {
-	return fmt.Errorf("user: UID %d is that of task %q of allocation %q, which has it as a dynamic user: leave user out of the job, so that Nomad gives the task one of its own; if the job has none, Nomad has given this one twice, and another allocation will get another", h.uid, task, allocID)
+	return fmt.Errorf("user: %s is UID %d, that of task %q of allocation %q, which has it as a dynamic user: leave user out of the job, so that Nomad gives the task one of its own; if the job has none, Nomad has given this one twice, and another allocation will get another", plain.Quote(h.name), h.uid, task, allocID)
 }
 
 // claimUser keeps a user from being given to another task, until the task is known

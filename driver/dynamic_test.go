@@ -109,7 +109,7 @@ func TestDynamicUserIsOneTasksAlone(t *testing.T) {
 // other one has is not recovered.
 func TestDynamicUserIsGivenOnce(t *testing.T) {
 	s := newTaskStore()
-	h := holder{"a", "t", 80123, true}
+	h := holder{"a", "t", 80123, true, "nomad-80123"}
 	release, err := s.claimUser("1", h)
 	if err != nil {
 		t.Fatal(err)
@@ -119,11 +119,11 @@ func TestDynamicUserIsGivenOnce(t *testing.T) {
 		refused bool
 	}{
 		"the same task":                      {h, false},
-		"another task of the allocation":     {holder{"a", "u", 80123, true}, true},
-		"another allocation":                 {holder{"b", "t", 80123, true}, true},
-		"a named user with that UID":         {holder{"b", "t", 80123, false}, true},
-		"another user of another":            {holder{"b", "t", 80124, true}, false},
-		"a named user without a claim on it": {holder{"b", "t", 1, false}, false},
+		"another task of the allocation":     {holder{"a", "u", 80123, true, ""}, true},
+		"another allocation":                 {holder{"b", "t", 80123, true, ""}, true},
+		"a named user with that UID":         {holder{"b", "t", 80123, false, ""}, true},
+		"another user of another":            {holder{"b", "t", 80124, true, ""}, false},
+		"a named user without a claim on it": {holder{"b", "t", 1, false, ""}, false},
 	} {
 		end, err := s.claimUser("2", tc.holder)
 		if (err != nil) != tc.refused {
@@ -136,7 +136,7 @@ func TestDynamicUserIsGivenOnce(t *testing.T) {
 		}
 	}
 	release()
-	if _, err := s.claimUser("2", holder{"b", "t", 80123, true}); err != nil {
+	if _, err := s.claimUser("2", holder{"b", "t", 80123, true, ""}); err != nil {
 		t.Errorf("released: %v", err)
 	}
 }

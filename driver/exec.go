@@ -113,7 +113,7 @@ func (h *taskHandle) exec(ctx context.Context, opts *drivers.ExecOptions, open f
 	}
 	if err != nil {
 		streams.close()
-		return nil, fmt.Errorf("%s: %w", plain.Name(opts.Command[0]), err)
+		return nil, fmt.Errorf("%s: %w", plain.Quote(opts.Command[0]), err)
 	}
 	finished := make(chan struct{})
 	defer close(finished)
@@ -133,7 +133,7 @@ func (h *taskHandle) exec(ctx context.Context, opts *drivers.ExecOptions, open f
 	}
 	streams.close()
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("%s: %w", plain.Name(opts.Command[0]), ctx.Err())
+		return nil, fmt.Errorf("%s: %w", plain.Quote(opts.Command[0]), ctx.Err())
 	}
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ package driver
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -27,7 +29,7 @@ type guarded struct {
 
 // guard covers the protected places where the view shows them, and takes away
 // what the ruleset grants on them.
-func (v *view) guard(w *taskWorld, roots policy.Roots) error {
+func (v *view) guard(w *taskWorld, roots policy.Roots, plan *policy.Plan) error {
 	v.places = slices.DeleteFunc(slices.Clone(w.places), func(p place) bool {
 		return p.rule == socket && slices.ContainsFunc(roots.Sockets, func(root string) bool { return landlock.Beneath(p.real, root) })
 	})
@@ -53,10 +55,14 @@ func (v *view) guard(w *taskWorld, roots policy.Roots) error {
 		return nil
 	}
 	guards = append(guards, v.linkGuards()...)
-	guards = append(guards, w.readOnlyGuards(roots)...)
+	kept := readOnlyGuards(roots)
+	guards = append(guards, kept...)
 	var err error
-	v.ruleset.Paths, v.splits, err = policy.Subtract(v.ruleset.Paths, guards, v.names)
-	return err
+	if v.splits, err = plan.Guard(guards, v.names); err != nil {
+		return err
+	}
+	plan.Notes = append(plan.Notes, splitNotes(v.splits, kept)...)
+	return nil
 }
 
 // keep are the rights that rules of directories above leave on the place.
@@ -183,10 +189,10 @@ func (v *view) linkGuards() []policy.Guard {
 // somebody replaces them in a view of his own, as Nomad does with a template that
 // it renders anew: the kernel then detaches the mount that makes them read-only.
 // The price is that nothing new can be made in the directories above.
-func (w *taskWorld) readOnlyGuards(roots policy.Roots) []policy.Guard {
+func readOnlyGuards(roots policy.Roots) []policy.Guard {
 	var guards []policy.Guard
 	for _, root := range roots.ReadOnly {
-		if w.pinned(root) || isMount(root) {
+		if isMount(root) {
 			continue
 		}
 		g := policy.Guard{Path: root, Keep: policy.ReadAccess | landlock.ResolveUnix}
@@ -200,36 +206,22 @@ func (w *taskWorld) readOnlyGuards(roots policy.Roots) []policy.Guard {
 	return guards
 }
 
-// pinned reports whether mounts alone keep a read-only root as it is: it is a
-// directory in the task's own, where nobody else replaces directories, but in
-// those that the tasks of an allocation share. See pins.
-func (w *taskWorld) pinned(root string) bool {
-	if !landlock.Beneath(w.dirs.Task, root) || landlock.Beneath(filepath.Join(w.dirs.Task, "alloc"), root) {
-		return false
-	}
-	info, err := os.Lstat(root)
-	return err == nil && info.IsDir()
-}
-
-// pins are mounts of the directories between a workspace root and a pinned
-// read-only root in it, each of itself: what is a mount, the task cannot rename
-// or remove, rename(2). Otherwise it could move the read-only root away with the
-// directory, and put its own in its place for its next start.
-func (w *taskWorld) pins(roots policy.Roots) []placed {
-	var pins []placed
-	for _, root := range roots.ReadOnly {
-		for _, workspace := range roots.Workspace {
-			if !w.pinned(root) || workspace == root || !landlock.Beneath(workspace, root) {
-				continue
-			}
-			for dir := filepath.Dir(root); dir != workspace; dir = filepath.Dir(dir) {
-				if !slices.ContainsFunc(pins, func(p placed) bool { return p.Target == dir }) {
-					pins = append(pins, placed{pin: true, own: true, Mount: executor.Mount{Type: executor.Bind, Source: dir, Target: dir}})
-				}
+// splitNotes say where a task cannot make files although the directory is in a
+// workspace root.
+func splitNotes(splits []policy.Split, kept []policy.Guard) []string {
+	var notes []string
+	for _, s := range splits {
+		if s.Access&landlock.MakeReg == 0 {
+			continue
+		}
+		for _, g := range kept {
+			if landlock.Beneath(s.Dir, g.Path) {
+				notes = append(notes, fmt.Sprintf("nothing new can be made in %s itself, as %s in it is read-only: make it in a directory beside that one, or name workspace_roots beside it", plain.Quote(s.Dir), plain.Quote(g.Path)))
+				break
 			}
 		}
 	}
-	return pins
+	return notes
 }
 
 // isMount reports whether something is mounted at a path, statx(2). Before Linux
@@ -285,11 +277,67 @@ func outermost(layers []executor.Layer) []executor.Layer {
 	return out
 }
 
+// withoutSockets shows a directory with sockets that control the host as what is
+// in it now, but for these: before Landlock mediates connecting to sockets (ABI 9),
+// one that appears later would be within reach.
+func (w *taskWorld) withoutSockets(mounts []placed, roots policy.Roots) ([]placed, error) {
+	var out []placed
+	for _, m := range mounts {
+		var inside []string
+		for i := range w.places {
+			p := &w.places[i]
+			named := slices.ContainsFunc(roots.Sockets, func(root string) bool { return landlock.Beneath(p.real, root) })
+			if m.Type == executor.Bind && !named && p.rule == socket && p.real != m.Source && landlock.Beneath(m.Source, p.real) {
+				inside = append(inside, p.real)
+			}
+		}
+		if len(inside) == 0 {
+			out = append(out, m)
+			continue
+		}
+		entries, err := os.ReadDir(m.Source)
+		if err != nil {
+			return nil, fmt.Errorf("listing %s, which sockets that control this host lie in: %w", plain.Quote(m.Source), err)
+		}
+		if len(entries) > maxEntries {
+			return nil, fmt.Errorf("%s has more than %d files beside %s, %s: name the directories in it that the task needs", plain.Quote(m.Source), maxEntries, plain.Quote(inside[0]), "a socket that controls this host")
+		}
+		list := []placed{{own: m.own, Mount: executor.Mount{Type: executor.Tmpfs, Target: m.Target, ReadOnly: true}}}
+		for _, entry := range entries {
+			child := m
+			child.Source, child.Target = filepath.Join(m.Source, entry.Name()), filepath.Join(m.Target, entry.Name())
+			child.Optional = true
+			if entry.Type() == fs.ModeSymlink {
+				if target, err := os.Readlink(child.Source); err == nil {
+					list = append(list, symlink(child.Target, target))
+				}
+			} else if !slices.Contains(inside, child.Source) {
+				list = append(list, child)
+			}
+		}
+		deeper, err := w.withoutSockets(list, roots)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, deeper...)
+	}
+	return out, nil
+}
+
+// maxEntries limits the mounts that take the place of one.
+const maxEntries = 512
+
 // names lists a directory of the view.
 func (v *view) names(dir string) ([]string, error) {
 	host, visible := v.hostPath(dir)
 	if !visible {
-		return nil, nil
+		var names []string
+		for i := range v.mounts {
+			if m := &v.mounts[i]; filepath.Dir(m.Target) == dir && m.Type != executor.Symlink {
+				names = append(names, filepath.Base(m.Target))
+			}
+		}
+		return names, nil
 	}
 	list, err := names(host)
 	if err != nil {

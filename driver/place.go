@@ -188,6 +188,17 @@ func checkRoots(places []place, roots policy.Roots) error {
 	return nil
 }
 
+// includeOwn adds the task's own directory to the roots if one of them is above
+// it: what lies between is protected, and it is not.
+func includeOwn(roots *policy.Roots, own string) {
+	for _, list := range []*[]string{&roots.Workspace, &roots.ReadOnly} {
+		above := slices.ContainsFunc(*list, func(root string) bool { return root != own && landlock.Beneath(root, own) })
+		if above && !slices.Contains(roots.Workspace, own) && !slices.Contains(*list, own) {
+			*list = append(*list, own)
+		}
+	}
+}
+
 // checkPath refuses a path that is at or in a protected place: for what is no
 // root of the policy.
 func checkPath(places []place, written, path string, write bool) error {

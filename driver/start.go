@@ -137,6 +137,7 @@ func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if o.effective, o.roots, err = decide(config.Ceiling, task.Policy, dirs, resolve); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
+	includeOwn(&o.roots, dirs.Task)
 	places := protectedPlaces(config, dirs, config.agent)
 	if err := checkRoots(places, o.roots); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)

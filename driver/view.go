@@ -34,8 +34,6 @@ type placed struct {
 	// own: it shows a place of the task's own, where directories can be made for
 	// other mounts.
 	own bool
-	// pin: it shows what shows there anyway, so that nobody renames it.
-	pin bool
 	// guard: it takes something away from what shows, and is needed only there.
 	guard bool
 	// volume: it shows another place, with the rights of a workspace root.
@@ -60,13 +58,19 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 	} else {
 		mounts = append(mounts, w.procMount())
 	}
+	if v.private {
+		var err error
+		if mounts, err = w.withoutSockets(mounts, roots); err != nil {
+			return nil, err
+		}
+	}
 	slices.SortStableFunc(mounts, func(a, b placed) int { return strings.Compare(a.Target, b.Target) })
 	for _, m := range mounts {
 		if err := v.add(m, workspace); err != nil {
 			return nil, err
 		}
 	}
-	if err := v.guard(w, roots); err != nil {
+	if err := v.guard(w, roots, plan); err != nil {
 		return nil, err
 	}
 	if !v.private {
@@ -91,7 +95,7 @@ func (w *taskWorld) sharedView(roots policy.Roots, workspace landlock.AccessFS, 
 		}
 	}
 	v := &view{ruleset: plan.Landlock}
-	return v, v.guard(w, roots)
+	return v, v.guard(w, roots, plan)
 }
 
 // add adds a mount, unless what it would show is there already.
@@ -101,7 +105,7 @@ func (v *view) add(m placed, workspace landlock.AccessFS) error {
 		return nil // it shows with its directory
 	}
 	// The task's own directories may lie in one that is covered.
-	if isShown(&m) && !m.pin && above != nil && isShown(above) && above.ReadOnly == m.ReadOnly && above.own == m.own {
+	if isShown(&m) && above != nil && isShown(above) && above.ReadOnly == m.ReadOnly && above.own == m.own {
 		return nil
 	}
 	if (isShown(&m) || m.volume && v.private) && !m.ReadOnly {
@@ -166,7 +170,7 @@ func symlink(path, target string) placed {
 // rootMounts show the roots of the policy, and the links by which the job may
 // name them.
 func (w *taskWorld) rootMounts(roots policy.Roots) []placed {
-	mounts := slices.Concat(bindAll(roots.Workspace, false), bindAll(roots.ReadOnly, true), w.pins(roots))
+	mounts := slices.Concat(bindAll(roots.Workspace, false), bindAll(roots.ReadOnly, true))
 	shows := mounts
 	for _, root := range roots.Sockets {
 		// Where a workspace shows it, a task may make sockets of its own, too.

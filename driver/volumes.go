@@ -45,12 +45,6 @@ func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs, system []string,
 		if err := checkDestination(v.task, dirs, system); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %q: %w", m.TaskPath, err)
 		}
-		if link := linkOn(dirs.Task, v.task); link != "" {
-			return nil, fmt.Errorf("volume_mount: destination %q: %q is a symbolic link, which the task can have made: remove it, or choose another destination", m.TaskPath, link)
-		}
-		if err := checkPath(places, m.TaskPath, v.task, true); err != nil {
-			return nil, fmt.Errorf("volume_mount: destination %w", err)
-		}
 		if slices.ContainsFunc(volumes, func(other volume) bool { return other.task == v.task }) {
 			return nil, fmt.Errorf("volume_mount: destination %q: two volumes have it", m.TaskPath)
 		}
@@ -60,6 +54,12 @@ func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs, system []string,
 		}
 		if err := checkPath(places, m.HostPath, v.host, !v.readOnly); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %q: the volume's source %w", m.TaskPath, err)
+		}
+		if link := linkOn(dirs.Task, v.task); link != "" {
+			return nil, fmt.Errorf("volume_mount: destination %q: %q is a symbolic link, which the task can have made: remove it, or choose another destination", m.TaskPath, link)
+		}
+		if err := checkPath(places, m.TaskPath, v.task, true); err != nil {
+			return nil, fmt.Errorf("volume_mount: destination %w", err)
 		}
 		switch m.PropagationMode {
 		case propagateUnspecified, propagatePrivate:

@@ -238,21 +238,21 @@ func (l *launch) execute(s *sequence) error {
 	p := l.Process
 	args, err := s.texts(p.Args)
 	if err != nil {
-		return fmt.Errorf("arguments of %s: %w", plain.Name(p.Path), err)
+		return fmt.Errorf("arguments of %s: %w", plain.Quote(p.Path), err)
 	}
 	env, err := s.texts(p.Env)
 	if err != nil {
-		return fmt.Errorf("environment of %s: %w", plain.Name(p.Path), err)
+		return fmt.Errorf("environment of %s: %w", plain.Quote(p.Path), err)
 	}
 	hint := func(err error) string { return hintExec(err, l.Confinement.User, p) }
 	files, where := p.candidates()
-	s.nothing = fmt.Sprintf("executing %s: it was not found in %s", plain.Name(p.Path), where)
+	s.nothing = fmt.Sprintf("executing %s: it was not found in %s", plain.Quote(p.Path), where)
 	for _, name := range files {
 		file, err := s.text(name)
 		if err != nil {
-			return fmt.Errorf("executing %s: %w", plain.Name(name), err)
+			return fmt.Errorf("executing %s: %w", plain.Quote(name), err)
 		}
-		s.begin("executing %s", plain.Name(name)).hint = hint
+		s.begin("executing %s", plain.Quote(name)).hint = hint
 		call := s.call(unix.SYS_EXECVE, file, args, env)
 		call.Last = true
 		if len(files) > 1 || name != p.Path {

@@ -425,7 +425,7 @@ func TestSessionSignalsInTheHostsPIDNamespace(t *testing.T) {
 		plan := f.plan("sleep 600")
 		plan.World.HostPID = true
 		plan.World.Mounts = slices.DeleteFunc(plan.World.Mounts, func(m Mount) bool { return m.Type == Proc })
-		plan.World.Mounts = append(plan.World.Mounts, Mount{Type: Bind, Source: "/proc", Target: "/proc", Create: true})
+		plan.World.Mounts = append(plan.World.Mounts, Mount{Type: Bind, Source: "/proc", Target: "/proc", Create: true, KernelFiles: true})
 		plan.Confinement.Ruleset.Scoped = landlock.ScopeSignal
 		plan.Confinement.SessionsSignal = signals
 		task := f.mustStart(plan)

@@ -35,13 +35,13 @@ func tooBig(p *Process) string {
 	for i, arg := range p.Args {
 		what := "the name of the program"
 		if i > 0 {
-			what = fmt.Sprintf("argument %d of %d", i, len(p.Args)-1)
+			what = fmt.Sprintf("args: argument %d of %d", i, len(p.Args)-1)
 		}
 		look(what, arg)
 	}
 	for _, variable := range p.Env {
 		name, _, _ := strings.Cut(variable, "=")
-		look("the variable "+plain.Name(name), variable)
+		look("env: the variable "+plain.Name(name), variable)
 	}
 	const named = 8 // named one by one
 	if len(over) > 0 {

@@ -167,7 +167,7 @@ func TestTaskSeesNothingOfItsSupervisor(t *testing.T) {
 					plan.World.HostPID = true
 					for i := range plan.World.Mounts {
 						if m := &plan.World.Mounts[i]; m.Type == Proc {
-							*m = Mount{Type: Bind, Source: "/proc", Target: "/proc", Create: true}
+							*m = Mount{Type: Bind, Source: "/proc", Target: "/proc", Create: true, KernelFiles: true}
 						}
 					}
 					want = "seen\n" // by its name, as all others

@@ -240,6 +240,25 @@ func merge(rules []landlock.PathRule, handled landlock.AccessFS) []landlock.Path
 	return needed
 }
 
+// Guard takes what guards do not keep away from the rules of a plan with Landlock,
+// see [Subtract]. It starts from the policy's own rules: one that another made
+// superfluous is needed once that one is gone.
+func (plan *Plan) Guard(guards []Guard, list func(dir string) ([]string, error)) ([]Split, error) {
+	if len(guards) == 0 {
+		return nil, nil
+	}
+	rules := slices.Clone(plan.Landlock.Paths)
+	for _, g := range plan.granted {
+		g.Access &= plan.Landlock.HandledFS
+		rules = append(rules, g.PathRule)
+	}
+	paths, splits, err := Subtract(rules, guards, list)
+	if err == nil {
+		plan.Landlock.Paths = paths
+	}
+	return splits, err
+}
+
 // Reasons say why a confined task can reach what it can, in no order. Paths
 // that no rule names, since one further up grants the same, are among them.
 func (plan *Plan) Reasons() []Reason {
