@@ -124,10 +124,12 @@ func nextGuards() []story {
 				c := s.company("attack", s.profile.user)
 				s.mkdir(c.local("sub/ro"))
 				file := s.plant(c.local("sub/ro/file"))
+				s.mkdir(c.local("own"))
 				s.control("!write|" + file)
+				s.put(file)
 				config := driver.TaskConfig{Policy: s.policy([]string{"local"}, []string{"local/sub/ro"})}
 				c.probe(config, "+read|"+c.real("local/sub/ro/file"), "rename|"+c.real("local/sub")+"|"+c.real("local/old"), "!write|"+c.real("local/old/ro/file"), "!write|"+c.real("local/sub/ro/file"),
-					"mkdir|"+c.real("local/sub"), "mkdir|"+c.real("local/sub/ro"), "+create|"+c.real("local/other")).mustStart()
+					"mkdir|"+c.real("local/sub"), "mkdir|"+c.real("local/sub/ro"), "+create|"+c.real("local/own/other")).mustStart()
 				c.probe(config, "!write|"+c.real("local/old/ro/file"), "!write|"+c.real("local/sub/ro/file")).mayBeRefused("read_only_roots", "local/sub/ro")
 			},
 		},
@@ -211,6 +213,7 @@ func nextGuards() []story {
 			play: func(s *scene) {
 				c := s.company("attack", s.profile.user)
 				file := s.guard(c.local("ro/file"))
+				s.mkdir(c.local("own"))
 				s.control("!link|"+file+"|"+s.path("control"), "!write|"+s.path("control"))
 				config := driver.TaskConfig{Policy: s.policy([]string{"local"}, []string{"local/ro"})}
 				for range 2 {

@@ -42,9 +42,6 @@ func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs, system []string,
 		if !filepath.IsAbs(v.task) {
 			v.task = filepath.Join(dirs.Task, v.task)
 		}
-		if err := checkDestination(v.task, dirs, system); err != nil {
-			return nil, fmt.Errorf("volume_mount: destination %q: %w", m.TaskPath, err)
-		}
 		if slices.ContainsFunc(volumes, func(other volume) bool { return other.task == v.task }) {
 			return nil, fmt.Errorf("volume_mount: destination %q: two volumes have it", m.TaskPath)
 		}
@@ -54,6 +51,9 @@ func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs, system []string,
 		}
 		if err := checkPath(places, m.HostPath, v.host, !v.readOnly); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %q: the volume's source %w", m.TaskPath, err)
+		}
+		if err := checkDestination(v.task, dirs, system); err != nil {
+			return nil, fmt.Errorf("volume_mount: destination %q: %w", m.TaskPath, err)
 		}
 		if link := linkOn(dirs.Task, v.task); link != "" {
 			return nil, fmt.Errorf("volume_mount: destination %q: %q is a symbolic link, which the task can have made: remove it, or choose another destination", m.TaskPath, link)
