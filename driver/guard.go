@@ -53,7 +53,7 @@ func (v *view) guard(w *taskWorld, roots policy.Roots) error {
 		return nil
 	}
 	guards = append(guards, v.linkGuards()...)
-	guards = append(guards, w.readOnlyGuards(roots)...)
+	guards = append(guards, v.readOnlyGuards(w, roots)...)
 	var err error
 	v.ruleset.Paths, v.splits, err = policy.Subtract(v.ruleset.Paths, guards, v.names)
 	return err
@@ -184,11 +184,14 @@ func (v *view) linkGuards() []policy.Guard {
 // somebody replaces them in a view of his own, as Nomad does with a template that
 // it renders anew: the kernel then detaches the mount that makes them read-only.
 // The price is that nothing new can be made in the directories above.
-func (w *taskWorld) readOnlyGuards(roots policy.Roots) []policy.Guard {
+func (v *view) readOnlyGuards(w *taskWorld, roots policy.Roots) []policy.Guard {
 	var guards []policy.Guard
 	for _, root := range roots.ReadOnly {
 		if w.pinned(root) || isMount(root) {
 			continue
+		}
+		if above := v.nearest(filepath.Dir(root)); above != nil && v.private && !above.volume && !isShown(above) {
+			continue // the mount point is in a directory that only the task has
 		}
 		g := policy.Guard{Path: root, Keep: policy.ReadAccess | landlock.ResolveUnix}
 		for _, workspace := range roots.Workspace {

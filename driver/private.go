@@ -109,14 +109,26 @@ func (w *taskWorld) privateMounts() []placed {
 			mounts = append(mounts, tmp(place))
 		}
 	}
-	return append(mounts, symlink(varRun, privateRun))
+	if slices.Contains(w.private, placeOf(privateRun)) {
+		mounts = append(mounts, symlink(varRun, privateRun))
+	}
+	return mounts
 }
 
 // listTaskDir lets the task list its directory, of which it sees what the policy
 // names. Landlock grants that on all in it: so not where the policy does not let
 // the task list its workspace.
-func (w *taskWorld) listTaskDir(workspace landlock.AccessFS) {
-	if !w.dirs.Shared && workspace&landlock.ReadDir != 0 {
+//
+// What it makes beside what the policy names, it makes in its tmp directory: so a
+// program that writes where it stands works under every policy that lets it write.
+func (w *taskWorld) listTaskDir(roots policy.Roots, workspace landlock.AccessFS) {
+	shown := isBeneathAny(slices.Concat(roots.Workspace, roots.ReadOnly), w.dirs.Task)
+	switch {
+	case w.dirs.Shared || shown || workspace&landlock.ReadDir == 0:
+	case w.dirs.Mounts != "" && workspace&policy.FullAccess == policy.FullAccess && !slices.ContainsFunc(slices.Concat(roots.ReadOnly, roots.Sockets), func(root string) bool { return landlock.Beneath(w.dirs.Task, root) }):
+		w.policy.Scratch = append(w.policy.Scratch, w.dirs.Task)
+		w.private = append(w.private, w.dirs.Task)
+	default:
 		w.policy.Listed = append(w.policy.Listed, w.dirs.Task)
 	}
 }
@@ -124,7 +136,10 @@ func (w *taskWorld) listTaskDir(workspace landlock.AccessFS) {
 // taskDirMounts show the task directory itself, with nothing in it but what other
 // mounts show there, and the names by which the drivers exec and docker lead there.
 func (w *taskWorld) taskDirMounts(others []placed) []placed {
-	mounts := []placed{{Mount: executor.Mount{Type: executor.Dir, Target: w.dirs.Task}}}
+	var mounts []placed
+	if !slices.Contains(w.private, w.dirs.Task) {
+		mounts = append(mounts, placed{Mount: executor.Mount{Type: executor.Dir, Target: w.dirs.Task}})
+	}
 	for _, link := range w.dirs.Links {
 		mounts = append(mounts, symlink(link.Path, link.Target))
 	}
@@ -138,7 +153,7 @@ func (w *taskWorld) taskDirMounts(others []placed) []placed {
 			continue // the host's, or a volume
 		}
 		if slices.ContainsFunc(others, func(m placed) bool {
-			return !m.guard && (landlock.Beneath(dir, m.Target) || m.showsHost() && landlock.Beneath(m.Target, dir))
+			return !m.guard && (landlock.Beneath(dir, m.Target) || isShown(&m) && landlock.Beneath(m.Target, dir))
 		}) {
 			mounts = append(mounts, symlink(at, dir))
 		} else {

@@ -163,7 +163,7 @@ func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	o.surroundings.setDNS(findDNS(cfg))
 	access := o.effective.WorkspaceAccess()
 	o.surroundings.addPrivate(o.roots, access)
-	o.surroundings.listTaskDir(access)
+	o.surroundings.listTaskDir(o.roots, access)
 	o.home = o.surroundings.homeDir(who, o.roots, access)
 	o.surroundings.accounts = who.files(o.home)
 	if o.capabilities, err = profileCapabilities(task, config.allowCaps, o.effective); err != nil {

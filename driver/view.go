@@ -114,7 +114,7 @@ func (v *view) add(m placed, w *taskWorld, workspace landlock.AccessFS) error {
 	// Directories are made in the task's own places, and for a volume where the task
 	// could make them, too: in no other places of the host's.
 	m.Create = v.private && !m.guard && v.mayCreate(&m, workspace)
-	if m.volume && v.private && !m.Create && !v.shows(m.Target) && !v.makes(&m) {
+	if m.volume && v.private && !m.Create && !v.shows(m.Target) && !v.makes(&m) && exists(m.Source) {
 		return fmt.Errorf("volume_mount: destination %q: there is nothing on this host, and nothing can be made there, since %q shows the host's own: create it on the host, or choose a destination elsewhere, as in the task directory", m.Target, above.Target)
 	}
 	v.mounts = append(v.mounts, m)
@@ -287,7 +287,21 @@ func (v *view) admits(path string, access landlock.AccessFS) bool {
 	if m := v.nearest(path); m == nil && v.private || m != nil && !m.showsHost() && m.Type != executor.Tmpfs {
 		return false
 	}
+	if v.lacks(path) {
+		return false
+	}
 	return v.ruleset == nil || v.ruleset.Admits(path, access)
+}
+
+// lacks reports whether a path of the host is hidden by a private directory that
+// has nothing there.
+func (v *view) lacks(path string) bool {
+	m := v.nearest(path)
+	if m == nil || path == m.Target || m.volume || isShown(m) || m.Type != executor.Tmpfs && m.Type != executor.Bind {
+		return false
+	}
+	host, visible := v.hostPath(path)
+	return exists(path) && !(visible && exists(host))
 }
 
 // access is what the task can do with a real path, as far as file permissions
