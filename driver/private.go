@@ -67,7 +67,7 @@ func (w *taskWorld) addPrivate(roots policy.Roots, workspace landlock.AccessFS) 
 // notPrivate says why a place cannot be the task's own, "" if it can.
 func (w *taskWorld) notPrivate(place string, roots policy.Roots, workspace landlock.AccessFS) string {
 	meets := func(path string) bool { return landlock.Beneath(place, path) || landlock.Beneath(path, place) }
-	byMount := workspace&policy.FullAccess == policy.FullAccess || workspace == policy.ReadAccess
+	byMount := workspace&policy.FullAccess == policy.FullAccess
 	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly, roots.Sockets) {
 		own := isBeneathAny(w.dirs.own(), root)
 		if meets(root) && (!own || !byMount) {
@@ -103,7 +103,8 @@ func (w *taskWorld) privateMounts() []placed {
 	}
 	mounts := []placed{tmp(tmpPlace())}
 	for _, place := range w.private {
-		if place == placeOf(privateRun) {
+		// A directory for the mounts of Nomad's own directories does not belong into tmp.
+		if place == placeOf(privateRun) || place != w.dirs.Task && landlock.Beneath(place, w.dirs.Task) {
 			mounts = append(mounts, placed{Mount: executor.Mount{Type: executor.Tmpfs, Target: place}})
 		} else {
 			mounts = append(mounts, tmp(place))
