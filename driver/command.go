@@ -84,7 +84,7 @@ func (f *finder) check(path string) error {
 		return err
 	}
 	host, visible := f.hostPath(file)
-	if !visible {
+	if !visible || f.lacks(file) {
 		host = file
 	}
 	info, err := os.Stat(host)
@@ -105,6 +105,9 @@ func (v *view) resolve(path string) (string, error) {
 	if m := v.nearest(path); m != nil && m.Type == executor.Bind && !isShown(m) {
 		// Another place of the host: links in there cannot be followed from here.
 		host, _ := v.hostPath(path)
+		if v.lacks(path) {
+			return filepath.EvalSymlinks(path) // of the host, for the error to name it
+		}
 		if !exists(host) {
 			return "", fmt.Errorf("%s was not found: %w", plain.Name(path), fs.ErrNotExist)
 		}

@@ -141,6 +141,8 @@ type Config struct {
 	// agent is what belongs to the agent that has started this plugin.
 	agent       []agentPath
 	sweepPeriod time.Duration
+	// hostFiles is where the plugin keeps copies of the host's files; "" nowhere.
+	hostFiles string
 }
 
 // defaultStateDir is the default of state_dir.
@@ -306,8 +308,7 @@ type TaskConfig struct {
 	Command string   `codec:"command"`
 	Args    []string `codec:"args"`
 	// WorkDir is the working directory, absolute or relative to the task
-	// directory. Absent means the task directory, or the first workspace root
-	// that is a directory if that is not in the policy.
+	// directory. Absent means the task directory.
 	WorkDir string `codec:"work_dir"`
 	// PIDMode and IPCMode are "private" or "host".
 	PIDMode string `codec:"pid_mode"`

@@ -36,6 +36,11 @@ type taskDirs struct {
 	Shared bool
 	// NoOverlays: the task is in a user namespace.
 	NoOverlays bool
+	// Links are the symbolic links on the way from Name to Task.
+	Links []policy.Link
+	// HostFiles is the plugin's directory of copies of the host's files, a real
+	// path; "" if nobody keeps them.
+	HostFiles string
 }
 
 // own are the directories that a task may use without asking for them.
@@ -98,7 +103,7 @@ func findTaskDirs(cfg *drivers.TaskConfig) (*taskDirs, error) {
 	if !filepath.IsAbs(local) {
 		return nil, fmt.Errorf("NOMAD_TASK_DIR is %q, expected an absolute path: does the job's env block set it?", local)
 	}
-	task, err := policy.RealPath(filepath.Dir(local))
+	task, links, err := policy.Follow(filepath.Dir(local))
 	if err != nil {
 		return nil, fmt.Errorf("NOMAD_TASK_DIR is %q: %w", local, err)
 	}
@@ -117,7 +122,7 @@ func findTaskDirs(cfg *drivers.TaskConfig) (*taskDirs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the client's alloc_dir: %w", err)
 	}
-	d := &taskDirs{Task: task, Name: filepath.Dir(local), Clients: clients, Mounts: filepath.Dir(task)}
+	d := &taskDirs{Task: task, Name: filepath.Dir(local), Links: links, Clients: clients, Mounts: filepath.Dir(task)}
 	d.findStorage(cfg.Mounts)
 	return d, nil
 }

@@ -46,6 +46,8 @@ type Driver struct {
 	sweeper sync.Once
 	auditor sync.Once
 	denials *denials // nil where denials are not reported; see watchDenials
+	copies  hostFiles
+	copier  sync.Once
 
 	lock   sync.RWMutex
 	config *Config
@@ -200,6 +202,7 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 func (d *Driver) adopt(cfg *drivers.TaskConfig, state TaskState, task *executor.Task) {
 	h := &taskHandle{config: cfg, state: state, task: task, cgroup: &state.Cgroup, compute: &d.compute, beats: &d.beats}
 	h.reported = d.watchDenials().follow(h)
+	d.copier.Do(func() { go d.followHost() })
 	d.tasks.set(h)
 	go d.reportOOM(h)
 }
@@ -256,6 +259,7 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	if err := config.checkStateDir(); err != nil {
 		return nil, err
 	}
+	config.hostFiles = d.keepHostFiles(config.StateDir)
 	abi, absent := landlock.Detect()
 	node := policy.Node{ABI: abi, Absent: absent, Fallback: config.fallback}
 	p, err := prepare(&config, node, d.compute.count(), cfg)

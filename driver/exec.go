@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -160,7 +161,7 @@ func (h *taskHandle) process(opts *drivers.ExecOptions) (executor.Process, error
 	if withheld == nil { // started by a version that did not write it down
 		withheld = withhold(h.config.Env)
 	}
-	env := taskEnvironment(h.config.Env, withheld, h.state.UserName, h.state.WorkDir)
+	env := taskEnvironment(h.config.Env, withheld, h.state.UserName, cmp.Or(h.state.Home, h.state.WorkDir))
 	if opts.Tty {
 		if _, ok := env["TERM"]; !ok {
 			env["TERM"] = "xterm"

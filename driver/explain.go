@@ -159,7 +159,15 @@ func Explain(task *TaskConfig, f *Forecast) (*Explanation, error) {
 	cfg := &drivers.TaskConfig{Resources: &drivers.Resources{NomadResources: &structs.AllocatedTaskResources{
 		Memory: structs.AllocatedMemoryResources{MemoryMB: f.MemoryMB, MemoryMaxMB: f.MemoryMaxMB},
 	}}}
-	o, err := foresee(config, node, 1, cfg, task, dirs, group, lookUp)
+	who := &account{anyone: true}
+	if f.User != "" {
+		if user, err := lookupUser(f.User, dirs.Task, config); err != nil {
+			e.Missing = append(e.Missing, err.Error())
+		} else {
+			who = &account{identity: user}
+		}
+	}
+	o, err := foresee(config, node, 1, cfg, task, dirs, who, group, lookUp)
 	if err != nil {
 		return nil, err
 	}
@@ -167,11 +175,6 @@ func Explain(task *TaskConfig, f *Forecast) (*Explanation, error) {
 	e.Workspace = o.effective.WorkspaceAccess()
 	e.VolumesIn, e.ReadOnlyVolumesIn = policy.VolumeLimit(config.Ceiling, false), policy.VolumeLimit(config.Ceiling, true)
 	e.files(o)
-	if f.User != "" {
-		if _, err := lookupUser(f.User, dirs.Task, config); err != nil {
-			e.Missing = append(e.Missing, err.Error())
-		}
-	}
 	e.User = f.User
 	for _, n := range o.capabilities {
 		e.Capabilities = append(e.Capabilities, capabilityNames[n])

@@ -55,7 +55,7 @@ func (v *view) guard(w *taskWorld, roots policy.Roots, plan *policy.Plan) error 
 		return nil
 	}
 	guards = append(guards, v.linkGuards()...)
-	kept := readOnlyGuards(roots)
+	kept := v.readOnlyGuards(w, roots)
 	guards = append(guards, kept...)
 	var err error
 	if v.splits, err = plan.Guard(guards, v.names); err != nil {
@@ -135,7 +135,8 @@ func (v *view) cover(g *guarded) (placed, bool) {
 // holdsOwn reports whether the task's own directories are mounted in a place.
 func (v *view) holdsOwn(g *guarded) bool {
 	return slices.ContainsFunc(v.mounts, func(m placed) bool {
-		return m.Type == executor.Bind && g.isOwn(m.Source) && landlock.Beneath(g.at, m.Target)
+		own := m.Type == executor.Bind && g.isOwn(m.Source) || m.Type == executor.Dir && g.isOwn(m.Target)
+		return own && landlock.Beneath(g.at, m.Target)
 	})
 }
 
@@ -189,11 +190,14 @@ func (v *view) linkGuards() []policy.Guard {
 // somebody replaces them in a view of his own, as Nomad does with a template that
 // it renders anew: the kernel then detaches the mount that makes them read-only.
 // The price is that nothing new can be made in the directories above.
-func readOnlyGuards(roots policy.Roots) []policy.Guard {
+func (v *view) readOnlyGuards(w *taskWorld, roots policy.Roots) []policy.Guard {
 	var guards []policy.Guard
 	for _, root := range roots.ReadOnly {
 		if isMount(root) {
 			continue
+		}
+		if above := v.nearest(filepath.Dir(root)); above != nil && v.private && !above.volume && !isShown(above) {
+			continue // the mount point is in a directory that only the task has
 		}
 		g := policy.Guard{Path: root, Keep: policy.ReadAccess | landlock.ResolveUnix}
 		for _, workspace := range roots.Workspace {
@@ -230,51 +234,6 @@ func isMount(path string) bool {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, 0, &st)
 	return err == nil && st.Attributes_mask&st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
-}
-
-// overlay shows a read-only directory of the host with the protected places in it
-// hidden by name, where that is known to work: nothing can take that away, and
-// what is new in the directory is not withheld.
-func (w *taskWorld) overlay(m placed, works func(dir string) error) placed {
-	if m.Target != overlaid || w.dirs.NoOverlays || works(m.Source) != nil {
-		return m
-	}
-	hide := func(path string) {
-		rel, err := filepath.Rel(m.Source, path)
-		if err == nil && rel != "." && filepath.IsLocal(rel) {
-			m.Layers = append(m.Layers, executor.Layer{Path: rel, Kind: executor.LayerHide})
-		}
-	}
-	for i := range w.places {
-		p := &w.places[i]
-		if p.rule == readOnly {
-			continue
-		}
-		hide(p.real)
-		for _, link := range p.links {
-			hide(link)
-		}
-	}
-	m.Layers = outermost(m.Layers)
-	if len(m.Layers) > 0 {
-		m.Type = executor.Overlay
-	}
-	return m
-}
-
-// overlaid is the directory in which every host has something that is masked.
-const overlaid = "/etc"
-
-// outermost leaves out what lies in others, and what is there twice.
-func outermost(layers []executor.Layer) []executor.Layer {
-	slices.SortFunc(layers, func(a, b executor.Layer) int { return strings.Compare(a.Path, b.Path) })
-	var out []executor.Layer
-	for _, l := range layers {
-		if !slices.ContainsFunc(out, func(above executor.Layer) bool { return landlock.Beneath(above.Path, l.Path) }) {
-			out = append(out, l)
-		}
-	}
-	return out
 }
 
 // withoutSockets shows a directory with sockets that control the host as what is

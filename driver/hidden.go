@@ -39,6 +39,7 @@ func hiddenDirsNote(v *view, env map[string]string) []string {
 
 // showsOf reports whether the task can list a directory, or see anything in it.
 func (v *view) showsOf(dir string) bool {
-	return v.admits(dir, landlock.ReadDir) ||
+	host, visible := v.hostPath(dir)
+	return visible && exists(host) && v.admits(dir, landlock.ReadDir) ||
 		v.private && slices.ContainsFunc(v.mounts, func(m placed) bool { return !m.guard && landlock.Beneath(dir, m.Target) })
 }

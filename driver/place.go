@@ -69,18 +69,25 @@ var engineSockets = []string{
 // come, and against which the result is proved.
 func protectedPlaces(config *Config, dirs *taskDirs, agent []agentPath) []place {
 	var places []place
-	add := func(p place) {
-		if p.path != "" {
-			p.resolve()
-			places = append(places, p)
-		}
-	}
 	own := slices.Concat(dirs.own(), []string{dirs.tmp()}, dirs.Storage)
+	add := func(p place) {
+		if p.path == "" {
+			return
+		}
+		p.resolve()
+		if p.rule == covered && landlock.Beneath(p.real, dirs.Task) {
+			p.own = own // whatever it is that Nomad's directories lie in
+		}
+		places = append(places, p)
+	}
 	// Nomad's logmon, which is root, rotates files here by name: nobody else may
 	// rename or replace them. Nomad does not replace the directory, and a task
 	// cannot, since it is a mount in its view.
 	if dirs.Mounts != "" {
 		add(place{path: filepath.Join(dirs.Task, "alloc", "logs"), what: "the log directory of the allocation, in which Nomad alone writes", rule: readOnly})
+	}
+	if dirs.HostFiles != "" {
+		add(place{path: dirs.HostFiles, what: "the driver's copies of the host's resolv.conf and hosts", rule: readOnly})
 	}
 	for _, p := range []agentPath{
 		{path: config.StateDir, what: "the driver's records (plugin option state_dir)"},

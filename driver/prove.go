@@ -62,7 +62,7 @@ func proveAt(mounts []executor.Mount, shows int, set *landlock.Ruleset, p *place
 		}
 	}
 	m := &mounts[top]
-	covered := top != shows && (m.Type == executor.Mask || m.Type == executor.Tmpfs)
+	covered := top != shows && (m.Type == executor.Mask || m.Type == executor.Tmpfs || m.Type == executor.Dir && showsNothing(mounts[shows+1:top], m.Target))
 	hidden := top == shows && slices.ContainsFunc(m.Layers, func(l executor.Layer) bool {
 		name := filepath.Join(m.Target, l.Path)
 		return l.Kind == executor.LayerHide && (at == name || strings.HasPrefix(at, name+"/"))
@@ -91,4 +91,12 @@ func proveAt(mounts []executor.Mount, shows int, set *landlock.Ruleset, p *place
 		}
 	}
 	return nil
+}
+
+// showsNothing reports whether a directory that is made at a path is a new one:
+// what it is made in is empty.
+func showsNothing(between []executor.Mount, path string) bool {
+	return slices.ContainsFunc(between, func(m executor.Mount) bool {
+		return m.Type == executor.Tmpfs && strings.HasPrefix(path, strings.TrimSuffix(m.Target, "/")+"/")
+	})
 }

@@ -83,7 +83,7 @@ func PrepareRun(task *TaskConfig, node policy.Node, o *RunOptions) (*Run, error)
 		return nil, err
 	}
 	cfg := &drivers.TaskConfig{}
-	outlook, err := foresee(config, node, 1, cfg, task, dirs, &cgroup{}, policy.Resolve)
+	outlook, err := foresee(config, node, 1, cfg, task, dirs, newAccount(user, o.Env, nil), &cgroup{}, policy.Resolve)
 	if err != nil {
 		return nil, err
 	}
@@ -92,11 +92,11 @@ func PrepareRun(task *TaskConfig, node policy.Node, o *RunOptions) (*Run, error)
 			return nil, err
 		}
 	}
-	workDir, err := outlook.view.findWorkDir(task.WorkDir, dirs.Task, outlook.roots)
+	workDir, err := outlook.view.findWorkDir(task.WorkDir, dirs.Task)
 	if err != nil {
 		return nil, err
 	}
-	env := taskEnvironment(nil, nil, user.Name, workDir)
+	env := taskEnvironment(nil, nil, user.Name, outlook.home)
 	if dirs.Shared {
 		env["TMPDIR"] = dirs.tmp()
 	}

@@ -5,7 +5,6 @@ package driver
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -40,27 +39,28 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if err != nil {
 		return nil, err
 	}
+	dirs.HostFiles = config.hostFiles
 	user, err := lookupUser(cfg.User, dirs.Task, config)
 	if err != nil {
 		return nil, err
 	}
+	withheld := withhold(cfg.Env)
 	group, err := findCgroup(cfg)
 	if err != nil {
 		return nil, err
 	}
-	o, err := foresee(config, node, cores, cfg, task, dirs, &group, policy.Resolve)
+	o, err := foresee(config, node, cores, cfg, task, dirs, newAccount(user, cfg.Env, withheld), &group, policy.Resolve)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkOwnCapabilities(o.capabilities); err != nil {
 		return nil, err
 	}
-	workDir, err := o.view.findWorkDir(task.WorkDir, dirs.Task, o.roots)
+	workDir, err := o.view.findWorkDir(task.WorkDir, dirs.Task)
 	if err != nil {
 		return nil, err
 	}
-	withheld := withhold(cfg.Env)
-	env := taskEnvironment(cfg.Env, withheld, user.Name, workDir)
+	env := taskEnvironment(cfg.Env, withheld, user.Name, o.home)
 	process, err := o.process(task, dirs.Task, workDir, env)
 	if err != nil {
 		return nil, err
@@ -81,6 +81,7 @@ func prepare(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 		TaskDir:    dirs.Task,
 		WorkDir:    workDir,
 		UserName:   user.Name,
+		Home:       o.home,
 		Withheld:   withheld,
 		Cgroup:     group,
 		Places:     placesOf(&p.plan.World),
@@ -117,13 +118,14 @@ type outlook struct {
 	enforced     *policy.Plan
 	capabilities []int
 	view         *view
+	home         string // HOME, unless the job sets it
 }
 
 // resolver looks the roots of a policy up, as [policy.Resolve] does.
 type resolver func(p *policy.Policy, taskDir string, own []string) (policy.Roots, error)
 
 // foresee decides what a task may do.
-func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfig, task *TaskConfig, dirs *taskDirs, group *cgroup, resolve resolver) (o *outlook, err error) {
+func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfig, task *TaskConfig, dirs *taskDirs, who *account, group *cgroup, resolve resolver) (o *outlook, err error) {
 	o = &outlook{}
 	if o.modes, err = decideModes(task, config); err != nil {
 		return nil, err
@@ -164,6 +166,11 @@ func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 		return nil, err
 	}
 	o.surroundings.setDNS(findDNS(cfg))
+	access := o.effective.WorkspaceAccess()
+	o.surroundings.addPrivate(o.roots, access)
+	o.surroundings.listTaskDir(o.roots, access)
+	o.home = o.surroundings.homeDir(who, o.roots, access)
+	o.surroundings.accounts = who.files(o.home)
 	if o.capabilities, err = profileCapabilities(task, config.allowCaps, o.effective); err != nil {
 		return nil, err
 	}
@@ -175,6 +182,10 @@ func foresee(config *Config, node policy.Node, cores int, cfg *drivers.TaskConfi
 	if o.limits, err = limitCore(o.limits, o.enforced.Profile); err != nil {
 		return nil, err
 	}
+	if o.enforced.Confined() {
+		o.enforced.Notes = slices.Concat(o.enforced.Notes, o.surroundings.notes, o.surroundings.overlayNote())
+	}
+	o.enforced.Notes = append(o.enforced.Notes, who.ownerNotes(o.surroundings, o.roots.Workspace)...)
 	if o.view, err = makeView(o.surroundings, o.roots, o.effective.WorkspaceAccess(), o.enforced); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
@@ -273,14 +284,12 @@ func network(cfg *drivers.TaskConfig, allowed bool) executor.Network {
 	return executor.Network{}
 }
 
-// findWorkDir returns the working directory. It lies within the policy: a task
-// that cannot list where it stands is of little use.
-func (v *view) findWorkDir(dir, taskDir string, roots policy.Roots) (string, error) {
+// findWorkDir returns the working directory: the task directory, whatever the
+// policy is, or what the job names. That lies within the policy: a task that
+// cannot list where it stands is of little use.
+func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 	if dir == "" {
-		if v.admits(taskDir, landlock.ReadDir) || len(roots.Workspace) == 0 {
-			return taskDir, nil
-		}
-		return firstDirectory(roots.Workspace), nil
+		return taskDir, nil
 	}
 	path := dir
 	if !filepath.IsAbs(path) {
@@ -297,17 +306,6 @@ func (v *view) findWorkDir(dir, taskDir string, roots policy.Roots) (string, err
 		return "", fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
 	}
 	return path, nil
-}
-
-// firstDirectory is the first of the roots that is not a file. A task that has
-// files alone starts in the root of its view.
-func firstDirectory(roots []string) string {
-	for _, root := range roots {
-		if info, err := os.Stat(root); err == nil && info.IsDir() {
-			return root
-		}
-	}
-	return "/"
 }
 
 // attributes are what InspectTask shows of a task's confinement.

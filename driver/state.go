@@ -31,6 +31,8 @@ type TaskState struct {
 	TaskDir  string
 	WorkDir  string
 	UserName string
+	// Home is the driver's HOME; "" stands for WorkDir, as in earlier versions.
+	Home string
 	// Withheld are the names of variables that the task did not get, see withhold:
 	// the agent's environment may be another when a session starts.
 	Withheld []string

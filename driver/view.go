@@ -48,13 +48,12 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 	v := &view{private: plan.Confined(), ruleset: plan.Landlock}
 	mounts := w.volumeMounts()
 	if v.private {
-		mounts = slices.Concat(w.baseMounts(plan.Landlock != nil), w.ownMounts(), w.rootMounts(roots), mounts)
+		mounts = slices.Concat(w.baseMounts(plan.Landlock != nil, plan.Network), w.privateMounts(), w.layeredRoots(w.rootMounts(roots), plan.Network), mounts)
 		if plan.Network {
-			mounts = append(mounts, bindAll(w.policy.Network, true)...)
-			if w.dns != "" {
-				mounts = append(mounts, dnsMount(w.dns))
-			}
+			mounts = append(mounts, w.networkMounts()...)
 		}
+		mounts = append(mounts, w.taskDirMounts(mounts)...)
+		mounts = unlinked(mounts)
 	} else {
 		mounts = append(mounts, w.procMount())
 	}
@@ -66,7 +65,7 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 	}
 	slices.SortStableFunc(mounts, func(a, b placed) int { return strings.Compare(a.Target, b.Target) })
 	for _, m := range mounts {
-		if err := v.add(m, workspace); err != nil {
+		if err := v.add(m, w, workspace); err != nil {
 			return nil, err
 		}
 	}
@@ -99,7 +98,7 @@ func (w *taskWorld) sharedView(roots policy.Roots, workspace landlock.AccessFS, 
 }
 
 // add adds a mount, unless what it would show is there already.
-func (v *view) add(m placed, workspace landlock.AccessFS) error {
+func (v *view) add(m placed, w *taskWorld, workspace landlock.AccessFS) error {
 	above := v.nearest(m.Target)
 	if above != nil && m.Type == executor.Symlink && above.showsHost() {
 		return nil // it shows with its directory
@@ -109,22 +108,25 @@ func (v *view) add(m placed, workspace landlock.AccessFS) error {
 		return nil
 	}
 	if (isShown(&m) || m.volume && v.private) && !m.ReadOnly {
-		scratch := landlock.Beneath(privateTmp, m.Target) || landlock.Beneath(privateShm, m.Target)
-		if err := confineByMount(&m, workspace, scratch, v.ruleset != nil); err != nil {
+		if err := confineByMount(&m, workspace, w.isScratch(m.Target), v.ruleset != nil); err != nil {
 			return err
 		}
 	}
 	if m.guard && !v.shows(m.Target) {
 		return nil
 	}
-	// Directories are made in the task's own places only: never in the host's.
-	m.Create = v.private && !m.guard && v.mayCreate(&m)
+	// Directories are made in the task's own places, and for a volume where the task
+	// could make them, too: in no other places of the host's.
+	m.Create = v.private && !m.guard && v.mayCreate(&m, workspace)
+	if m.volume && v.private && !m.Create && !v.shows(m.Target) && !v.makes(&m) && exists(m.Source) {
+		return fmt.Errorf("volume_mount: destination %q: there is nothing on this host, and nothing can be made there, since %q shows the host's own: create it on the host, or choose a destination elsewhere, as in the task directory", m.Target, above.Target)
+	}
 	v.mounts = append(v.mounts, m)
 	return nil
 }
 
 // mayCreate reports whether what is missing of a target can be made.
-func (v *view) mayCreate(m *placed) bool {
+func (v *view) mayCreate(m *placed, workspace landlock.AccessFS) bool {
 	above := v.nearest(filepath.Dir(m.Target))
 	if above == nil {
 		return true
@@ -133,9 +135,45 @@ func (v *view) mayCreate(m *placed) bool {
 	case executor.Dir, executor.Tmpfs:
 		return true
 	case executor.Bind:
-		return above.own && !above.ReadOnly
+		const needed = landlock.MakeDir | landlock.MakeReg
+		return !above.ReadOnly && (above.own || m.volume && workspace&needed == needed)
 	}
 	return false
+}
+
+// makes reports whether the layers of an overlay make the target of a volume.
+func (v *view) makes(m *placed) bool {
+	above := v.nearest(filepath.Dir(m.Target))
+	return above != nil && slices.ContainsFunc(above.Layers, func(l executor.Layer) bool { return filepath.Join(above.Target, l.Path) == m.Target })
+}
+
+// layeredRoots shows read-only roots with places for volumes that they lack.
+func (w *taskWorld) layeredRoots(mounts []placed, network bool) []placed {
+	for i := range mounts {
+		if m := &mounts[i]; m.Type == executor.Bind && m.ReadOnly && isShown(m) && !w.shownBelow(mounts, m.Target) {
+			mounts[i] = w.layered(*m, network)
+		}
+	}
+	return mounts
+}
+
+// shownBelow reports whether another mount shows more of the host in a directory.
+func (w *taskWorld) shownBelow(mounts []placed, dir string) bool {
+	return slices.ContainsFunc(mounts, func(m placed) bool { return m.Target != dir && m.showsHost() && landlock.Beneath(dir, m.Target) })
+}
+
+// networkMounts are what a task with network finds beside.
+func (w *taskWorld) networkMounts() []placed {
+	var mounts []placed
+	for _, path := range w.policy.Network {
+		if path != hostFilesPlace {
+			mounts = append(mounts, shown(path, true))
+		}
+	}
+	if w.dns != "" && !isBeneathAny(w.policy.System, dnsTarget()) {
+		mounts = append(mounts, dnsMount(w.dns)) // where the host's link leads
+	}
+	return append(mounts, w.hostFilesMounts(true)...)
 }
 
 // shown is the mount that lets a path of the host show at its own place.
@@ -253,7 +291,21 @@ func (v *view) admits(path string, access landlock.AccessFS) bool {
 	if m := v.nearest(path); m == nil && v.private || m != nil && !m.showsHost() && m.Type != executor.Tmpfs {
 		return false
 	}
+	if v.lacks(path) {
+		return false
+	}
 	return v.ruleset == nil || v.ruleset.Admits(path, access)
+}
+
+// lacks reports whether a path of the host is hidden by a private directory that
+// has nothing there.
+func (v *view) lacks(path string) bool {
+	m := v.nearest(path)
+	if m == nil || path == m.Target || m.volume || isShown(m) || m.Type != executor.Tmpfs && m.Type != executor.Bind {
+		return false
+	}
+	host, visible := v.hostPath(path)
+	return exists(path) && !(visible && exists(host))
 }
 
 // access is what the task can do with a real path, as far as file permissions

@@ -24,6 +24,19 @@ type volume struct {
 	host, task string
 	readOnly   bool
 	propagate  bool
+	links      []policy.Link // on the way to task, as the job names it
+}
+
+// follow makes the destination a real path: nothing can be mounted through a
+// symbolic link, as /lib and /var/run are.
+func (v *volume) follow() {
+	for dir := filepath.Dir(v.task); dir != "/"; dir = filepath.Dir(dir) {
+		if real, links, err := policy.Follow(dir); err == nil {
+			v.links = links
+			v.task = filepath.Join(real, strings.TrimPrefix(v.task, dir))
+			return
+		}
+	}
 }
 
 // Nomad's propagation modes of volume_mount.
@@ -57,6 +70,10 @@ func findVolumes(mounts []*drivers.MountConfig, dirs *taskDirs, system []string,
 		}
 		if link := linkOn(dirs.Task, v.task); link != "" {
 			return nil, fmt.Errorf("volume_mount: destination %q: %q is a symbolic link, which the task can have made: remove it, or choose another destination", m.TaskPath, link)
+		}
+		v.follow()
+		if err := checkDestination(v.task, dirs, system); err != nil {
+			return nil, fmt.Errorf("volume_mount: destination %q is %q: %w", m.TaskPath, v.task, err)
 		}
 		if err := checkPath(places, m.TaskPath, v.task, true); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %w", err)
@@ -133,6 +150,9 @@ func (w *taskWorld) volumeMounts() []placed {
 		mounts = append(mounts, placed{volume: true, Mount: executor.Mount{
 			Type: executor.Bind, Source: v.host, Target: v.task, ReadOnly: v.readOnly, Propagate: v.propagate,
 		}})
+		for _, link := range v.links {
+			mounts = append(mounts, symlink(link.Path, link.Target))
+		}
 	}
 	return mounts
 }

@@ -71,6 +71,11 @@ type taskWorld struct {
 	overlayWorks func(dir string) error
 	modes        modes
 	dns          string // a resolv.conf of its own
+	// private are the private, writable places beside /tmp and /dev/shm.
+	private []string
+	// accounts are the passwd and group of the task's own, by path.
+	accounts map[string]string
+	notes    []string // for the task's user
 }
 
 // makeWorld looks up what there is of it on this host.
@@ -92,7 +97,7 @@ func makeWorld(dirs *taskDirs, system []string, group *cgroup, volumes []volume,
 	}
 	w.policy = policy.World{
 		System:    realPaths(system),
-		Scratch:   []string{privateTmp, privateShm},
+		Scratch:   []string{tmpPlace(), privateShm},
 		Kernel:    slices.Concat(kernelRoots, w.cgroups),
 		Listed:    []string{"/dev"},
 		Terminals: []string{terminals, ttyDevice},
@@ -105,8 +110,10 @@ func makeWorld(dirs *taskDirs, system []string, group *cgroup, volumes []volume,
 	for _, d := range w.devices {
 		w.policy.Devices = append(w.policy.Devices, d.Device)
 	}
-	for _, file := range realPaths(networkFiles) {
-		w.addNetworkFile(file)
+	for _, file := range networkFiles {
+		if real, err := policy.RealPath(file); err == nil && (dirs.HostFiles == "" || !slices.Contains(followed, file)) {
+			w.addNetworkFile(real)
+		}
 	}
 	return w
 }
@@ -123,6 +130,9 @@ func (w *taskWorld) setDNS(content string) {
 	if w.dns = content; content != "" {
 		w.addNetworkFile(dnsTarget())
 	}
+	if len(w.followed(true)) > 0 {
+		w.policy.Network = append(w.policy.Network, hostFilesPlace)
+	}
 }
 
 // realPaths resolves those that exist.
@@ -138,11 +148,12 @@ func realPaths(paths []string) []string {
 
 // baseMounts are what every task with a root of its own has: the system's
 // programs, and private versions of what is not to be shared.
-func (w *taskWorld) baseMounts(landlocked bool) []placed {
+func (w *taskWorld) baseMounts(landlocked, network bool) []placed {
 	system := bindAll(w.policy.System, true)
 	for i := range system {
-		system[i] = w.overlay(system[i], w.overlayWorks)
+		system[i] = w.layered(system[i], network)
 	}
+	system = append(system, w.ownFiles(system, network)...)
 	mounts := slices.Concat(topLevel(landlocked), system, kernelFilesOf(bindAll(w.cgroups, true)), deviceMounts(w.devices))
 	add := func(m executor.Mount) { mounts = append(mounts, placed{Mount: m}) }
 
@@ -214,12 +225,6 @@ func topLevel(landlocked bool) []placed {
 		}
 	}
 	return mounts
-}
-
-// ownMounts are the task's own directories: /tmp, and what its policy names of
-// the others comes as roots.
-func (w *taskWorld) ownMounts() []placed {
-	return []placed{{own: true, Mount: executor.Mount{Type: executor.Bind, Source: w.dirs.tmp(), Target: privateTmp}}}
 }
 
 // makeTmp makes the directory that a task sees as /tmp, if an earlier run of

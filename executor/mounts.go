@@ -49,7 +49,7 @@ func makeView(w World, handed *sources) (err error) {
 		}
 	}
 	v := &view{private: w.PrivateRoot, user: w.UserNamespace, parent: notOpen, maskedFile: notOpen, maskedDir: notOpen}
-	if err := v.openRoot(); err != nil {
+	if err := v.openRoot(contents(w.Mounts)); err != nil {
 		return err
 	}
 	defer v.close()
@@ -72,11 +72,26 @@ func (v *view) close() {
 // namespace only, and for a moment.
 const stage = "/tmp"
 
-func (v *view) openRoot() (err error) {
+// contents is the size in bytes of what a private root holds of files, and of its
+// own directories and links with much to spare.
+func contents(mounts []Mount) int {
+	const page, others = 4 << 10, 1 << 20
+	size := others
+	add := func(content string) { size += len(content)/page*page + page }
+	for i := range mounts {
+		add(mounts[i].Content)
+		for j := range mounts[i].Layers {
+			add(mounts[i].Layers[j].Content)
+		}
+	}
+	return size
+}
+
+func (v *view) openRoot(size int) (err error) {
 	place := "/"
 	if v.private {
 		place = stage
-		if err := unix.Mount("tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=755,size=1m"); err != nil {
+		if err := unix.Mount("tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, fmt.Sprintf("mode=755,size=%d", size)); err != nil {
 			return fmt.Errorf("mounting a private root: %w", err)
 		}
 	}

@@ -9,10 +9,13 @@ import (
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
 // Layer is what lies above a directory of the host in an overlay.
@@ -79,8 +82,11 @@ func (v *view) overlay(m *Mount, tree int) error {
 	closeAll(v.parent)
 	v.parent, v.parentPath = notOpen, ""
 	for _, s := range mounted {
+		if slices.ContainsFunc(m.Layers, func(l Layer) bool { return l.Kind != LayerDir && landlock.Beneath(l.Path, s.name) }) {
+			continue // hidden, or something of the layer's own is there
+		}
 		at, err := v.open(path.Join(m.Target, s.name))
-		if errors.Is(err, unix.ENOENT) { // hidden
+		if errors.Is(err, unix.ENOENT) {
 			continue
 		}
 		if err == nil {
@@ -227,25 +233,36 @@ func OverlayWorks(dir string) error {
 
 var overlays sync.Map // of directory to func() error
 
-// tryOverlay hides the first file of a directory, in a new mount namespace of the
-// calling thread.
+// tried is a name that nothing in an overlaid directory has.
+const tried = ".overlay-works"
+
+// tryOverlay adds a file to a directory, and hides the first one of it, in a new
+// mount namespace of the calling thread.
 func tryOverlay(dir string) error {
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) == 0 {
-		return fmt.Errorf("listing %q: %w", dir, errors.Join(err, unix.ENOENT))
+	if err != nil {
+		return fmt.Errorf("listing %q: %w", dir, err)
 	}
-	hidden := entries[0].Name()
+	layers := []Layer{{Path: tried, Kind: LayerFile}}
+	if len(entries) > 0 {
+		layers = append(layers, Layer{Path: entries[0].Name(), Kind: LayerHide})
+	}
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("unshare(CLONE_NEWNS): %w", err)
 	}
 	w := World{PrivateRoot: true, Mounts: []Mount{{
-		Type: Overlay, Source: dir, Target: dir, Create: true, ReadOnly: true, Layers: []Layer{{Path: hidden, Kind: LayerHide}},
+		Type: Overlay, Source: dir, Target: dir, Create: true, ReadOnly: true, Layers: layers,
 	}}}
 	if err := makeView(w, nil); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(path.Join(dir, hidden)); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("an overlay does not hide %q (%w)", path.Join(dir, hidden), err)
+	if _, err := os.Lstat(path.Join(dir, tried)); err != nil {
+		return fmt.Errorf("an overlay does not show a file of its own in %q: %w", dir, err)
+	}
+	for _, l := range layers[1:] {
+		if _, err := os.Lstat(path.Join(dir, l.Path)); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("an overlay does not hide %q (%w)", path.Join(dir, l.Path), err)
+		}
 	}
 	return nil
 }

@@ -135,6 +135,11 @@ func (r *Ruleset) addPath(set, fds int, rule *PathRule) error {
 	if errors.Is(err, unix.ENOENT) && rule.Optional {
 		return nil
 	}
+	// Who joins others finds what became of their paths: what is gone, or another
+	// thing by now, gets no rule, as it has none in their domain.
+	if replaced := replacedError(""); fds != OwnProc && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.As(err, &replaced)) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("landlock: rule for %q: %w", rule.Path, err)
 	}
@@ -207,7 +212,7 @@ func openRule(fds int, name string) (fd int, dir bool, err error) {
 	})
 	switch {
 	case errors.Is(err, unix.ELOOP):
-		return -1, false, errors.New("a symbolic link is on this path, expected the real path: was a part of it replaced by a link?")
+		return -1, false, replacedError("a symbolic link is on this path, expected the real path: was a part of it replaced by a link?")
 	case err != nil:
 		return -1, false, fmt.Errorf("open: %w", err)
 	}
@@ -243,7 +248,25 @@ func verify(fds, fd int, name string) error {
 		if n, err = unix.Readlinkat(fds, link, opened); err != nil {
 			return fmt.Errorf("readlink of %s: %w", link, err)
 		}
-		return fmt.Errorf("it is now %q: it was moved or removed while it was opened", opened[:n])
+		// The source of a mount was removed where it comes from. The mount still is
+		// what it was, and where it was: the name is that of the mount point.
+		if string(opened[:n]) == name+" (deleted)" && isMountRoot(fd) {
+			return nil
+		}
+		return replacedError(fmt.Sprintf("it is now %q: it was moved or removed while it was opened", opened[:n]))
 	}
 	return nil
+}
+
+// replacedError is about a path that leads elsewhere by now.
+type replacedError string
+
+func (e replacedError) Error() string { return string(e) }
+
+// isMountRoot reports whether an open file is the root of a mount, statx(2). Before
+// Linux 5.8 the kernel does not tell: then nothing is.
+func isMountRoot(fd int) bool {
+	var st unix.Statx_t
+	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, 0, &st)
+	return err == nil && st.Attributes_mask&st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }

@@ -174,7 +174,7 @@ func resolveRoot(root, taskDir string, own []string) (string, []Link, error) {
 		return "", nil, errors.New("it is a symbolic link to the whole file system: name the directories that the task needs")
 	case inside(private, path):
 		return "", nil, errors.New("the task has a private /proc and its own device nodes: leave it out")
-	case slices.Contains(scratch, path):
+	case slices.ContainsFunc(scratch, func(dir string) bool { real, err := RealPath(dir); return path == dir || err == nil && path == real }):
 		return "", nil, errors.New("the task has a private one: leave it out, or name a directory in it")
 	}
 	return path, links, nil
@@ -186,6 +186,9 @@ func RealPath(path string) (string, error) {
 	path, _, err := resolvePath(filepath.Clean(path), false)
 	return path, err
 }
+
+// Follow is [RealPath], with the links that were on the way.
+func Follow(path string) (string, []Link, error) { return resolvePath(filepath.Clean(path), false) }
 
 // maxSymlinks is the kernel's limit for one path, path_resolution(7).
 const maxSymlinks = 40
