@@ -6,13 +6,14 @@ package driver
 import (
 	"errors"
 	"fmt"
-	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 )

@@ -55,7 +55,7 @@ func (v *view) guard(w *taskWorld, roots policy.Roots, plan *policy.Plan) error 
 		return nil
 	}
 	guards = append(guards, v.linkGuards()...)
-	kept := v.readOnlyGuards(w, roots)
+	kept := v.readOnlyGuards(roots)
 	guards = append(guards, kept...)
 	var err error
 	if v.splits, err = plan.Guard(guards, v.names); err != nil {
@@ -79,8 +79,8 @@ func (v *view) exposed(aliases []alias) []guarded {
 	for i := range v.places {
 		p := &v.places[i]
 		if !v.private {
-			for _, real := range p.realNames(aliases) {
-				found = append(found, guarded{p, real, nil})
+			for _, path := range p.realNames(aliases) {
+				found = append(found, guarded{p, path, nil})
 			}
 			continue
 		}
@@ -89,8 +89,8 @@ func (v *view) exposed(aliases []alias) []guarded {
 			if !m.showsHost() || p.isOwn(m.Source) {
 				continue
 			}
-			for _, real := range p.realNames(aliases) {
-				at, shows := m.place(real)
+			for _, path := range p.realNames(aliases) {
+				at, shows := m.place(path)
 				// Something else may be mounted there.
 				if shows && v.nearest(at) == m {
 					found = append(found, guarded{p, at, m})
@@ -190,7 +190,7 @@ func (v *view) linkGuards() []policy.Guard {
 // somebody replaces them in a view of his own, as Nomad does with a template that
 // it renders anew: the kernel then detaches the mount that makes them read-only.
 // The price is that nothing new can be made in the directories above.
-func (v *view) readOnlyGuards(w *taskWorld, roots policy.Roots) []policy.Guard {
+func (v *view) readOnlyGuards(roots policy.Roots) []policy.Guard {
 	var guards []policy.Guard
 	for _, root := range roots.ReadOnly {
 		if isMount(root) {

@@ -54,7 +54,7 @@ type fileVersion struct {
 }
 
 func versionOf(st *unix.Stat_t) fileVersion {
-	return fileVersion{uint64(st.Dev), st.Ino, st.Size, st.Mtim, st.Ctim}
+	return fileVersion{st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim}
 }
 
 // refresh copies what has changed. The directory must be root's alone.

@@ -31,8 +31,8 @@ func tmpPlace() string { return placeOf(privateTmp) }
 
 // placeOf follows the host's symbolic links, as far as there is something.
 func placeOf(path string) string {
-	if real, err := policy.RealPath(path); err == nil {
-		return real
+	if followed, err := policy.RealPath(path); err == nil {
+		return followed
 	}
 	if path == "/" {
 		return path

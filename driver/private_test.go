@@ -75,8 +75,16 @@ func TestVolumesOnNewPlaces(t *testing.T) {
 		dest string
 		file bool
 	}{
-		{"/data/new", false}, {"/etc/harn-new/deep", false}, {"/etc/harn-new.conf", true}, {"/usr/share/harn-new", false}, {"/usr/lib/harn.so", true},
-		{"/lib/harn-new", false}, {"/run/harn-new", false}, {"/var/run/harn-new2", false}, {"/outer/new", false}, {base + "/root/new", false},
+		{"/data/new", false},
+		{"/etc/harn-new/deep", false},
+		{"/etc/harn-new.conf", true},
+		{"/usr/share/harn-new", false},
+		{"/usr/lib/harn.so", true},
+		{"/lib/harn-new", false},
+		{"/run/harn-new", false},
+		{"/var/run/harn-new2", false},
+		{"/outer/new", false},
+		{base + "/root/new", false},
 	} {
 		cfg := h.task(sh("cat " + tc.dest + map[bool]string{true: "", false: "/f"}[tc.file]))
 		config := sh("cat " + tc.dest + map[bool]string{true: "", false: "/f"}[tc.file])

@@ -305,7 +305,7 @@ func (v *view) lacks(path string) bool {
 		return false
 	}
 	host, visible := v.hostPath(path)
-	return exists(path) && !(visible && exists(host))
+	return exists(path) && (!visible || !exists(host))
 }
 
 // access is what the task can do with a real path, as far as file permissions

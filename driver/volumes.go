@@ -31,9 +31,9 @@ type volume struct {
 // symbolic link, as /lib and /var/run are.
 func (v *volume) follow() {
 	for dir := filepath.Dir(v.task); dir != "/"; dir = filepath.Dir(dir) {
-		if real, links, err := policy.Follow(dir); err == nil {
+		if followed, links, err := policy.Follow(dir); err == nil {
 			v.links = links
-			v.task = filepath.Join(real, strings.TrimPrefix(v.task, dir))
+			v.task = filepath.Join(followed, strings.TrimPrefix(v.task, dir))
 			return
 		}
 	}

@@ -111,8 +111,8 @@ func makeWorld(dirs *taskDirs, system []string, group *cgroup, volumes []volume,
 		w.policy.Devices = append(w.policy.Devices, d.Device)
 	}
 	for _, file := range networkFiles {
-		if real, err := policy.RealPath(file); err == nil && (dirs.HostFiles == "" || !slices.Contains(followed, file)) {
-			w.addNetworkFile(real)
+		if actual, err := policy.RealPath(file); err == nil && (dirs.HostFiles == "" || !slices.Contains(followed, file)) {
+			w.addNetworkFile(actual)
 		}
 	}
 	return w
