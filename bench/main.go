@@ -84,7 +84,7 @@ func run(args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	names := flags.String("run", "", "parts to run, separated by commas: "+partNames()+" (default all)")
 	small := flags.Bool("short", false, "try it with small numbers, in a minute: what it prints says nothing")
-	markdown := flags.Bool("markdown", false, "print tables for the README")
+	markdown := flags.Bool("markdown", false, "print tables for docs/measurements.md")
 	bin := flags.String("bin", "../bin", "the directory of nomad and nomad-driver-harn")
 	drivers := flags.String("drivers", strings.Join(driverNames(), ","), "drivers to measure; the first one is what the others are compared with")
 	out := flags.String("out", "../bin/bench", "the directory for results.json and the plots")

@@ -315,7 +315,7 @@ func (r *report) print(w io.Writer, markdown bool) {
 	}
 }
 
-// printMarkdown writes two tables, as the README has them: of drivers, and of
+// printMarkdown writes two tables, as docs/measurements.md has them: of drivers, and of
 // confined work.
 func (r *report) printMarkdown(w io.Writer) {
 	var drivers []string

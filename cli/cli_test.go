@@ -93,6 +93,11 @@ func TestExplain(t *testing.T) {
 		},
 		"ports": {`{"tcp_connect": [443]}`, nil, []string{"TCP only, to ports: 443 {connect_tcp}"}, []string{"Network\n  allowed"}},
 		"old":   {`{}`, []string{"-abi", "2"}, []string{"Landlock ABI 2", "before ABI 3"}, []string{"truncate"}},
+		// Of the levels below workspace_write, the names promise what no level does.
+		"level none":      {`{"side_effect_level": "none"}`, nil, []string{`side_effect_level = "none" denies the network, and neither writing nor executing`, "rwx  /TASK"}, nil},
+		"level read_only": {`{"side_effect_level": "read_only"}`, nil, []string{`side_effect_level = "read_only" denies the network, and neither`, "rwx  /TASK"}, nil},
+		"level write":     {`{"side_effect_level": "workspace_write"}`, nil, []string{"Network\n  denied"}, []string{"neither writing nor executing"}},
+		"no level":        {`{}`, nil, []string{"Network\n  allowed"}, []string{"neither writing nor executing"}},
 	} {
 		args := append([]string{"explain", "-abi", "7", "-policy", write(t, "p.json", tc.policy)}, tc.args...)
 		status, stdout, stderr := call(args...)

@@ -65,6 +65,9 @@ func newExplanation(found *driver.Explanation, r *request, names *strings.Replac
 	if e.User == "" {
 		e.User = "one of its own, of Nomad's dynamic workload users"
 	}
+	if note := levelNote(found.Level); note != "" {
+		e.NotEnforced = append(e.NotEnforced, note)
+	}
 	set := plan.Landlock
 	switch {
 	case !plan.Network:
@@ -93,6 +96,16 @@ func newExplanation(found *driver.Explanation, r *request, names *strings.Replac
 		e.Syscalls = append(e.Syscalls, denied)
 	}
 	return e
+}
+
+// levelNote says what a side-effect level does not do that has a name which promises
+// it: of the levels, only network means something to the kernel, as in Harn.
+func levelNote(level string) string {
+	switch level {
+	case policy.LevelNone.String(), policy.LevelReadOnly.String():
+		return "side_effect_level = \"" + level + "\" denies the network, and neither writing nor executing: workspace_roots and capabilities.workspace decide what can be written, and what can be read can be executed"
+	}
+	return ""
 }
 
 // localIPC says which sockets a task without network has.

@@ -95,6 +95,9 @@ type Forecast struct {
 // Explanation is what a task may do.
 type Explanation struct {
 	Plan *policy.Plan
+	// Level is the side-effect level, what the ceiling leaves of the request; "" if
+	// there is none.
+	Level string
 	// AllFiles: the task sees the host's file system.
 	AllFiles bool
 	// Files are what it sees else, in the order of paths. Of what a path is in, the
@@ -172,6 +175,7 @@ func Explain(task *TaskConfig, f *Forecast) (*Explanation, error) {
 		return nil, err
 	}
 	e.Plan, e.AllFiles, e.HostPID, e.HostIPC = o.enforced, !o.view.private, o.modes.hostPID, o.modes.hostIPC
+	e.Level = o.effective.SideEffectLevel
 	e.Workspace = o.effective.WorkspaceAccess()
 	e.VolumesIn, e.ReadOnlyVolumesIn = policy.VolumeLimit(config.Ceiling, false), policy.VolumeLimit(config.Ceiling, true)
 	e.files(o)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,8 +28,20 @@ type Identity struct {
 // maxPID is more than any PID, PID_MAX_LIMIT of the kernel.
 const maxPID = 1 << 22
 
-// bootIDForm is that of /proc/sys/kernel/random/boot_id.
-var bootIDForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+// isBootID reports whether an ID has the form of those in /proc/sys/kernel/random/boot_id.
+func isBootID(id string) bool {
+	const form = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+	if len(id) != len(form) {
+		return false
+	}
+	for i := range len(id) {
+		hex := id[i] >= '0' && id[i] <= '9' || id[i] >= 'a' && id[i] <= 'f'
+		if hex != (form[i] == 'x') || !hex && id[i] != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 func (id *Identity) valid() error {
 	switch {
@@ -38,7 +49,7 @@ func (id *Identity) valid() error {
 		return fmt.Errorf("%d is no PID of a process that was started, expected 2 to %d", id.PID, maxPID)
 	case id.StartTime == 0:
 		return fmt.Errorf("the start time of process %d is 0", id.PID)
-	case !bootIDForm.MatchString(id.BootID):
+	case !isBootID(id.BootID):
 		return fmt.Errorf("the boot ID of process %d is %q, expected the form of /proc/sys/kernel/random/boot_id", id.PID, id.BootID)
 	}
 	return nil
