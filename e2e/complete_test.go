@@ -301,7 +301,7 @@ func TestVolumes(t *testing.T) {
 	if _, err := os.Stat("/data"); err == nil {
 		t.Error("the mount point was made on the host")
 	}
-	for destination, want := range map[string]string{"/": "whole file system", "/usr": "would hide /usr", "/proc/x": "/proc is the task's own", "/etc/none": "/etc/none"} {
+	for destination, want := range map[string]string{"/": "whole file system", "/usr": "would hide /usr", "/proc/x": "/proc is the task's own", "/etc/shadow": "masked for every task"} {
 		bad := strings.NewReplacer(`"/data"`, strconv.Quote(destination), `job "volumes"`, fmt.Sprintf("job %q", "volume-bad-"+strings.Trim(strings.ReplaceAll(destination, "/", "-"), "-"))).Replace(hcl)
 		j := a.run(t, bad)
 		if got := j.event("Driver Failure"); !strings.Contains(got, want) {

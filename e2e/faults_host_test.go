@@ -26,7 +26,7 @@ func TestFaultFullDisk(t *testing.T) {
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", state, "tmpfs", 0, "size=1m"); err != nil {
+	if err := unix.Mount("tmpfs", state, "tmpfs", 0, "size=1m,mode=700"); err != nil {
 		t.Fatal(err)
 	}
 	runs := a.submit(t, batch("full-runs", script(untilReleased+"5", ""))).untilRunning().untilLogged("start")
@@ -88,7 +88,7 @@ func TestFaultReboot(t *testing.T) {
 	first := runs.alloc.ID
 	ends := a.submit(t, batch("boot-ends", script(untilReleased+"6", ""))).untilRunning().untilLogged("start")
 	// What is left of a task that no client knows of.
-	stray := a.dir + "/state/00000000-t-0000000000000000"
+	stray := a.dir + "/state/00000000-t-36e02b0a3822ec31" // with the hash of its ID, as the driver names it
 	if err := os.Mkdir(stray, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func TestRealPrograms(t *testing.T) {
 	}{
 		{
 			"bash", "bash", `
-			echo nothing > /dev/null && IFS=: read -r name rest < /etc/passwd && echo "read [$name]"
+			echo nothing > /dev/null && IFS=: read -r name rest < <(grep ^root: /etc/passwd) && echo "read [$name]"
 			printf 'b\na\n' | sort | tr '\n' ' ' && echo pipes
 			cat <(echo process) <<< x && cat <<-EOF
 			here document
