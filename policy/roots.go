@@ -174,7 +174,10 @@ func resolveRoot(root, taskDir string, own []string) (string, []Link, error) {
 		return "", nil, errors.New("it is a symbolic link to the whole file system: name the directories that the task needs")
 	case inside(private, path):
 		return "", nil, errors.New("the task has a private /proc and its own device nodes: leave it out")
-	case slices.ContainsFunc(scratch, func(dir string) bool { followed, err := RealPath(dir); return path == dir || err == nil && path == followed }):
+	case slices.ContainsFunc(scratch, func(dir string) bool {
+		followed, err := RealPath(dir)
+		return path == dir || err == nil && path == followed
+	}):
 		return "", nil, errors.New("the task has a private one: leave it out, or name a directory in it")
 	}
 	return path, links, nil
