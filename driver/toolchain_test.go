@@ -154,12 +154,12 @@ func TestBinaryTakesItsLibraries(t *testing.T) {
 			continue
 		}
 		found++
-		real, err := filepath.EvalSymlinks(word)
+		actual, err := filepath.EvalSymlinks(word)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.ContainsFunc(realPaths(outside.roots), func(root string) bool { return landlock.Beneath(root, real) }) {
-			t.Errorf("%s (%s) is in none of %q", word, real, outside.roots)
+		if !slices.ContainsFunc(realPaths(outside.roots), func(root string) bool { return landlock.Beneath(root, actual) }) {
+			t.Errorf("%s (%s) is in none of %q", word, actual, outside.roots)
 		}
 	}
 	if found < 2 {
