@@ -107,8 +107,11 @@ func (h *taskHandle) exec(ctx context.Context, opts *drivers.ExecOptions, open f
 	if err != nil {
 		return nil, err
 	}
-	files, terminal := streams.command()
-	session, err := h.task.Exec(ctx, process, files, terminal)
+	if t, ok := streams.(*terminal); ok {
+		t.awaitSize(ctx, opts.ResizeCh)
+	}
+	files, tty := streams.command()
+	session, err := h.task.Exec(ctx, process, files, tty)
 	for _, f := range files {
 		f.Close() // the command's alone from here on
 	}
@@ -349,6 +352,25 @@ func (s *terminal) copy(ctx context.Context, opts *drivers.ExecOptions, finished
 	// Reading fails with EIO when the last process has closed the terminal.
 	output.Go(func() { drain(opts.Stdout, s.User) })
 	return output.Wait
+}
+
+// firstSize is how long a command waits for its terminal's size, which people's
+// terminals send first of all.
+const firstSize = 200 * time.Millisecond
+
+// awaitSize gives the terminal its size before the command can ask for it.
+func (s *terminal) awaitSize(ctx context.Context, sizes <-chan drivers.TerminalSize) {
+	if sizes == nil {
+		return
+	}
+	select {
+	case size, ok := <-sizes:
+		if ok {
+			s.resize(size)
+		}
+	case <-time.After(firstSize):
+	case <-ctx.Done():
+	}
 }
 
 // resize does not use Fd, which would have reading wait without a deadline.
