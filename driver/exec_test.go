@@ -178,7 +178,8 @@ func TestExecSeesTheTask(t *testing.T) {
 		top -b -n 1 | grep -q " $pid \|^ *$pid " && echo top
 		kill -0 $pid && echo signal
 		cat /proc/1/environ && echo environ
-		pkill -CONT -f '^myserver' && echo pkill`
+		pkill -CONT -f '^myserver' && echo pkill # said before it ends the task, and this shell with it
+		pkill -f '^myserver'`
 	var out bytes.Buffer
 	errs, _ := h.stream(t.Context(), cfg.ID, false, &out, "bash", "-c", "cd "+h.handle(cfg.ID).state.TaskDir+"; "+script)
 	if want := "ps\npgrep\nproc\ntop\nsignal\npkill\n"; out.String() != want {
