@@ -51,6 +51,12 @@ unit: ## Run the tests of all packages, against the kernel too
 e2e: build nomad setup $(BIN)/e2e-device ## Run jobs under a real Nomad agent
 	cd e2e && go test -count=1 -timeout 20m ./...
 
+.PHONY: programs
+programs: build nomad ## Run agents, browsers, servers and build tools, write docs/programs.md: PROGRAMS='redis|tmux' for some of them
+	programs/fetch.sh
+	cd e2e && go test -c -o $(BIN)/programs.test .
+	cd e2e && ../programs/with.sh $(BIN)/programs.test -test.timeout 40m -test.parallel 2 -test.run '^TestWhatRuns$$/all/^($(or $(PROGRAMS),.*))$$'
+
 # A failing input is written to the package's testdata/fuzz: commit it with the fix.
 FUZZTIME := 60s
 .PHONY: fuzz
