@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 
+	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
@@ -129,7 +130,7 @@ func findAliases(roots policy.Roots, volumes []volume, dirs *taskDirs, places []
 		return nil, err
 	}
 	for _, root := range given {
-		if m := mounts.on(root); m != nil && slices.Contains(kernelFiles, m.FSType) {
+		if m := mounts.on(root); m != nil && slices.Contains(executor.KernelFiles, m.FSType) {
 			return nil, fmt.Errorf("%s lies in %s, where the kernel shows the host's processes or cgroups (file system %s), which no task gets: leave it out; a task has its own /proc and its own cgroup in /sys/fs/cgroup",
 				fields[root], plain.Quote(m.Mountpoint), m.FSType)
 		}
@@ -142,10 +143,6 @@ func findAliases(roots policy.Roots, volumes []volume, dirs *taskDirs, places []
 	}
 	return aliases, nil
 }
-
-// kernelFiles are file systems of which a task has its own. In a directory that
-// is a root, the supervisor covers others.
-var kernelFiles = []string{"proc", "cgroup", "cgroup2"}
 
 // realNames are the real paths of the host at which the place shows.
 func (p *place) realNames(aliases []alias) []string {

@@ -79,9 +79,9 @@ func (c *Closed) check() error {
 	return nil
 }
 
-// kernelFiles are file systems by which a task could look at the host's
+// KernelFiles are file systems by which a task could look at the host's
 // processes, or change their limits.
-var kernelFiles = []string{"proc", "cgroup", "cgroup2"}
+var KernelFiles = []string{"proc", "cgroup", "cgroup2"}
 
 // coverKernelFiles covers what came along with a directory of the host: another
 // /proc, or a hierarchy of cgroups. The kernel's list of what is mounted here
@@ -109,7 +109,7 @@ func (m *Mount) ownKernelFiles() bool {
 	return m.Type == Proc || m.Type == Bind && m.KernelFiles
 }
 
-// kernelMounts are the mount points of kernelFiles in a list as in
+// kernelMounts are the mount points of KernelFiles in a list as in
 // /proc/self/mountinfo, proc_pid_mountinfo(5).
 func kernelMounts(list []byte) (points []string) {
 	for line := range bytes.Lines(list) {
@@ -118,7 +118,7 @@ func kernelMounts(list []byte) (points []string) {
 		if !ok || len(fields) < 5 {
 			continue
 		}
-		if kind, _, _ := strings.Cut(fs, " "); slices.Contains(kernelFiles, kind) {
+		if kind, _, _ := strings.Cut(fs, " "); slices.Contains(KernelFiles, kind) {
 			points = append(points, unescape(fields[4]))
 		}
 	}
