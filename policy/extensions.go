@@ -113,10 +113,16 @@ func intersectExtensions(ceiling, result *Policy) error {
 		if result.LocalIPC != nil && *result.LocalIPC {
 			problems = append(problems, errors.New("local_ipc: true exceeds the operator's ceiling (false): leave it out"))
 		}
-		if len(result.UnixSocketRoots) > 0 && !result.NetworkAllowed() {
-			problems = append(problems, fmt.Errorf("unix_socket_roots: %q need sockets, which the operator's ceiling (local_ipc = false) denies below side_effect_level %q: leave them out", result.UnixSocketRoots, LevelNetwork))
-		}
 		result.LocalIPC = ceiling.clone().LocalIPC
+	}
+	if len(result.UnixSocketRoots) > 0 && result.noLocalIPC() && !result.NetworkAllowed() {
+		// A valid request does not say this alone: one half of it is the ceiling's.
+		remedy := "leave them out"
+		if !ceiling.noLocalIPC() {
+			remedy = "leave them out, or local_ipc = false"
+		}
+		problems = append(problems, fmt.Errorf("unix_socket_roots: %q need sockets, which the operator's ceiling (%s) denies below side_effect_level %q: %s",
+			result.UnixSocketRoots, ceiling.socketsDenied(), LevelNetwork, remedy))
 	}
 	// A valid request that lists ports has a network: so the ceiling took it away.
 	if !result.NetworkAllowed() {
@@ -137,6 +143,18 @@ func intersectExtensions(ceiling, result *Policy) error {
 		}
 	}
 	return joinLine(problems)
+}
+
+// socketsDenied is what of a ceiling denies sockets, as its author wrote it.
+func (p *Policy) socketsDenied() string {
+	var said []string
+	if p.noLocalIPC() {
+		said = append(said, "local_ipc = false")
+	}
+	if !p.NetworkAllowed() {
+		said = append(said, fmt.Sprintf("side_effect_level = %q", p.SideEffectLevel))
+	}
+	return strings.Join(said, ", ")
 }
 
 func notNil(ports []int) []int { return append([]int{}, ports...) }
