@@ -58,7 +58,7 @@ func claimed(e *explanation, path string) landlock.AccessFS {
 	longest := -1
 	for _, f := range e.Files {
 		dir, inside := strings.CutSuffix(f.Path, "/*")
-		if policy.Contains(dir, path) && (!inside || dir != path) && len(f.Path) >= longest {
+		if landlock.Beneath(dir, path) && (!inside || dir != path) && len(f.Path) >= longest {
 			longest = len(f.Path)
 			if err := access.UnmarshalText([]byte(strings.Trim(f.Rights, "{}"))); err != nil {
 				panic(err)
@@ -66,7 +66,7 @@ func claimed(e *explanation, path string) landlock.AccessFS {
 		}
 	}
 	for _, masked := range e.Masked {
-		if policy.Contains(masked, path) {
+		if landlock.Beneath(masked, path) {
 			return 0
 		}
 	}

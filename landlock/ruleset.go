@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -48,9 +49,23 @@ func (r *Ruleset) Admits(path string, access AccessFS) bool {
 	return access&^r.Granted(path) == 0
 }
 
-// Beneath reports whether path is dir or in it. Both are real paths.
+// Beneath reports whether path is dir or in it, by components: /srv/models-old is
+// not in /srv/models. It looks nothing up: of paths with symbolic links on the way
+// it says what their names say.
 func Beneath(dir, path string) bool {
+	dir, path = clean(dir), clean(path)
+	if dir == "." {
+		return filepath.IsLocal(path)
+	}
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// clean is [filepath.Clean], faster for what is clean already.
+func clean(path string) string {
+	if path == "" || path[0] == '.' || strings.Contains(path, "/.") || strings.Contains(path, "//") || path[len(path)-1] == '/' {
+		return filepath.Clean(path)
+	}
+	return path
 }
 
 // Granted is what the rules grant on a real path: what any rule for it or for
