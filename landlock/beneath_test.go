@@ -26,8 +26,19 @@ func components(path string) (names []string) {
 
 func FuzzBeneath(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"/srv/models", "/srv/models"}, {"/srv/models", "/srv/models/x"}, {"/srv/models", "/srv/models-old"}, {"/", "/x"}, {"/", "/"}, {"/srv/", "/srv/x"},
-		{"/srv", "/srv/../etc"}, {"/srv/..", "/etc"}, {"//srv", "/srv/./x/"}, {"/home/u", "/home/u/.ssh"}, {"/srv", "/srv/..x"}, {"/srv/x", "/srv"}, {"/..", "/x"},
+		{"/srv/models", "/srv/models"},
+		{"/srv/models", "/srv/models/x"},
+		{"/srv/models", "/srv/models-old"},
+		{"/", "/x"},
+		{"/", "/"},
+		{"/srv/", "/srv/x"},
+		{"/srv", "/srv/../etc"},
+		{"/srv/..", "/etc"},
+		{"//srv", "/srv/./x/"},
+		{"/home/u", "/home/u/.ssh"},
+		{"/srv", "/srv/..x"},
+		{"/srv/x", "/srv"},
+		{"/..", "/x"},
 	} {
 		f.Add(seed[0], seed[1])
 	}
@@ -48,8 +59,16 @@ func TestBeneathOfRelativePaths(t *testing.T) {
 		dir, path string
 		want      bool
 	}{
-		{"local", "local/x", true}, {"local", "local", true}, {"./local", "local/x", true}, {".", "local", true}, {"", "local", true},
-		{"local", "local2", false}, {".", "../x", false}, {".", "/x", false}, {"local", "/local", false}, {"local", "local/../x", false},
+		{"local", "local/x", true},
+		{"local", "local", true},
+		{"./local", "local/x", true},
+		{".", "local", true},
+		{"", "local", true},
+		{"local", "local2", false},
+		{".", "../x", false},
+		{".", "/x", false},
+		{"local", "/local", false},
+		{"local", "local/../x", false},
 	} {
 		if got := Beneath(tc.dir, tc.path); got != tc.want {
 			t.Errorf("%q in %q: %v, want %v", tc.path, tc.dir, got, tc.want)

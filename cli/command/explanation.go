@@ -37,6 +37,7 @@ type Explanation struct {
 	Missing      []string         `json:"missing"`
 }
 
+// FileAccess is what the task can do with a path.
 type FileAccess struct {
 	Path   string   `json:"path"`
 	Access string   `json:"access"` // of r, w and x

@@ -39,6 +39,7 @@ func newVersion(s *Streams) *Command {
 	return c
 }
 
+// PrintJSON prints a value as JSON, in which nothing is that a terminal would obey.
 func (c *Command) PrintJSON(v any) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
