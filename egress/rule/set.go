@@ -11,12 +11,13 @@ import (
 
 // Set decides about hosts, ports and addresses. A rule of Deny beats all of Allow.
 type Set struct {
-	Allow, Deny []Rule
+	Allow []Rule `json:"allow,omitempty"`
+	Deny  []Rule `json:"deny,omitempty"`
 	// Others: what no rule matches is admitted.
-	Others bool
+	Others bool `json:"others,omitempty"`
 	// Private: a name may resolve to addresses that are not of the public internet,
 	// see [IsPrivate]. Otherwise it takes a rule of Allow for the address.
-	Private bool
+	Private bool `json:"private,omitempty"`
 }
 
 // Verdict is a decision, with its reason.
