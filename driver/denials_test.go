@@ -102,7 +102,7 @@ func (d *denials) table(processes map[int]string) {
 
 func TestWhoseADenialIs(t *testing.T) {
 	d := newDenials(nil, nil)
-	const dynamicUID = minDynamicUID + 1
+	const dynamicUID = 80_001
 	mine, named := watched(t, d, "mine", 100, dynamicUID), watched(t, d, "named", 200, 1000)
 	mine.cgroup, mine.dynamic, mine.supervisor = "/sys/fs/cgroup/nomad.slice/share.slice/a.mine.scope", true, 99
 	named.cgroup, named.supervisor = "/sys/fs/cgroup/freezer/nomad/b.named", 199

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // sighting is an event, and what its processes were when it came. It may have to
@@ -148,4 +149,4 @@ func (r *denialReport) mayBe(uid int) bool {
 
 // isDynamic reports whether a user is one that Nomad has handed out: no other
 // process of the host has it.
-func isDynamic(name string) bool { return strings.HasPrefix(name, dynamicPrefix) }
+func isDynamic(name string) bool { return sandbox.IsDynamic(name) }

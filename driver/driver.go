@@ -28,6 +28,7 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 	"github.com/burin-labs/nomad-driver-harn/version"
 )
 
@@ -46,12 +47,12 @@ type Driver struct {
 	sweeper sync.Once
 	auditor sync.Once
 	denials *denials // nil where denials are not reported; see watchDenials
-	copies  hostFiles
+	copies  sandbox.HostFiles
 	copier  sync.Once
 
 	lock   sync.RWMutex
 	config *Config
-	agent  []agentPath // see agentPaths
+	agent  []sandbox.AgentPath // see agentPaths
 }
 
 var (
@@ -67,7 +68,7 @@ func New(ctx context.Context, logger hclog.Logger) *Driver {
 		logger: logger,
 		events: eventer.NewEventer(ctx, logger),
 		tasks:  newTaskStore(),
-		config: &Config{Ceiling: &policy.Policy{}, sweepPeriod: defaultSweepPeriod},
+		config: &Config{Settings: sandbox.Settings{Ceiling: &policy.Policy{}}, sweepPeriod: defaultSweepPeriod},
 	}
 }
 
@@ -114,14 +115,11 @@ func (d *Driver) currentConfig() *Config {
 
 // agentPaths are the agent's own files and directories. They stay what they are
 // as long as the agent lives; once it has started a task, it has all of them open.
-func (d *Driver) agentPaths() []agentPath {
+func (d *Driver) agentPaths() []sandbox.AgentPath {
 	d.lock.Lock()
 	defer d.lock.Unlock()
 	if d.agent == nil {
-		d.agent = findAgentPaths(os.Getppid())
-		if dir, ok := ownPluginDir(); ok {
-			d.agent = append(d.agent, agentPath{dir, pluginDir, true})
-		}
+		d.agent = sandbox.AgentPaths()
 	}
 	return d.agent
 }
@@ -254,19 +252,17 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	if _, ok := d.tasks.get(cfg.ID); ok {
 		return nil, fmt.Errorf("task %s is already started", plain.Name(cfg.ID))
 	}
-	config := *d.currentConfig()
-	config.agent = d.agentPaths()
-	if err := config.checkStateDir(); err != nil {
+	config := d.currentConfig()
+	if err := config.CheckStateDir(); err != nil {
 		return nil, err
 	}
-	config.hostFiles = d.keepHostFiles(config.StateDir)
 	abi, absent := landlock.Detect()
-	node := policy.Node{ABI: abi, Absent: absent, Fallback: config.fallback}
-	p, err := prepare(&config, node, d.compute.count(), cfg)
+	host := &sandbox.Host{Node: policy.Node{ABI: abi, Absent: absent}, Agent: d.agentPaths(), Cores: d.compute.count()}
+	p, err := prepare(config, host, d.keepHostFiles(config.StateDir), cfg)
 	if err != nil {
 		return nil, err
 	}
-	logDenials(&p.plan.Confinement, abi, d.watchDenials() != nil)
+	logDenials(&p.Plan.Confinement, abi, d.watchDenials() != nil)
 	defer d.tasks.begin(p.state.StateDir)()
 	if err := d.replace(cfg); err != nil {
 		return nil, err
@@ -289,7 +285,7 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 		return nil, fmt.Errorf("encoding the task's handle: %w", err)
 	}
 	d.adopt(cfg, p.state, task)
-	d.announce(cfg, p.policy, p.notes)
+	d.announce(cfg, p.Policy, p.Notes)
 	d.logger.Debug("started task", "task_id", cfg.ID, "pid", task.PID())
 	return handle, nil
 }
@@ -310,12 +306,12 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	if err := discard(cfg.ID, &p.state); err != nil {
 		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", plain.Name(dir), err)
 	}
-	output, err := openOutput(cfg, p.plan.Logs != nil)
+	output, err := openOutput(cfg, p.Plan.Logs != nil)
 	if err != nil {
 		return nil, err
 	}
 	defer output.close()
-	if err := makeTmp(p.state.TaskDir); err != nil {
+	if err := sandbox.MakeTmp(p.state.TaskDir); err != nil {
 		return nil, err
 	}
 	// From here on, whoever finds the record can clean up.
@@ -324,10 +320,10 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	}
 	err = p.state.Cgroup.make()
 	if err == nil {
-		err = p.state.Cgroup.apply(p.resources)
+		err = p.state.Cgroup.apply(p.Cgroup)
 	}
 	if err == nil {
-		task, err = output.start(cfg.ID, dir, p.plan)
+		task, err = output.start(cfg.ID, dir, p.Plan)
 	}
 	if err != nil {
 		return nil, plain.Join(err, discard(cfg.ID, &p.state))

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 )
@@ -35,8 +36,7 @@ type holder struct {
 }
 
 func holderOf(cfg *drivers.TaskConfig, user string, uid uint32) holder {
-	_, dynamic := parseDynamic(user)
-	return holder{cfg.AllocID, cfg.Name, uid, dynamic, user}
+	return holder{cfg.AllocID, cfg.Name, uid, sandbox.IsDynamic(user), user}
 }
 
 // excludes reports whether two tasks must not run at the same time. Those of the
@@ -74,7 +74,7 @@ func (s *taskStore) claimUser(id string, h holder) (release func(), err error) {
 
 // claimUser refuses a task whose user is another task's dynamic one.
 func (d *Driver) claimUser(cfg *drivers.TaskConfig, p *prepared) (release func(), err error) {
-	h := holderOf(cfg, p.state.UserName, p.plan.Confinement.User.UID)
+	h := holderOf(cfg, p.state.UserName, p.Plan.Confinement.User.UID)
 	if release, err = d.tasks.claimUser(cfg.ID, h); err != nil {
 		return nil, err
 	}

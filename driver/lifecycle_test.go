@@ -26,6 +26,7 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/internal/drivertest"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // harness drives the driver through a real gRPC connection, as Nomad does.
@@ -58,7 +59,7 @@ func newHarnessOnAnyKernel(t *testing.T, change func(*Config)) *harness {
 	if err := drivertest.InitCgroups(); err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{t: t, config: Config{StateDir: base + "/state"}}
+	h := &harness{t: t, config: Config{Settings: sandbox.Settings{StateDir: base + "/state"}}}
 	if change != nil {
 		change(&h.config)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // bystander is a process of the host, no task of the driver.
@@ -283,8 +284,8 @@ func TestStateDirOfOthers(t *testing.T) {
 		})
 	}
 	for _, dir := range []string{"/", "//", "state", "", "/x\x00"} {
-		c := Config{StateDir: dir}
-		if err := c.validate(); err == nil || !strings.Contains(err.Error(), "state_dir") {
+		c := sandbox.Settings{StateDir: dir}
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "state_dir") {
 			t.Errorf("state_dir %q: %v", dir, err)
 		}
 	}
