@@ -29,7 +29,7 @@ var socketCalls = []string{
 
 // startCalls are what it takes to become a forwarder, and to start one anew.
 var startCalls = []string{
-	"capset", "chdir", "close_range", "dup3", "execveat", "getgroups", "getresgid", "getresuid", "pidfd_open",
+	"capget", "capset", "close_range", "dup3", "execveat", "getgroups", "getresgid", "getresuid", "pidfd_open",
 	"prctl", "seccomp", "setgroups", "setresgid", "setresuid", "umask", "wait4", "waitid",
 }
 

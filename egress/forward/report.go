@@ -32,21 +32,21 @@ type Event struct {
 	Count int `json:"count,omitempty"`
 }
 
-// reporter writes events, each kind of them at most once in a while: so a task that asks
-// for the same, or for something else, in a loop does not flood who reads.
+// reporter writes events: the first of a kind at once, before the task knows of it, and
+// others like it at most once in a while. So a task that asks for the same, or for
+// something else, in a loop does not flood who reads.
 type reporter struct {
 	to     io.Writer
 	period time.Duration
-	most   int // how many are kept until then
+	most   int // how many kinds are told in a period
 
 	mutex   sync.Mutex
-	waiting map[Event]*Event
-	order   []*Event
-	timer   *time.Timer
+	seen    map[Event]*Event
+	running bool
 }
 
 func newReporter(to io.Writer, period time.Duration, most int) *reporter {
-	return &reporter{to: to, period: period, most: most, waiting: map[Event]*Event{}}
+	return &reporter{to: to, period: period, most: most, seen: map[Event]*Event{}}
 }
 
 // longestName is how much is told of a name.
@@ -59,30 +59,38 @@ func (r *reporter) add(e Event) {
 	key := Event{Name: e.Name, Address: e.Address, Port: e.Port, Reason: e.Reason, Failed: e.Failed}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if known := r.waiting[key]; known != nil {
-		known.Count++
+	if again := r.seen[key]; again != nil {
+		again.Count++
 		return
 	}
-	if len(r.order) >= r.most {
+	if len(r.seen) >= r.most {
 		return
 	}
 	e.Time, e.Count = time.Now(), 1
-	r.waiting[key] = &e
-	r.order = append(r.order, &e)
-	if r.timer == nil {
-		r.timer = time.AfterFunc(r.period, r.flush)
+	writeLine(r.to, &e)
+	e.Count = 0
+	r.seen[key] = &e
+	if !r.running {
+		r.running = true
+		time.AfterFunc(r.period, r.flush)
 	}
 }
 
-// flush writes what waits.
+// flush writes what has happened again since it was told.
 func (r *reporter) flush() {
 	r.mutex.Lock()
-	events := r.order
-	r.order, r.timer = nil, nil
-	clear(r.waiting)
-	r.mutex.Unlock()
-	for _, e := range events {
+	defer r.mutex.Unlock()
+	for key, e := range r.seen {
+		if e.Count == 0 {
+			delete(r.seen, key)
+			continue
+		}
+		e.Time = time.Now()
 		writeLine(r.to, e)
+		e.Count = 0
+	}
+	if r.running = len(r.seen) > 0; r.running {
+		time.AfterFunc(r.period, r.flush)
 	}
 }
 

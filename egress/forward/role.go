@@ -58,13 +58,19 @@ const mostReported = 100
 
 // Main is the main function of a forwarder. It returns when a socket fails.
 func Main() int {
-	reports := os.NewFile(ReportFD, "reports")
+	reports := pipeWriter(ReportFD)
+	_ = unix.SetNonblock(ReportFD, true)
 	if err := run(reports); err != nil {
 		writeLine(reports, &Event{Time: time.Now(), Failed: true, Reason: "the forwarder ends: " + err.Error()})
 		return 1
 	}
 	return 0
 }
+
+// pipeWriter writes to a pipe what goes into it, and never waits for its reader.
+type pipeWriter int
+
+func (w pipeWriter) Write(p []byte) (int, error) { return unix.Write(int(w), p) }
 
 func run(reports io.Writer) error {
 	var plan Plan
