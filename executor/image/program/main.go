@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Command program is what of the plugin needs nothing of Nomad: package executor,
-// which supervisors, sessions and probes run, and the commands of the command line
-// that package command has. It is a fifth of the plugin's size, and starts in a third
-// of the time.
+// which supervisors, sessions and probes run; the forwarder of tasks with egress rules,
+// which initializes after these; and the commands of package command. It starts in a
+// third of the time that the plugin takes.
 package main
 
 import (
@@ -14,7 +14,8 @@ import (
 	"github.com/fatih/color"
 
 	"github.com/burin-labs/nomad-driver-harn/cli/command"
-	_ "github.com/burin-labs/nomad-driver-harn/executor" // its init does not return in a supervisor, a session or a probe
+	_ "github.com/burin-labs/nomad-driver-harn/egress/forward" // nor does its, in a forwarder
+	_ "github.com/burin-labs/nomad-driver-harn/executor"       // its init does not return in a supervisor, a session or a probe
 )
 
 func main() {
