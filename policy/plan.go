@@ -57,6 +57,8 @@ type Plan struct {
 	Profile Profile
 	ABI     landlock.ABI
 	Network bool
+	// Loopback: there is no network but TCP on a loopback of the task's own.
+	Loopback bool
 	// Landlock is nil if the task runs without.
 	Landlock *landlock.Ruleset
 	// Deny are the system calls denied, by group; nil if the task runs without seccomp.
@@ -75,7 +77,7 @@ type Reason struct{ Path, Why string }
 // Build makes the plan for a valid policy. An error means that the policy
 // demands what the node does not have.
 func Build(p *Policy, roots Roots, world World, node Node) (*Plan, error) {
-	plan := &Plan{Profile: p.Profile(), ABI: node.ABI, Network: p.NetworkAllowed()}
+	plan := &Plan{Profile: p.Profile(), ABI: node.ABI, Network: p.NetworkAllowed(), Loopback: p.LoopbackOnly()}
 	if err := p.enforceable(node); err != nil {
 		return nil, err
 	}
@@ -169,9 +171,15 @@ func grants(p *Policy, roots Roots, world World) (all []grant) {
 		workspaceWhy = "the workspace, as no workspace_roots are named"
 	}
 	add("programs and libraries (plugin option system_read_roots)", world.System, readSet, true)
-	add("read_only_roots", roots.ReadOnly, readSet, false)
-	add(workspaceWhy, roots.Workspace, workspace, false)
-	add("unix_socket_roots", roots.Sockets, landlock.ResolveUnix, false)
+	for _, root := range roots.ReadOnly {
+		add(cmp.Or(roots.field(root), "read_only_roots"), []string{root}, readSet, false)
+	}
+	for _, root := range roots.Workspace {
+		add(cmp.Or(roots.field(root), workspaceWhy), []string{root}, workspace, false)
+	}
+	for _, root := range roots.Sockets {
+		add(cmp.Or(roots.field(root), "unix_socket_roots"), []string{root}, landlock.ResolveUnix, false)
+	}
 	add("every task: a private one", world.Scratch, scratchSet, false)
 	add("every task: what programs ask of the kernel", world.Kernel, kernelSet, true)
 	add("every task: a private one", world.Listed, landlock.ReadDir, true)
@@ -202,6 +210,9 @@ func ruleset(p *Policy, granted []grant, node Node) *landlock.Ruleset {
 	if !p.NetworkAllowed() || p.PortsLimited() {
 		set.HandledNet = handled.Net
 		set.Ports = p.portRules()
+	}
+	if p.LoopbackOnly() { // ports of the loopback alone, which nobody else has
+		set.HandledNet &^= landlock.ConnectTCP | landlock.BindTCP
 	}
 	rules := make([]landlock.PathRule, len(granted))
 	for i, g := range granted {
@@ -333,7 +344,7 @@ func notes(p *Policy, node Node) []string {
 			}
 		}
 	}
-	return out
+	return append(out, p.processNotes()...)
 }
 
 // String prints the whole plan, for people and for tests.
@@ -341,7 +352,7 @@ func (plan *Plan) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("profile: %v", plan.Profile)
-	line("network: %v", map[bool]string{true: "allowed", false: "denied"}[plan.Network])
+	line("network: %s", plan.network())
 	if set := plan.Landlock; set == nil {
 		line("landlock: none")
 	} else {
@@ -386,8 +397,20 @@ func (plan *Plan) Summary() string {
 		parts = append(parts, fmt.Sprintf("network limited to %d TCP ports", len(plan.Landlock.Ports)))
 	case plan.Network:
 		parts = append(parts, "network allowed")
+	case plan.Loopback:
+		parts = append(parts, "network: a loopback of its own, TCP")
 	default:
 		parts = append(parts, "network denied")
 	}
 	return strings.Join(parts, ", ")
+}
+
+func (plan *Plan) network() string {
+	switch {
+	case plan.Network:
+		return "allowed"
+	case plan.Loopback:
+		return "a loopback of the task's own, TCP"
+	}
+	return "denied"
 }
