@@ -17,7 +17,7 @@ PACKAGES := \
   /bin/cpio:cpio /sbin/depmod:kmod /usr/bin/xz:xz-utils
 
 # The packages whose tests run under other kernels as well.
-KERNEL_PACKAGES := landlock seccomp executor policy sandbox driver
+KERNEL_PACKAGES := landlock seccomp executor policy sandbox denials driver
 
 ##@ Use
 

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/hashicorp/nomad/plugins/shared/hclspec"
 
+	"github.com/burin-labs/nomad-driver-harn/denials"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
@@ -129,11 +130,11 @@ func (c *Config) validate() error {
 	}
 	switch c.DenialEvents {
 	case "":
-		c.DenialEvents = denialsAuto
-	case denialsAuto, denialsOff, denialsEnable:
+		c.DenialEvents = denials.Auto
+	case denials.Auto, denials.Off, denials.Enable:
 	default:
 		problems = append(problems, fmt.Sprintf("denial_events: %q, expected %q (where auditing is enabled), %q, or %q (enables auditing on this host)",
-			c.DenialEvents, denialsAuto, denialsOff, denialsEnable))
+			c.DenialEvents, denials.Auto, denials.Off, denials.Enable))
 	}
 	if err := c.Logs.validate(); err != nil {
 		problems = append(problems, "logs: "+err.Error())

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/hashicorp/nomad/plugins/shared/structs"
 
+	"github.com/burin-labs/nomad-driver-harn/cgroup"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -63,7 +64,7 @@ func (d *Driver) takeFingerprint() *drivers.Fingerprint {
 	if err := d.currentConfig().CheckStateDir(); err != nil {
 		return &drivers.Fingerprint{Health: drivers.HealthStateUnhealthy, HealthDescription: err.Error()}
 	}
-	fingerprint := describe(d.currentConfig(), proof, cgroupVersion())
+	fingerprint := describe(d.currentConfig(), proof, cgroup.Version())
 	fingerprint.Attributes["driver."+Name+".denial_events"] = structs.NewBoolAttribute(d.watchDenials() != nil)
 	return fingerprint
 }

@@ -6,6 +6,8 @@ package driver
 import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 
+	"github.com/burin-labs/nomad-driver-harn/cgroup"
+	"github.com/burin-labs/nomad-driver-harn/denials"
 	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
@@ -27,7 +29,7 @@ func prepare(config *Config, host *sandbox.Host, hostFiles string, cfg *drivers.
 		return nil, err
 	}
 	dirs.HostFiles = hostFiles
-	group, err := findCgroup(cfg)
+	group, err := cgroup.Find(cpuset(cfg), cfg.AllocID, cfg.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -46,14 +48,22 @@ func prepare(config *Config, host *sandbox.Host, hostFiles string, cfg *drivers.
 		Home:       s.Home,
 		Withheld:   s.Withheld,
 		Cgroup:     group,
-		Places:     placesOf(&s.Plan.World),
+		Places:     denials.PlacesOf(&s.Plan.World),
 		Attributes: s.Attributes(),
 	}}, nil
 }
 
+// cpuset is the path of the cgroup that the client names; "" if it names none.
+func cpuset(cfg *drivers.TaskConfig) string {
+	if cfg.Resources == nil || cfg.Resources.LinuxResources == nil {
+		return ""
+	}
+	return cfg.Resources.LinuxResources.CpusetCgroupPath
+}
+
 // translate says of Nomad's task what a sandbox is built from.
-func translate(cfg *drivers.TaskConfig, dirs *sandbox.Dirs, group *cgroup) *sandbox.Task {
-	task := &sandbox.Task{Dirs: *dirs, User: cfg.User, Env: cfg.Env, Cgroups: group.dirs(), OwnCgroup: group.own()}
+func translate(cfg *drivers.TaskConfig, dirs *sandbox.Dirs, group *cgroup.Group) *sandbox.Task {
+	task := &sandbox.Task{Dirs: *dirs, User: cfg.User, Env: cfg.Env, Cgroups: group.Dirs(), OwnCgroup: group.Own()}
 	for _, m := range cfg.Mounts {
 		task.Mounts = append(task.Mounts, sandbox.Mount{HostPath: m.HostPath, TaskPath: m.TaskPath, ReadOnly: m.Readonly, PropagationMode: m.PropagationMode})
 	}

@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package driver
+package meter
 
 import (
 	"bytes"
@@ -12,121 +12,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/nomad/plugins/drivers"
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/cgroup"
 )
-
-// meter reads what a task uses. Who asks at nearly the same time shares what
-// was read: that is a file of each process and some of the task's cgroups. They
-// are not read again while the task uses neither CPU time nor memory.
-type meter struct {
-	lock        sync.Mutex
-	last        *usage
-	whole       time.Time // when all of it was read
-	watch       watch
-	subscribers int
-}
-
-// stand is how long a reading of a task stands that uses nothing. What its
-// memory is used for may change then, while the sum does not.
-const stand = time.Minute
-
-// usage is what the kernel has counted of a task. It is not changed once it is
-// read.
-type usage struct {
-	at        time.Time
-	processes []processUsage
-	group     *groupUsage // nil without cgroups
-}
-
-// cpuTimes are CPU times since the start.
-type cpuTimes struct {
-	user, system, total time.Duration
-}
-
-// processUsage is what /proc says of a process.
-type processUsage struct {
-	cpuTimes
-	pid       int
-	rss, swap uint64 // bytes
-}
-
-// groupUsage is what the kernel counts of a cgroup.
-type groupUsage struct {
-	cpuTimes
-	throttledPeriods uint64
-	throttledTime    uint64 // nanoseconds
-	memory           drivers.MemoryStats
-}
-
-// watchUsage makes it cheap to read what the task uses, until the function that
-// it returns is called.
-func (h *taskHandle) watchUsage() (done func()) {
-	m := &h.meter
-	m.lock.Lock()
-	defer m.lock.Unlock()
-	if m.subscribers++; m.subscribers == 1 {
-		m.watch.open(h.cgroup)
-	}
-	return func() {
-		m.lock.Lock()
-		defer m.lock.Unlock()
-		if m.subscribers--; m.subscribers == 0 {
-			m.watch.close()
-		}
-	}
-}
-
-// usage is what the task uses: now, or as it was read at most maxAge ago.
-func (h *taskHandle) usage(maxAge time.Duration) *usage {
-	m := &h.meter
-	m.lock.Lock()
-	defer m.lock.Unlock()
-	if m.last != nil && time.Since(m.last.at) < maxAge {
-		return m.last
-	}
-	r := newReader()
-	defer r.release()
-	u := &usage{at: time.Now()}
-	still := m.watch.still(r) // before the rest is read: what is used meanwhile counts the next time
-	if still && m.last != nil && m.last.group != nil && u.at.Sub(m.whole) < stand {
-		u.processes, u.group = m.last.processes, m.last.group
-	} else {
-		h.measure(r, u)
-		m.whole = u.at
-	}
-	m.last = u
-	return u
-}
-
-// measure reads all that is counted of the task.
-func (h *taskHandle) measure(r *reader, u *usage) {
-	swapped := swapping()
-	pids := h.pids()
-	u.processes = make([]processUsage, 0, len(pids))
-	for _, pid := range pids {
-		if p, err := r.process(pid, swapped); err == nil { // otherwise it has ended
-			u.processes = append(u.processes, p)
-		}
-	}
-	if group, err := r.group(h.cgroup); err == nil {
-		u.group = group
-	}
-}
-
-// sum adds up the processes.
-func (u *usage) sum() processUsage {
-	var sum processUsage
-	for i := range u.processes {
-		p := &u.processes[i]
-		sum.user += p.user
-		sum.system += p.system
-		sum.total += p.total
-		sum.rss += p.rss
-		sum.swap += p.swap
-	}
-	return sum
-}
 
 // reader reads files in which the kernel writes numbers. The text of one is
 // gone when the next is read.
@@ -220,8 +109,8 @@ var pageSize = uint64(os.Getpagesize())
 
 // process reads proc_pid_stat(5), and proc_pid_status(5) where something may
 // be swapped out.
-func (r *reader) process(pid int, swapped bool) (processUsage, error) {
-	p := processUsage{pid: pid}
+func (r *reader) process(pid int, swapped bool) (Process, error) {
+	p := Process{PID: pid}
 	path := "/proc/" + strconv.Itoa(pid)
 	stat, err := r.file(path + "/stat")
 	if err != nil {
@@ -234,17 +123,17 @@ func (r *reader) process(pid int, swapped bool) (processUsage, error) {
 		field++
 		switch field {
 		case utime:
-			p.user = time.Duration(decimal(word)) * clockTick
+			p.User = time.Duration(decimal(word)) * clockTick
 		case stime:
-			p.system = time.Duration(decimal(word)) * clockTick
+			p.System = time.Duration(decimal(word)) * clockTick
 		case rss:
-			p.rss = decimal(word) * pageSize
+			p.RSS = decimal(word) * pageSize
 		}
 	}
 	if field < rss {
 		return p, fmt.Errorf("%s/stat has %d fields, expected %d or more", path, field, rss)
 	}
-	p.total = p.user + p.system
+	p.Total = p.User + p.System
 	if !swapped {
 		return p, nil
 	}
@@ -254,7 +143,7 @@ func (r *reader) process(pid int, swapped bool) (processUsage, error) {
 	}
 	for line := range bytes.Lines(status) {
 		if kb, ok := bytes.CutPrefix(line, []byte("VmSwap:")); ok {
-			p.swap = decimal(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(kb), []byte("kB")))) << 10
+			p.Swap = decimal(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(kb), []byte("kB")))) << 10
 		}
 	}
 	return p, nil
@@ -262,7 +151,7 @@ func (r *reader) process(pid int, swapped bool) (processUsage, error) {
 
 // group reads what is counted of a task's cgroup. It returns nil if the task
 // has none.
-func (r *reader) group(g *cgroup) (*groupUsage, error) {
+func (r *reader) group(g *cgroup.Group) (*Group, error) {
 	if len(g.Paths) == 0 {
 		return nil, nil
 	}
@@ -279,20 +168,20 @@ var (
 )
 
 // unified reads a cgroup of v2, Documentation/admin-guide/cgroup-v2.rst.
-func (r *reader) unified(path string) (*groupUsage, error) {
-	u := &groupUsage{}
+func (r *reader) unified(path string) (*Group, error) {
+	u := &Group{}
 	var total, user, system, throttled uint64 // microseconds
 	if _, err := r.counters(path+"/cpu.stat",
 		counter{"usage_usec", &total}, counter{"user_usec", &user}, counter{"system_usec", &system},
-		counter{"nr_throttled", &u.throttledPeriods}, counter{"throttled_usec", &throttled},
+		counter{"nr_throttled", &u.ThrottledPeriods}, counter{"throttled_usec", &throttled},
 	); err != nil {
 		return nil, err
 	}
 	const us = time.Microsecond
-	u.cpuTimes = cpuTimes{time.Duration(user) * us, time.Duration(system) * us, time.Duration(total) * us}
-	u.throttledTime = throttled * uint64(us)
+	u.CPU = CPU{time.Duration(user) * us, time.Duration(system) * us, time.Duration(total) * us}
+	u.ThrottledTime = throttled * uint64(us)
 
-	m := &u.memory
+	m := &u.Memory
 	m.Measured = measuredByV2[:len(measuredByV2):len(measuredByV2)]
 	always := []counter{{"anon", &m.RSS}, {"file", &m.Cache}, {"file_mapped", &m.MappedFile}}
 	found, err := r.counters(path+"/memory.stat", append(always, counter{"kernel", &m.KernelUsage})...)
@@ -310,8 +199,8 @@ func (r *reader) unified(path string) (*groupUsage, error) {
 }
 
 // legacy reads the cgroups of v1, Documentation/admin-guide/cgroup-v1.
-func (r *reader) legacy(g *cgroup) (*groupUsage, error) {
-	u := &groupUsage{}
+func (r *reader) legacy(g *cgroup.Group) (*Group, error) {
+	u := &Group{}
 	if path := g.Paths["cpuacct"]; path != "" {
 		var total, user, system uint64 // the first in nanoseconds, the others in ticks
 		if _, err := r.counters(path+"/cpuacct.stat", counter{"user", &user}, counter{"system", &system}); err != nil {
@@ -320,14 +209,14 @@ func (r *reader) legacy(g *cgroup) (*groupUsage, error) {
 		if err := r.numbers(path, counter{"cpuacct.usage", &total}); err != nil {
 			return nil, err
 		}
-		u.cpuTimes = cpuTimes{time.Duration(user) * clockTick, time.Duration(system) * clockTick, time.Duration(total)}
+		u.CPU = CPU{time.Duration(user) * clockTick, time.Duration(system) * clockTick, time.Duration(total)}
 	}
 	if _, err := r.counters(g.Paths["cpu"]+"/cpu.stat",
-		counter{"nr_throttled", &u.throttledPeriods}, counter{"throttled_time", &u.throttledTime},
+		counter{"nr_throttled", &u.ThrottledPeriods}, counter{"throttled_time", &u.ThrottledTime},
 	); err != nil {
 		return nil, err
 	}
-	m, memory := &u.memory, g.Paths["memory"]
+	m, memory := &u.Memory, g.Paths["memory"]
 	m.Measured = measuredByV1
 	if _, err := r.counters(memory+"/memory.stat",
 		counter{"rss", &m.RSS}, counter{"cache", &m.Cache}, counter{"mapped_file", &m.MappedFile}, counter{"swap", &m.Swap},
@@ -339,9 +228,9 @@ func (r *reader) legacy(g *cgroup) (*groupUsage, error) {
 		counter{"memory.kmem.usage_in_bytes", &m.KernelUsage}, counter{"memory.kmem.max_usage_in_bytes", &m.KernelMaxUsage})
 }
 
-// memoryLimit is what the kernel holds the task to, in bytes, and the most
-// that it has used. Both are 0 if that is not known.
-func (g *cgroup) memoryLimit() (limit, used uint64, err error) {
+// MemoryLimit is what the kernel holds the cgroups to, in bytes, and the most that
+// they have used. Both are 0 if that is not known.
+func MemoryLimit(g *cgroup.Group) (limit, used uint64, err error) {
 	r := newReader()
 	defer r.release()
 	u, err := r.group(g)
@@ -353,5 +242,5 @@ func (g *cgroup) memoryLimit() (limit, used uint64, err error) {
 	} else {
 		err = r.numbers(g.Paths["memory"], counter{"memory.limit_in_bytes", &limit})
 	}
-	return limit, u.memory.MaxUsage, err
+	return limit, u.Memory.MaxUsage, err
 }

@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package driver
+package meter
 
 import (
 	"bytes"
@@ -9,12 +9,14 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/cgroup"
 )
 
-// watch tells whether a task has used anything since it was last asked, from
+// idleWatch tells whether a task has used anything since it was last asked, from
 // two files that are kept open: to read one costs a tenth of opening, reading
 // and closing it. Most tasks of a node use nothing for most of the time.
-type watch struct{ files []watchedFile }
+type idleWatch struct{ files []watchedFile }
 
 type watchedFile struct {
 	fd   int
@@ -36,7 +38,7 @@ var mostWatched = sync.OnceValue(func() int64 {
 
 // open opens the files that move whenever any other one does. It opens none if
 // one is missing, or if too many are open.
-func (w *watch) open(g *cgroup) {
+func (w *idleWatch) open(g *cgroup.Group) {
 	var paths []string
 	if unified, v2 := g.Paths[""]; v2 {
 		paths = []string{unified + "/cpu.stat", unified + "/memory.current"}
@@ -57,7 +59,7 @@ func (w *watch) open(g *cgroup) {
 	}
 }
 
-func (w *watch) close() {
+func (w *idleWatch) close() {
 	for _, f := range w.files {
 		_ = unix.Close(f.fd)
 		watching.Add(-1)
@@ -65,21 +67,21 @@ func (w *watch) close() {
 	w.files = nil
 }
 
-// still reports whether the task has used nothing since it was last asked. It
-// does not know that if no files are open.
-func (w *watch) still(r *reader) bool {
-	still := len(w.files) > 0
+// sinceLast reports whether the task has used nothing since this was last asked. It
+// is not known if no files are open.
+func (w *idleWatch) sinceLast(r *reader) bool {
+	idle := len(w.files) > 0
 	for i := range w.files {
 		f := &w.files[i]
 		// The kernel hands out all of such a file at once.
 		n, err := unix.Pread(f.fd, r.buffer[:], 0)
 		if err != nil || n <= 0 {
-			f.text, still = nil, false
+			f.text, idle = nil, false
 			continue
 		}
 		if text := r.buffer[:n]; !bytes.Equal(f.text, text) {
-			f.text, still = append(f.text[:0], text...), false
+			f.text, idle = append(f.text[:0], text...), false
 		}
 	}
-	return still
+	return idle
 }

@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package driver
+package denials
 
 import (
 	"bufio"
@@ -14,33 +14,45 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/nomad/plugins/drivers"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/cgroup"
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
-// watched adds a task to denials, as follow does for one that runs.
-func watched(t *testing.T, d *denials, name string, pid int, uid uint32) *denialReport {
+func TestMain(m *testing.M) {
+	kerneltest.Isolate()
+	os.Exit(m.Run())
+}
+
+// newWatcher makes a watcher for which every warning is an error.
+func newWatcher(t *testing.T) *Watcher {
+	return New(func(message string, args ...any) { t.Errorf("warning: %s %v", message, args) })
+}
+
+// watched adds a task to those of a watcher, as Follow does for one that runs.
+func watched(t *testing.T, w *Watcher, task Task) *report {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "alloc", "logs"), 0o755); err != nil {
+	task.ID, task.AllocID, task.AllocDir, task.Dir = task.Name, "0123456789", t.TempDir(), "/task"
+	if task.Emit == nil {
+		task.Emit = func(string) {}
+	}
+	if err := os.MkdirAll(filepath.Join(task.AllocDir, "alloc", "logs"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r := &denialReport{
-		config: &drivers.TaskConfig{ID: name, Name: name, AllocID: "0123456789", AllocDir: dir}, taskDir: "/task",
-		emit: d.emit, warn: d.warn, pid: pid, uid: uid,
-	}
-	d.tasks[name] = r
+	r := &report{Task: &task, warn: w.warn}
+	w.tasks[task.ID] = r
 	return r
 }
 
-func listed(t *testing.T, r *denialReport) []audit.Line {
+func listed(t *testing.T, r *report) []audit.Line {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(r.config.AllocDir, "alloc", "logs", r.config.Name+".denials.ndjson"))
+	data, err := os.ReadFile(filepath.Join(r.AllocDir, "alloc", "logs", r.Name+".denials.ndjson"))
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
@@ -55,11 +67,14 @@ func listed(t *testing.T, r *denialReport) []audit.Line {
 // made the domain, and nobody else's.
 func TestDenialsAreTheTasks(t *testing.T) {
 	events := map[string][]string{}
-	d := newDenials(func(message string, args ...any) { t.Errorf("warning: %s %v", message, args) },
-		func(cfg *drivers.TaskConfig, message string) { events[cfg.Name] = append(events[cfg.Name], message) })
+	emit := func(name string) func(string) {
+		return func(message string) { events[name] = append(events[name], message) }
+	}
+	d := newWatcher(t)
 	d.table(nil)
 	// Process and user are of the records.
-	mine, other := watched(t, d, "mine", 184, 65534), watched(t, d, "other", 999999, 1001)
+	mine := watched(t, d, Task{Name: "mine", PID: 184, UID: 65534, Emit: emit("mine")})
+	other := watched(t, d, Task{Name: "other", PID: 999999, UID: 1001, Emit: emit("other")})
 
 	f, err := os.Open("../audit/testdata/linux-7.3.txt")
 	if err != nil {
@@ -91,21 +106,20 @@ func TestDenialsAreTheTasks(t *testing.T) {
 	}
 }
 
-// table has a denials find out processes as a host has had them: "/cgroup" is one
+// table has a watcher find out processes as a host has had them: "/cgroup" is one
 // in that cgroup; those that are not listed have ended.
-func (d *denials) table(processes map[int]string) {
-	d.look = func(pid int) process {
+func (w *Watcher) table(processes map[int]string) {
+	w.look = func(pid int) process {
 		cgroup, alive := processes[pid]
 		return process{pid: pid, alive: alive, cgroups: []string{"/", cgroup}, pidNamespace: "pid:[1]"}
 	}
 }
 
 func TestWhoseADenialIs(t *testing.T) {
-	d := newDenials(nil, nil)
+	d := newWatcher(t)
 	const dynamicUID = 80_001
-	mine, named := watched(t, d, "mine", 100, dynamicUID), watched(t, d, "named", 200, 1000)
-	mine.cgroup, mine.dynamic, mine.supervisor = "/sys/fs/cgroup/nomad.slice/share.slice/a.mine.scope", true, 99
-	named.cgroup, named.supervisor = "/sys/fs/cgroup/freezer/nomad/b.named", 199
+	mine := watched(t, d, Task{Name: "mine", PID: 100, UID: dynamicUID, Dynamic: true, Supervisor: 99, Cgroup: "/sys/fs/cgroup/nomad.slice/share.slice/a.mine.scope"})
+	named := watched(t, d, Task{Name: "named", PID: 200, UID: 1000, Supervisor: 199, Cgroup: "/sys/fs/cgroup/freezer/nomad/b.named"})
 	d.table(map[int]string{
 		1: "/init.scope", 99: "/system.slice/nomad.service", 199: "/system.slice/nomad.service",
 		100: "/nomad.slice/share.slice/a.mine.scope", 101: "/nomad.slice/share.slice/a.mine.scope",
@@ -115,7 +129,7 @@ func TestWhoseADenialIs(t *testing.T) {
 	const gone = 555
 	for name, tc := range map[string]struct {
 		event audit.Event
-		want  *denialReport
+		want  *report
 	}{
 		"first process":                     {audit.Event{PID: 100, Parent: 99, UID: dynamicUID}, mine},
 		"another one":                       {audit.Event{PID: 101, Parent: 1, UID: dynamicUID}, mine},
@@ -141,8 +155,8 @@ func TestWhoseADenialIs(t *testing.T) {
 		}
 	}
 	// Without a cgroup and a PID namespace, the first process is all that is known.
-	named.cgroup = ""
-	for pid, want := range map[int]*denialReport{200: named, 300: nil} {
+	named.Cgroup = ""
+	for pid, want := range map[int]*report{200: named, 300: nil} {
 		if got := d.whose(d.sight(&audit.Event{PID: pid, Parent: 200, UID: 1000})); got != want {
 			t.Errorf("process %d, without a cgroup: %+v", pid, got)
 		}
@@ -154,52 +168,84 @@ func TestWhoseADenialIs(t *testing.T) {
 		t.Errorf("after its end: %+v", got)
 	}
 	// A dynamic user that two tasks have is nobody's.
-	two := watched(t, d, "two", 400, dynamicUID)
-	two.dynamic = true
+	watched(t, d, Task{Name: "two", PID: 400, UID: dynamicUID, Dynamic: true})
 	if got := d.whose(d.sight(&audit.Event{PID: gone, Parent: -1, UID: dynamicUID})); got != nil {
 		t.Errorf("a user of two tasks: %+v", got)
 	}
 }
 
-// Real processes: the task's own, and one of the host that has its user.
-func TestHostProcessOfTheTasksUser(t *testing.T) {
-	h := newHarness(t, nil)
-	cfg := h.task(sh("sleep 60 & sleep 60"))
-	h.start(cfg)
-	handle := h.handle(cfg.ID)
-	d := newDenials(h.driver.logger.Warn, func(*drivers.TaskConfig, string) {})
-	reported := d.follow(handle)
-	host := exec.Command("sleep", "60")
-	host.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: handle.task.User().UID, Gid: handle.task.User().GID}}
-	if err := host.Start(); err != nil {
+// sleeper starts a process of a user, and ends it with the test.
+func sleeper(t *testing.T, attributes syscall.SysProcAttr, uid uint32, cgroups ...string) int {
+	t.Helper()
+	attributes.Credential = &syscall.Credential{Uid: uid, Gid: uid}
+	cmd := exec.Command("sleep", "60")
+	cmd.SysProcAttr = &attributes
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = host.Process.Kill(); _ = host.Wait() })
-	uid := int(handle.task.User().UID)
-	ours := 0
-	for _, pid := range h.pids(cfg.ID) {
-		if got := d.whose(d.sight(&audit.Event{PID: pid, Parent: 1, UID: uid})); got == nil || got.config.ID != cfg.ID {
-			t.Errorf("process %d of the task: %+v", pid, got)
-		} else {
-			ours++
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	for _, dir := range cgroups {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if ours == 0 {
-		t.Error("the task has no processes")
+	return cmd.Process.Pid
+}
+
+// testCgroup makes a cgroup, by which processes are found.
+func testCgroup(t *testing.T) string {
+	t.Helper()
+	hierarchy := "/sys/fs/cgroup"
+	if cgroup.Version() == 1 {
+		hierarchy += "/freezer"
 	}
-	if got := d.whose(d.sight(&audit.Event{PID: host.Process.Pid, Parent: os.Getpid(), UID: uid})); got != nil {
+	dir, err := os.MkdirTemp(hierarchy, "harn-denials-")
+	if err != nil {
+		kerneltest.Missing(t, "no cgroup can be made: %v", err)
+	}
+	t.Cleanup(func() {
+		for range 100 {
+			if os.Remove(dir) == nil {
+				return
+			}
+			time.Sleep(10 * time.Millisecond) // what is killed leaves it a little later
+		}
+		t.Errorf("%s is left", dir)
+	})
+	return dir
+}
+
+// Real processes: the task's own, and one of the host that has its user.
+func TestHostProcessOfTheTasksUser(t *testing.T) {
+	kerneltest.Root(t)
+	const uid = 65534
+	dir := testCgroup(t)
+	namespace := syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	first, second := sleeper(t, namespace, uid, dir), sleeper(t, syscall.SysProcAttr{}, uid, dir)
+	host := sleeper(t, syscall.SysProcAttr{}, uid)
+	done := make(chan struct{})
+	d := newWatcher(t)
+	reported := d.Follow(&Task{ID: "t", Name: "t", PID: first, UID: uid, Cgroup: dir, Done: done, Emit: func(string) {}})
+	for _, pid := range []int{first, second} {
+		if got := d.whose(d.sight(&audit.Event{PID: pid, Parent: 1, UID: uid})); got == nil || got.ID != "t" {
+			t.Errorf("process %d of the task: %+v", pid, got)
+		}
+	}
+	if got := d.whose(d.sight(&audit.Event{PID: host, Parent: os.Getpid(), UID: uid})); got != nil {
 		t.Errorf("the host's process: %+v", got)
 	}
+	close(done)
+	<-reported
 	// Without a cgroup, the PID namespace tells.
-	r := d.tasks[cfg.ID]
-	r.cgroup, r.pidNamespace = "", pidNamespace(handle.task.PID())
-	if got := d.whose(d.sight(&audit.Event{PID: handle.task.PID(), Parent: 1, UID: uid})); got != r {
+	done = make(chan struct{})
+	reported = d.Follow(&Task{ID: "t", Name: "t", PID: first, UID: uid, Done: done, Emit: func(string) {}})
+	if got := d.whose(d.sight(&audit.Event{PID: first, Parent: 1, UID: uid})); got == nil || got.ID != "t" {
 		t.Errorf("by PID namespace: %+v", got)
 	}
-	if got := d.whose(d.sight(&audit.Event{PID: host.Process.Pid, Parent: 1, UID: uid})); got != nil {
+	if got := d.whose(d.sight(&audit.Event{PID: host, Parent: 1, UID: uid})); got != nil {
 		t.Errorf("the host's process, by PID namespace: %+v", got)
 	}
-	handle.task.Kill()
+	close(done)
 	<-reported
 }
 
@@ -217,7 +263,7 @@ func TestDenialsAreCredible(t *testing.T) {
 		{Type: executor.Bind, Target: "/var/nomad/a/t"},
 		{Type: executor.Symlink, Target: "/lib", Source: "usr/lib"},
 	}}
-	p := placesOf(world)
+	p := PlacesOf(world)
 	for path, want := range map[string]bool{
 		"/opt": true, "/root": true, "/usr/bin/x": true, "/srv/models": true, "/srv/models/small/x": true, "/": true, "/dev/null": true, "/dev": true,
 		"/var/nomad": true, "/var/nomad/a/t/local": true, "/var/nomad/a": true,
@@ -228,10 +274,10 @@ func TestDenialsAreCredible(t *testing.T) {
 			t.Errorf("%s: %v", path, got)
 		}
 	}
-	if placesOf(&executor.World{}) != nil {
+	if PlacesOf(&executor.World{}) != nil {
 		t.Error("the host's view")
 	}
-	r := &denialReport{places: p, filter: seccomp.Deny("mount", "socket")}
+	r := &report{Task: &Task{Places: p, Filter: seccomp.Deny("mount", "socket")}}
 	got := r.credible([]audit.Denial{
 		{Kind: audit.FS, Rights: []string{"fs.read_file"}, Path: "/root/.ssh/id"},
 		{Kind: audit.FS, Rights: []string{"fs.read_dir"}, Path: "/opt"},
@@ -254,7 +300,7 @@ func TestSubdomainsAreNotLogged(t *testing.T) {
 	for _, on := range []bool{false, true} {
 		for abi := range landlock.ABI(12) {
 			c := executor.Confinement{Ruleset: &landlock.Ruleset{}}
-			logDenials(&c, abi, on)
+			Log(&c, abi, on)
 			if got := c.LandlockFlags&landlock.LogSubdomainsOff != 0; got != (abi >= 7) {
 				t.Errorf("ABI %d, reported %v: %v", abi, on, c.LandlockFlags)
 			}
@@ -265,24 +311,22 @@ func TestSubdomainsAreNotLogged(t *testing.T) {
 // However much a task is denied, there are few events, and the list is bounded.
 func TestDenialsAreBounded(t *testing.T) {
 	events := 0
-	d := newDenials(func(message string, args ...any) { t.Errorf("warning: %s %v", message, args) },
-		func(*drivers.TaskConfig, string) { events++ })
-	r := watched(t, d, "t", -1, 1000)
+	r := watched(t, newWatcher(t), Task{Name: "t", PID: -1, UID: 1000, Emit: func(string) { events++ }})
 	for round := range 40 {
 		for i := range 300 {
 			r.add([]audit.Denial{{Kind: audit.FS, Rights: []string{"fs.read_file"}, Path: strings.Repeat("x", 100) + strconv.Itoa(round*1000+i), Count: 1}})
 		}
 		r.reporting.Lock()
-		r.told = time.Time{} // a minute has passed
+		r.lastEvent = time.Time{} // a minute has passed
 		r.reporting.Unlock()
-		r.report()
+		r.update()
 	}
 	r.finish()
-	if events > maxDenialEvents {
+	if events > maxEvents {
 		t.Errorf("%d events", events)
 	}
 	lines := listed(t, r)
-	info, err := os.Stat(filepath.Join(r.config.AllocDir, "alloc", "logs", "t.denials.ndjson"))
+	info, err := os.Stat(filepath.Join(r.AllocDir, "alloc", "logs", "t.denials.ndjson"))
 	if err != nil || info.Size() > 1<<20 || !lines[len(lines)-1].Truncated || lines[len(lines)-2].Truncated {
 		t.Errorf("%v %v, the last line: %+v", info.Size(), err, lines[len(lines)-1])
 	}
@@ -295,9 +339,9 @@ func TestDenialsFileIsOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, prepare := range map[string]func(logs string) error{
-		"symbolic link": func(logs string) error { return os.Symlink(victim, filepath.Join(logs, denialsFile("t"))) },
-		"hard link":     func(logs string) error { return os.Link(victim, filepath.Join(logs, denialsFile("t"))) },
-		"directory":     func(logs string) error { return os.Mkdir(filepath.Join(logs, denialsFile("t")), 0o755) },
+		"symbolic link": func(logs string) error { return os.Symlink(victim, filepath.Join(logs, FileName("t"))) },
+		"hard link":     func(logs string) error { return os.Link(victim, filepath.Join(logs, FileName("t"))) },
+		"directory":     func(logs string) error { return os.Mkdir(filepath.Join(logs, FileName("t")), 0o755) },
 		"linked logs": func(logs string) error {
 			return os.Rename(logs, logs+"2") // put back as a link, below
 		},
@@ -315,7 +359,7 @@ func TestDenialsFileIsOurs(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if f, err := openDenials(dir, "t"); err == nil {
+		if f, err := openFile(dir, "t"); err == nil {
 			f.Close()
 			t.Errorf("%s: it was opened", name)
 		}
@@ -328,10 +372,38 @@ func TestDenialsFileIsOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		f, err := openDenials(dir, "t")
+		f, err := openFile(dir, "t")
 		if err != nil {
 			t.Fatal(err)
 		}
 		f.Close()
+	}
+}
+
+// A list of denials is text that can be shown, and still says what there was.
+func TestListOfDenialsIsPlain(t *testing.T) {
+	r := watched(t, newWatcher(t), Task{Name: "t", PID: -1, UID: 1000, Emit: func(message string) { oneLine(t, "the event", message) }})
+	path := "/tmp/\u202ex\u009b\x7f\n\x1b[0m"
+	r.add([]audit.Denial{{Kind: audit.FS, Rights: []string{"fs.read_file"}, Path: path, Command: "a\nb\u2028", Count: 1}})
+	r.finish()
+	text, err := os.ReadFile(filepath.Join(r.AllocDir, "alloc", "logs", "t.denials.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	oneLine(t, "the list", strings.TrimSuffix(string(text), "\n"))
+	if lines := listed(t, r); len(lines) != 1 || lines[0].Path != path || lines[0].Command != "a\nb\u2028" {
+		t.Errorf("%+v", lines)
+	}
+}
+
+// oneLine fails if a message is more than one line of text that does nothing to a
+// terminal, or floods it.
+func oneLine(t *testing.T, what, message string) {
+	t.Helper()
+	if !utf8.ValidString(message) || strings.ContainsFunc(message, func(r rune) bool { return r != ' ' && unicode.In(r, unicode.C, unicode.Z) }) {
+		t.Errorf("%s: %q", what, message)
+	}
+	if len(message) > 4<<10 {
+		t.Errorf("%s has %d bytes: %.200q", what, len(message), message)
 	}
 }

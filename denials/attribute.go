@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package driver
+package denials
 
 import (
 	"fmt"
@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
-	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // sighting is an event, and what its processes were when it came. It may have to
@@ -61,10 +60,10 @@ func pidNamespace(pid int) string {
 }
 
 // sight looks at the processes of an event, unless its domain says whose it is.
-func (d *denials) sight(e *audit.Event) *sighting {
+func (w *Watcher) sight(e *audit.Event) *sighting {
 	s := &sighting{Event: *e, at: time.Now()}
-	if d.domains[e.Domain] == nil && !e.Ended {
-		s.denied, s.parent, s.creator = d.look(e.PID), d.look(e.Parent), d.look(e.Creator)
+	if w.domains[e.Domain] == nil && !e.Ended {
+		s.denied, s.parent, s.creator = w.look(e.PID), w.look(e.Parent), w.look(e.Creator)
 	}
 	return s
 }
@@ -73,41 +72,41 @@ func (d *denials) sight(e *audit.Event) *sighting {
 // order:
 //
 //   - A Landlock domain belongs to one task, once that is known. No domain of a
-//     task's own making is logged, see logDenials.
+//     task's own making is logged, see [Log].
 //   - The process that was denied, if it is still there, is in a task's cgroup or it
 //     is none of ours, whoever its user is.
 //   - If it has gone, those that it came from: a task's first process or supervisor,
 //     a process in a task's cgroup.
 //   - If they have gone as well, the user, but only a dynamic one: no other process
 //     has it.
-func (d *denials) whose(s *sighting) *denialReport {
-	if r := d.domains[s.Domain]; r != nil || s.Ended {
+func (w *Watcher) whose(s *sighting) *report {
+	if r := w.domains[s.Domain]; r != nil || s.Ended {
 		return r
 	}
 	if s.denied.alive {
-		return d.find(func(r *denialReport) bool { return r.holds(&s.denied) })
+		return w.find(func(r *report) bool { return r.holds(&s.denied) })
 	}
 	for _, p := range []*process{&s.denied, &s.parent, &s.creator} {
-		r := d.find(func(r *denialReport) bool {
-			return r.holds(p) || !p.alive && p.pid > 0 && p.pid == r.pid && r.mayBe(s.UID)
+		r := w.find(func(r *report) bool {
+			return r.holds(p) || !p.alive && p.pid > 0 && p.pid == r.PID && r.mayBe(s.UID)
 		})
 		if r != nil {
 			return r
 		}
 	}
-	if r := d.find(func(r *denialReport) bool { return s.parent.pid > 0 && s.parent.pid == r.supervisor && r.mayBe(s.UID) }); r != nil {
+	if r := w.find(func(r *report) bool { return s.parent.pid > 0 && s.parent.pid == r.Supervisor && r.mayBe(s.UID) }); r != nil {
 		return r
 	}
 	if s.creator.alive {
 		return nil // of a domain that somebody else made
 	}
-	return d.find(func(r *denialReport) bool { return r.dynamic && s.UID > 0 && uint32(s.UID) == r.uid })
+	return w.find(func(r *report) bool { return r.Dynamic && s.UID > 0 && uint32(s.UID) == r.UID })
 }
 
 // find returns the only task of which something is true.
-func (d *denials) find(is func(*denialReport) bool) *denialReport {
-	var found *denialReport
-	for _, r := range d.tasks {
+func (w *Watcher) find(is func(*report) bool) *report {
+	var found *report
+	for _, r := range w.tasks {
 		if !is(r) {
 			continue
 		}
@@ -120,20 +119,20 @@ func (d *denials) find(is func(*denialReport) bool) *denialReport {
 }
 
 // holds reports whether a process is the task's, by where the kernel has it.
-func (r *denialReport) holds(p *process) bool {
+func (r *report) holds(p *process) bool {
 	switch {
 	case !p.alive:
 		return false
-	case r.cgroup == "" && r.pidNamespace == "": // nothing but itself tells
-		return p.pid == r.pid
-	case r.cgroup == "":
+	case r.Cgroup == "" && r.pidNamespace == "": // nothing but itself tells
+		return p.pid == r.PID
+	case r.Cgroup == "":
 		return p.pidNamespace == r.pidNamespace
 	}
 	for _, path := range p.cgroups {
 		// It may be in a cgroup within. The path is as seen from the root of this
 		// process's cgroup namespace, which is not always where the hierarchy is mounted.
 		for ; len(path) > 1; path = path[:strings.LastIndexByte(path, '/')] {
-			if strings.HasSuffix(r.cgroup, path) {
+			if strings.HasSuffix(r.Cgroup, path) {
 				return true
 			}
 		}
@@ -143,10 +142,6 @@ func (r *denialReport) holds(p *process) bool {
 
 // mayBe reports whether a process with this user can be the task's; -1 is unknown.
 // Of a task of root's, any can.
-func (r *denialReport) mayBe(uid int) bool {
-	return uid < 0 || r.uid == 0 || uint32(uid) == r.uid
+func (r *report) mayBe(uid int) bool {
+	return uid < 0 || r.UID == 0 || uint32(uid) == r.UID
 }
-
-// isDynamic reports whether a user is one that Nomad has handed out: no other
-// process of the host has it.
-func isDynamic(name string) bool { return sandbox.IsDynamic(name) }

@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package driver
+package meter
 
 import (
 	"os"
@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/burin-labs/nomad-driver-harn/cgroup"
 )
 
 // The kernel's own text, shortened. A kernel that lacks a file counts nothing
@@ -38,20 +38,20 @@ func TestGroupUsage(t *testing.T) {
 	}
 	byV1 := []string{"RSS", "Cache", "Swap", "Mapped File", "Usage", "Max Usage", "Kernel Usage", "Kernel Max Usage"}
 	byV2 := []string{"RSS", "Cache", "Swap", "Mapped File", "Usage"}
-	us := cpuTimes{10 * time.Microsecond, 20 * time.Microsecond, 30 * time.Microsecond}
-	ticks := cpuTimes{10 * time.Millisecond, 20 * time.Millisecond, 30 * time.Microsecond}
+	us := CPU{10 * time.Microsecond, 20 * time.Microsecond, 30 * time.Microsecond}
+	ticks := CPU{10 * time.Millisecond, 20 * time.Millisecond, 30 * time.Microsecond}
 	for name, test := range map[string]struct {
 		files       map[string]string
 		controllers []string
 		without     []string
-		want        groupUsage
+		want        Group
 		limit       uint64
 	}{
-		"v2": {v2, []string{""}, nil, groupUsage{us, 7, 5000, drivers.MemoryStats{
+		"v2": {v2, []string{""}, nil, Group{us, 7, 5000, Memory{
 			RSS: 1, Cache: 2, Swap: 6, MappedFile: 4, Usage: 5, MaxUsage: 8, KernelUsage: 3,
 			Measured: slices.Concat(byV2, []string{"Kernel Usage", "Max Usage"}),
 		}}, 9},
-		"v2 without swap and peak": {v2, []string{""}, []string{"memory.peak", "memory.swap.current"}, groupUsage{us, 7, 5000, drivers.MemoryStats{
+		"v2 without swap and peak": {v2, []string{""}, []string{"memory.peak", "memory.swap.current"}, Group{us, 7, 5000, Memory{
 			RSS: 1, Cache: 2, MappedFile: 4, Usage: 5, KernelUsage: 3,
 			Measured: slices.Concat(byV2, []string{"Kernel Usage"}),
 		}}, 9},
@@ -59,17 +59,17 @@ func TestGroupUsage(t *testing.T) {
 			v2,
 			[]string{""},
 			[]string{"memory.peak", "memory.swap.current", "memory.stat", "memory.current", "memory.max"},
-			groupUsage{us, 7, 5000, drivers.MemoryStats{Measured: byV2}},
+			Group{us, 7, 5000, Memory{Measured: byV2}},
 			0,
 		},
-		"v1": {v1, []string{"cpu", "cpuacct", "memory"}, nil, groupUsage{ticks, 7, 5, drivers.MemoryStats{
+		"v1": {v1, []string{"cpu", "cpuacct", "memory"}, nil, Group{ticks, 7, 5, Memory{
 			RSS: 1, Cache: 2, Swap: 6, MappedFile: 4, Usage: 5, MaxUsage: 8, KernelUsage: 3, KernelMaxUsage: 10, Measured: byV1,
 		}}, 9},
 		"v1 without kmem": {
 			v1,
 			[]string{"cpu", "cpuacct", "memory"},
 			[]string{"memory.kmem.usage_in_bytes", "memory.kmem.max_usage_in_bytes"},
-			groupUsage{ticks, 7, 5, drivers.MemoryStats{
+			Group{ticks, 7, 5, Memory{
 				RSS: 1, Cache: 2, Swap: 6, MappedFile: 4, Usage: 5, MaxUsage: 8, Measured: byV1,
 			}},
 			9,
@@ -85,7 +85,7 @@ func TestGroupUsage(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			g := &cgroup{Paths: map[string]string{}}
+			g := &cgroup.Group{Paths: map[string]string{}}
 			for _, controller := range test.controllers {
 				g.Paths[controller] = dir
 			}
@@ -93,13 +93,13 @@ func TestGroupUsage(t *testing.T) {
 			if err != nil || !reflect.DeepEqual(*got, test.want) {
 				t.Errorf("%+v, %v\nwant %+v", got, err, test.want)
 			}
-			limit, used, err := g.memoryLimit()
-			if err != nil || limit != test.limit || used != test.want.memory.MaxUsage {
-				t.Errorf("limit %d, used %d, %v, want %d, %d", limit, used, err, test.limit, test.want.memory.MaxUsage)
+			limit, used, err := MemoryLimit(g)
+			if err != nil || limit != test.limit || used != test.want.Memory.MaxUsage {
+				t.Errorf("limit %d, used %d, %v, want %d, %d", limit, used, err, test.limit, test.want.Memory.MaxUsage)
 			}
 		})
 	}
-	if got, err := newReader().group(&cgroup{}); got != nil || err != nil {
+	if got, err := newReader().group(&cgroup.Group{}); got != nil || err != nil {
 		t.Errorf("without cgroups: %+v, %v", got, err)
 	}
 }
@@ -108,7 +108,7 @@ func TestGroupUsage(t *testing.T) {
 func TestProcessUsage(t *testing.T) {
 	for _, swapped := range []bool{false, true} {
 		p, err := newReader().process(os.Getpid(), swapped)
-		if err != nil || p.pid != os.Getpid() || p.rss < 1<<20 || p.total != p.user+p.system {
+		if err != nil || p.PID != os.Getpid() || p.RSS < 1<<20 || p.Total != p.User+p.System {
 			t.Errorf("%+v, %v", p, err)
 		}
 	}

@@ -1,7 +1,9 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package driver
+// Package cgroup finds the cgroups that a Nomad client has made for a task, adds
+// those that it does not make, and limits them: v1 and v2.
+package cgroup
 
 import (
 	"bytes"
@@ -11,30 +13,33 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs"
 	"github.com/opencontainers/cgroups/fs2"
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
-	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
-const cgroupRoot = "/sys/fs/cgroup"
+// root is where cgroups are mounted.
+const root = "/sys/fs/cgroup"
 
-// cgroupVersion is the version of cgroups in use: 1, 2, or 0 for none.
-func cgroupVersion() int {
+// Version is the version of cgroups in use: 1, 2, or 0 for none.
+func Version() int {
 	if cgroups.IsCgroup2UnifiedMode() {
 		return 2
 	}
-	if _, err := os.Stat(filepath.Join(cgroupRoot, "memory", "cgroup.procs")); err == nil {
+	if _, err := os.Stat(filepath.Join(root, "memory", "cgroup.procs")); err == nil {
 		return 1
 	}
 	return 0
 }
+
+// scopeOf is the name of a task in the names of its cgroups.
+func scopeOf(allocID, task string) string { return allocID + "." + task }
 
 // Controllers of cgroups v1.
 var (
@@ -45,43 +50,42 @@ var (
 	ownControllers = []string{"cpuacct", "pids"}
 )
 
-// cgroup are the cgroups of a task. The zero value has none.
-type cgroup struct {
+// Group are the cgroups of a task. The zero value has none.
+type Group struct {
 	// Paths are the directories by controller, "" for the one of cgroups v2.
 	Paths map[string]string
 	// Made are those that the driver makes, to be removed by it.
 	Made []string
 }
 
-// findCgroup finds the cgroups that the Nomad client has made for a task, and
-// names those that the driver adds. There are none if the client does not
-// manage cgroups.
-func findCgroup(cfg *drivers.TaskConfig) (cgroup, error) {
-	if cfg.Resources == nil || cfg.Resources.LinuxResources == nil || cfg.Resources.LinuxResources.CpusetCgroupPath == "" {
-		return cgroup{}, nil
+// Find finds the cgroups that the Nomad client has made for a task, and names
+// those that the driver adds. given is the path of the one that the client names,
+// "" if it does not manage cgroups: then there are none.
+func Find(given, allocID, task string) (Group, error) {
+	if given == "" {
+		return Group{}, nil
 	}
-	given := cfg.Resources.LinuxResources.CpusetCgroupPath
-	g := cgroup{Paths: map[string]string{}}
+	g := Group{Paths: map[string]string{}}
 	var own map[string]string
-	switch cgroupVersion() {
+	switch Version() {
 	case 2:
 		g.Paths[""] = given
 	case 1:
-		scope := cfg.AllocID + "." + cfg.Name
+		scope := scopeOf(allocID, task)
 		parent, err := v1Parent(given, scope)
 		if err != nil {
-			return cgroup{}, err
+			return Group{}, err
 		}
 		g.Paths["cpuset"] = given
 		scope = filepath.Join(parent, scope)
 		for _, controller := range clientControllers {
-			g.Paths[controller] = filepath.Join(cgroupRoot, controller, scope)
+			g.Paths[controller] = filepath.Join(root, controller, scope)
 		}
 		own = ownPaths(scope)
 	}
 	for _, path := range g.Paths {
 		if _, err := os.Stat(path); err != nil {
-			return cgroup{}, fmt.Errorf("a cgroup of the task is missing, which the Nomad client makes: %w: look for an error about cgroups in the client's log", err)
+			return Group{}, fmt.Errorf("a cgroup of the task is missing, which the Nomad client makes: %w: look for an error about cgroups in the client's log", err)
 		}
 	}
 	for controller, path := range own {
@@ -93,21 +97,21 @@ func findCgroup(cfg *drivers.TaskConfig) (cgroup, error) {
 	return g, nil
 }
 
-// check checks that cgroups, which a record or a handle names, are those that a
-// task has by [findCgroup]: they are killed and removed.
-func (g *cgroup) check(allocID, task string) error {
+// Check checks that cgroups, which a record or a handle names, are those that a
+// task has by [Find]: they are killed and removed.
+func (g *Group) Check(allocID, task string) error {
 	if len(g.Paths) == 0 && len(g.Made) == 0 {
 		return nil
 	}
-	scope := allocID + "." + task
+	scope := scopeOf(allocID, task)
 	if scope != filepath.Base(scope) {
 		return fmt.Errorf("no cgroup has the name %q", scope)
 	}
 	if unified, v2 := g.Paths[""]; v2 {
-		below, ok := strings.CutPrefix(unified, cgroupRoot+"/")
+		below, ok := strings.CutPrefix(unified, root+"/")
 		if !ok || len(g.Paths) != 1 || len(g.Made) != 0 || filepath.Clean(unified) != unified ||
 			!strings.Contains(below, "/") || filepath.Base(unified) != scope+".scope" {
-			return fmt.Errorf("cgroups %q (made: %q), expected one alone, %s/PARENT/%s.scope", g.Paths, g.Made, cgroupRoot, scope)
+			return fmt.Errorf("cgroups %q (made: %q), expected one alone, %s/PARENT/%s.scope", g.Paths, g.Made, root, scope)
 		}
 		return nil
 	}
@@ -120,7 +124,7 @@ func (g *cgroup) check(allocID, task string) error {
 	}
 	for controller, path := range g.Paths {
 		known := slices.Contains(clientControllers, controller) || slices.Contains(ownControllers, controller)
-		if want := filepath.Join(cgroupRoot, controller, parent, scope); controller != "cpuset" && (!known || path != want) {
+		if want := filepath.Join(root, controller, parent, scope); controller != "cpuset" && (!known || path != want) {
 			return fmt.Errorf("the cgroup of controller %q is %q, expected %q", controller, path, want)
 		}
 	}
@@ -136,8 +140,8 @@ func (g *cgroup) check(allocID, task string) error {
 func ownPaths(scope string) map[string]string {
 	paths := map[string]string{}
 	for _, controller := range ownControllers {
-		if _, err := os.Stat(filepath.Join(cgroupRoot, controller, "cgroup.procs")); err == nil {
-			paths[controller] = filepath.Join(cgroupRoot, controller, scope)
+		if _, err := os.Stat(filepath.Join(root, controller, "cgroup.procs")); err == nil {
+			paths[controller] = filepath.Join(root, controller, scope)
 		}
 	}
 	return paths
@@ -146,9 +150,9 @@ func ownPaths(scope string) map[string]string {
 // isClients reports whether a controller shares a hierarchy with one of the
 // client's, as cpuacct often does with cpu: then the cgroup is the client's.
 func isClients(controller string) bool {
-	info, err := os.Stat(filepath.Join(cgroupRoot, controller))
+	info, err := os.Stat(filepath.Join(root, controller))
 	return err == nil && slices.ContainsFunc(clientControllers, func(other string) bool {
-		o, err := os.Stat(filepath.Join(cgroupRoot, other))
+		o, err := os.Stat(filepath.Join(root, other))
 		return err == nil && os.SameFile(info, o)
 	})
 }
@@ -157,18 +161,18 @@ func isClients(controller string) bool {
 // configuration. A driver is told it as part of the cpuset's path only: tasks
 // share the cpuset "share", or have one of their own in "reserve".
 func v1Parent(cpuset, scope string) (string, error) {
-	rel, ok := strings.CutPrefix(cpuset, filepath.Join(cgroupRoot, "cpuset")+"/")
+	rel, ok := strings.CutPrefix(cpuset, filepath.Join(root, "cpuset")+"/")
 	for _, suffix := range []string{"/share", "/reserve/" + scope} {
 		if parent, found := strings.CutSuffix(rel, suffix); ok && found {
 			return parent, nil
 		}
 	}
-	return "", fmt.Errorf("the task's cpuset cgroup is %s, expected %s/cpuset/PARENT/share or .../PARENT/reserve/%s", plain.Name(cpuset), cgroupRoot, plain.Name(scope))
+	return "", fmt.Errorf("the task's cpuset cgroup is %s, expected %s/cpuset/PARENT/share or .../PARENT/reserve/%s", plain.Name(cpuset), root, plain.Name(scope))
 }
 
-// make makes the driver's own cgroups. One may be there from an earlier start
+// Make makes the driver's own cgroups. One may be there from an earlier start
 // of this task.
-func (g *cgroup) make() error {
+func (g *Group) Make() error {
 	for _, path := range g.Made {
 		err := os.MkdirAll(filepath.Dir(path), 0o755)
 		if err == nil {
@@ -181,22 +185,22 @@ func (g *cgroup) make() error {
 	return nil
 }
 
-// remove removes the driver's own cgroups. All processes have left them.
-func (g *cgroup) remove() {
+// Remove removes the driver's own cgroups. All processes have left them.
+func (g *Group) Remove() {
 	for _, path := range g.Made {
 		_ = cgroups.RemovePath(path)
 	}
 }
 
-// dirs are the directories for a process to join, each once.
-func (g *cgroup) dirs() []string {
+// Dirs are the directories for a process to join, each once.
+func (g *Group) Dirs() []string {
 	return slices.Compact(slices.Sorted(maps.Values(g.Paths)))
 }
 
-// pids are the processes in the cgroup, as the host sees them; false if the
+// PIDs are the processes in the cgroup, as the host sees them; false if the
 // task has no cgroup.
-func (g *cgroup) pids() ([]int, bool) {
-	path := g.own()
+func (g *Group) PIDs() ([]int, bool) {
+	path := g.Own()
 	if path == "" {
 		return nil, false
 	}
@@ -214,13 +218,15 @@ func (g *cgroup) pids() ([]int, bool) {
 	}
 	var pids []int
 	for line := range bytes.FieldsSeq(text) {
-		pids = append(pids, int(decimal(line)))
+		if pid, err := strconv.Atoi(string(line)); err == nil {
+			pids = append(pids, pid)
+		}
 	}
 	return pids, true
 }
 
 // manager writes the cgroups, of v1 without some controllers.
-func (g *cgroup) manager(without ...string) (cgroups.Manager, error) {
+func (g *Group) manager(without ...string) (cgroups.Manager, error) {
 	if unified, v2 := g.Paths[""]; v2 {
 		return fs2.NewManager(&cgroups.Cgroup{}, unified)
 	}
@@ -231,55 +237,32 @@ func (g *cgroup) manager(without ...string) (cgroups.Manager, error) {
 	return fs.NewManager(&cgroups.Cgroup{Resources: &cgroups.Resources{}}, paths)
 }
 
-// own is the cgroup by which the task's processes are found: no other task is
+// Own is the cgroup by which the task's processes are found: no other task is
 // in it.
-func (g *cgroup) own() string {
+func (g *Group) Own() string {
 	if unified, v2 := g.Paths[""]; v2 {
 		return unified
 	}
 	return g.Paths["freezer"]
 }
 
-// apply writes the settings into the task's cgroups. Their processes come later.
-func (g *cgroup) apply(limits *sandbox.CgroupLimits) error {
-	if len(g.Paths) == 0 {
-		return nil
+// Kept reports whether the client keeps the cgroup of another task, as it does until
+// that is over for good. It is not known if this task has none.
+func (g *Group) Kept(allocID, task string) (kept, known bool) {
+	scope := scopeOf(allocID, task)
+	if unified, v2 := g.Paths[""]; v2 {
+		// Beside the slice of this task is the other one, for tasks with cores of their own.
+		found, err := filepath.Glob(filepath.Join(quoteGlob(filepath.Dir(filepath.Dir(unified))), "*", quoteGlob(scope)+".scope"))
+		return err != nil || len(found) > 0, true
 	}
-	settings := cgroups.Resources{
-		SkipDevices: true,
-		Memory:      limits.Memory, MemorySwap: limits.MemorySwap, MemoryReservation: limits.MemoryReservation,
-		CpuShares: limits.CPUShares, CpuQuota: limits.CPUQuota, CpuPeriod: limits.CPUPeriod, CpusetCpus: limits.Cpuset,
+	if own := g.Own(); own != "" {
+		_, err := os.Lstat(filepath.Join(filepath.Dir(own), scope))
+		return !errors.Is(err, os.ErrNotExist), true
 	}
-	if limits.CPUShares > 0 {
-		settings.CpuWeight = cgroups.ConvertCPUSharesToCgroupV2Value(limits.CPUShares)
-	}
-	if limits.Pids > 0 {
-		settings.PidsLimit = &limits.Pids
-	}
-	if _, v2 := g.Paths[""]; v2 {
-		settings.CpuShares = 0
-	} else {
-		settings.CpuWeight = 0
-		none := uint64(0)
-		settings.MemorySwappiness = &none
-		if _, err := os.Stat(filepath.Join(g.Paths["memory"], "memory.memsw.limit_in_bytes")); err != nil {
-			settings.MemorySwap = 0 // the kernel does not count swap
-		}
-		if settings.CpusetCpus == "" {
-			// The cpuset is one that the client manages, for many tasks.
-			return g.set(&settings, "cpuset")
-		}
-	}
-	return g.set(&settings)
+	return false, false
 }
 
-func (g *cgroup) set(r *cgroups.Resources, without ...string) error {
-	manager, err := g.manager(without...)
-	if err != nil {
-		return err
-	}
-	if err := manager.Set(r); err != nil {
-		return fmt.Errorf("setting the limits of the task's cgroup: %w", err)
-	}
-	return nil
+// quoteGlob has a pattern of [filepath.Glob] stand for this very text.
+func quoteGlob(text string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(text)
 }

@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package driver
+package denials
 
 import (
 	"bytes"
@@ -18,24 +18,24 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
-// denialsFile is the name of a task's list of denials in the allocation's log
+// FileName is the name of a task's list of denials in the allocation's log
 // directory.
-func denialsFile(task string) string { return task + ".denials.ndjson" }
+func FileName(task string) string { return task + ".denials.ndjson" }
 
-// maxDenials is the size in bytes of a list of denials, but for the line that
+// maxFile is the size in bytes of a list of denials, but for the line that
 // crosses it and the last one.
-const maxDenials = 1<<20 - 64<<10
+const maxFile = 1<<20 - 64<<10
 
-// openDenials opens the list of denials of a task. Tasks of other drivers can
+// openFile opens the list of denials of a task. Tasks of other drivers can
 // write to that directory: so no link is followed, and what is there must be a
 // file of root's own.
-func openDenials(allocDir, task string) (*os.File, error) {
+func openFile(allocDir, task string) (*os.File, error) {
 	at, err := unix.Open(allocDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(at)
-	name := filepath.Join("alloc", "logs", denialsFile(task))
+	name := filepath.Join("alloc", "logs", FileName(task))
 	fd, err := unix.Openat2(at, name, &unix.OpenHow{
 		Flags:   unix.O_CREAT | unix.O_RDWR | unix.O_APPEND | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK,
 		Mode:    0o644,
@@ -57,13 +57,13 @@ func openDenials(allocDir, task string) (*os.File, error) {
 	return f, nil
 }
 
-// appendDenials adds lines to a list, as far as they fit.
-func appendDenials(f *os.File, lines []audit.Line) error {
+// appendLines adds lines to a list, as far as they fit.
+func appendLines(f *os.File, lines []audit.Line) error {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
 	}
-	if size > maxDenials {
+	if size > maxFile {
 		return nil // it has its last line
 	}
 	var out bytes.Buffer
@@ -72,7 +72,7 @@ func appendDenials(f *os.File, lines []audit.Line) error {
 		if err := encoder.Encode(line); err != nil {
 			return err
 		}
-		if size+int64(out.Len()) > maxDenials {
+		if size+int64(out.Len()) > maxFile {
 			last := audit.Line{Task: line.Task, TaskDir: line.TaskDir, Truncated: true, Denial: audit.Denial{Time: line.Time}}
 			if err := encoder.Encode(last); err != nil {
 				return err

@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package driver
+package denials
 
 import (
 	"path/filepath"
@@ -23,13 +23,13 @@ import (
 // credible are denials as far as the task can have been denied that by the driver.
 // A path where the task's view has nothing is left out: what was denied there is
 // known, but not where.
-func (r *denialReport) credible(denied []audit.Denial) []audit.Denial {
+func (r *report) credible(denied []audit.Denial) []audit.Denial {
 	var credible []audit.Denial
 	for _, d := range denied {
-		if d.Kind == audit.Syscall && r.filter != nil && !filters(r.filter, d.Rights) {
+		if d.Kind == audit.Syscall && r.Filter != nil && !filters(r.Filter, d.Rights) {
 			continue
 		}
-		if d.Path != "" && r.places != nil && !r.places.show(d.Path) {
+		if d.Path != "" && r.Places != nil && !r.Places.show(d.Path) {
 			d.Path = ""
 		}
 		credible = append(credible, d)
@@ -46,20 +46,20 @@ func filters(f *seccomp.Filter, names []string) bool {
 	})
 }
 
-// places are where there is anything in a task's view.
-type places struct {
+// Places are where there is anything in a task's view.
+type Places struct {
 	// Trees are shown with all that is beneath.
 	Trees []string
 	// Points are empty directories: nothing is beneath but other places.
 	Points []string
 }
 
-// placesOf are those of a world; nil if its task sees all of the host.
-func placesOf(w *executor.World) *places {
+// PlacesOf are those of a world; nil if its task sees all of the host.
+func PlacesOf(w *executor.World) *Places {
 	if !w.PrivateRoot {
 		return nil
 	}
-	p := &places{}
+	p := &Places{}
 	for i := range w.Mounts {
 		m := &w.Mounts[i]
 		switch {
@@ -75,7 +75,7 @@ func placesOf(w *executor.World) *places {
 
 // show reports whether there can be something at a path: beneath a tree, at a point,
 // or at a directory on the way to one.
-func (p *places) show(path string) bool {
+func (p *Places) show(path string) bool {
 	if !filepath.IsAbs(path) {
 		return false
 	}
