@@ -96,6 +96,7 @@ func PrepareRun(request *Request, node policy.Node, o *RunOptions) (*Run, error)
 	for name, value := range o.Env {
 		env[name] = value
 	}
+	AddPresetEnvironment(env, o.Env, s.PresetEnv)
 	if err := s.plan(task, user, env); err != nil {
 		return nil, err
 	}
