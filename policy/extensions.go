@@ -111,7 +111,7 @@ func (p *Policy) deniedWorkspace() (problems []string) {
 		}
 		for i, deny := range *f.list(p) {
 			for _, root := range workspace {
-				if filepath.IsAbs(deny) == filepath.IsAbs(root) && Contains(deny, root) {
+				if landlock.Beneath(deny, root) {
 					problems = append(problems, fmt.Sprintf("%s[%d]: %q covers the workspace root %q, of which nothing would be left: name what lies in it", f.Name, i, deny, root))
 					break
 				}

@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package cli
+package command
 
 import (
 	"encoding/json"
@@ -130,5 +130,9 @@ func (o *policyOptions) policy() (*policy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decodePolicy(data)
+	p, _, err := policy.DecodeJSON(data)
+	if err == nil {
+		err = p.Validate()
+	}
+	return p, err
 }
