@@ -179,7 +179,7 @@ func TestMarksAreRefused(t *testing.T) {
 		"protects nothing":         {policy.Policy{Extensions: policy.Extensions{Protect: []string{base + "/data"}}}, []string{"protect", base + "/data", "in no workspace root"}},
 		"protects a root":          {policy.Policy{WorkspaceRoots: []string{base + "/data"}, Extensions: policy.Extensions{Protect: []string{base + "/data"}}}, []string{"protect", "is a workspace root", "read_only_roots"}},
 		"no preset":                {policy.Policy{ProcessSandbox: &policy.ProcessSandbox{Presets: []string{"cobol"}}}, []string{"process_sandbox.presets", `no preset "cobol"`, "there", "${attr.driver.harn.preset.cobol}"}},
-		"a preset misspelt":        {policy.Policy{ProcessSandbox: &policy.ProcessSandbox{Presets: []string{"user_tmp"}}}, []string{"process_sandbox.presets[0]", `did you mean "user_temp"`}},
+		"a preset misspelled":      {policy.Policy{ProcessSandbox: &policy.ProcessSandbox{Presets: []string{"user_tmp"}}}, []string{"process_sandbox.presets[0]", `did you mean "user_temp"`}},
 		"a preset of what is gone": {policy.Policy{ProcessSandbox: &policy.ProcessSandbox{Presets: []string{"gone"}}}, []string{`"gone"`, "/nowhere", "${attr.driver.harn.preset.gone}"}},
 		"loopback and ports":       {policy.Policy{ProcessSandbox: &policy.ProcessSandbox{AllowTCPLoopback: true}, Extensions: policy.Extensions{TCPBind: []int{80}}}, []string{"process_sandbox.allow_tcp_loopback", "tcp_bind"}},
 	} {

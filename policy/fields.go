@@ -174,7 +174,7 @@ func table() []Field {
 		},
 		{
 			Name: "process_sandbox", Kind: Block, Members: processRows(),
-			Text: "what Harn says of processes alone, as in its own policies. A task is a process: it has what this block and the other fields grant",
+			Text:   "what Harn says of processes alone, as in its own policies. A task is a process: it has what this block and the other fields grant",
 			Absent: "nothing", Ceiling: "member by member",
 			value: func(p *Policy) any { return &p.ProcessSandbox },
 		},

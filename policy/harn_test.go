@@ -78,7 +78,9 @@ var harnPolicies = map[string]struct {
 	"network_proxy":  {refused: []string{"process_network_proxy", "Harn's host"}},
 }
 
-func inProcess(s ProcessSandbox) Policy { return Policy{SandboxProfile: "worktree", ProcessSandbox: &s} }
+func inProcess(s ProcessSandbox) Policy {
+	return Policy{SandboxProfile: "worktree", ProcessSandbox: &s}
+}
 
 func TestHarnPolicies(t *testing.T) {
 	files, err := filepath.Glob("testdata/harn/*.json")

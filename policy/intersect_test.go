@@ -266,7 +266,7 @@ func exceededInProcess(ceiling, request *Policy, offline bool, fields map[string
 	for field, beyond := range map[string]bool{
 		"read_roots": under(s.ReadRoots)&^read != 0, "write_roots": under(s.WriteRoots)&^write != 0,
 		"unix_socket_roots":           under(s.UnixSocketRoots)&^sockets != 0 || offline && (denied(ceiling) || denied(request)) && len(s.UnixSocketRoots) > 0,
-		"allow_child_workspace_write": s.AllowChildWorkspaceWrite && !(allRights(ceiling)["write"] && allRights(ceiling)["remove"]),
+		"allow_child_workspace_write": s.AllowChildWorkspaceWrite && (!allRights(ceiling)["write"] || !allRights(ceiling)["remove"]),
 		"allow_tcp_loopback":          s.AllowTCPLoopback && (limits != nil && !limits.AllowTCPLoopback || offline && (denied(ceiling) || denied(request))),
 		"presets":                     limits != nil && limits.Presets != nil && !subset(setOf(s.Presets), setOf(limits.Presets)),
 	} {
@@ -591,7 +591,8 @@ func TestIntersectLocalIPCOfTheUniverse(t *testing.T) {
 // Each member of process_sandbox, under each other, with and without the fields that it depends on.
 func TestIntersectProcessSandboxOfTheUniverse(t *testing.T) {
 	blocks := []*ProcessSandbox{
-		nil, {},
+		nil,
+		{},
 		{Presets: []string{}},
 		{Presets: []string{"system_runtime", "go"}},
 		{Presets: []string{"go"}},

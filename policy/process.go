@@ -122,7 +122,7 @@ func processRows() []Field {
 		},
 		{
 			Name: "process_sandbox.allow_tcp_loopback", Kind: Switch,
-			Text: "below level `network`: TCP between the task's own processes, on a loopback of its own. No UDP, and nothing outside of the task",
+			Text:   "below level `network`: TCP between the task's own processes, on a loopback of its own. No UDP, and nothing outside of the task",
 			Absent: "`false`", Ceiling: "what the ceiling's `process_sandbox` says, if it has that block; a job that says `true` where it says `false` is refused",
 			Kernel:   "an empty network namespace; seccomp",
 			value:    func(p *Policy) any { return &p.ProcessSandbox.AllowTCPLoopback },
@@ -216,7 +216,7 @@ func CheckPresetName(name string) error {
 	if near := nearest(name, HarnPresets); near != "" && !slices.Contains(HarnPresets, name) && near != name {
 		return fmt.Errorf("unknown preset %q, did you mean %q?", name, near)
 	}
-	other := func(r rune) bool { return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '-' || r == '_') }
+	other := func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-_", r) }
 	if name == "" || len(name) > maxPresetName || strings.ContainsFunc(name, other) {
 		return fmt.Errorf("unknown preset %q: expected one of Harn's (%s), or a name of the operator's, of lower-case letters, digits, - and _", name, quoted(HarnPresets))
 	}
