@@ -4,6 +4,7 @@
 package audit
 
 import (
+	"net"
 	"slices"
 	"strconv"
 )
@@ -21,7 +22,7 @@ type Refusal struct {
 	Backend string   `json:"backend"`
 	// Operation is "read", "write" or "unknown".
 	Operation string `json:"operation"`
-	// Resource is the file, the port or the system call; nil if unknown.
+	// Resource is the file, the port, the host or the system call; nil if unknown.
 	Resource     *string  `json:"resource"`
 	RefusedPaths []string `json:"refused_paths"`
 	// Observability says how the refusal is known: the kernel has reported it.
@@ -52,6 +53,11 @@ func (l *Line) Refusal() *Refusal {
 		}
 	case Net:
 		resource = "port " + strconv.Itoa(l.Port)
+	case Egress:
+		r.Backend, resource = "egress", l.Host
+		if l.Port != 0 {
+			resource = net.JoinHostPort(l.Host, strconv.Itoa(l.Port))
+		}
 	case Syscall:
 		r.Backend, resource = "linux_seccomp", l.Rights[0]
 	}

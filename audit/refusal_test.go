@@ -22,6 +22,8 @@ func TestRefusal(t *testing.T) {
 		{Denial{Kind: FS, Rights: []string{"fs.resolve_unix"}, Path: "/run/x"}, "linux_landlock", "unknown", "/run/x", []string{"/run/x"}},
 		{Denial{Kind: FS, Rights: []string{"fs.truncate"}}, "linux_landlock", "write", "", []string{}},
 		{Denial{Kind: Net, Rights: []string{"net.connect_tcp"}, Port: 22}, "linux_landlock", "unknown", "port 22", []string{}},
+		{Denial{Kind: Egress, Rights: []string{EgressRight}, Host: "::1", Port: 443}, "egress", "unknown", "[::1]:443", []string{}},
+		{Denial{Kind: Egress, Rights: []string{EgressRight}, Host: "x.example"}, "egress", "unknown", "x.example", []string{}},
 		{Denial{Kind: Scope, Rights: []string{"scope.signal"}}, "linux_landlock", "unknown", "", []string{}},
 		{Denial{Kind: Syscall, Rights: []string{"socket"}}, "linux_seccomp", "unknown", "socket", []string{}},
 	} {

@@ -77,6 +77,10 @@ var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 		hclspec.NewAttr("pids_limit", "number", false),
 		hclspec.NewLiteral(strconv.Itoa(sandbox.DefaultPidsLimit)),
 	),
+	"egress_required": hclspec.NewDefault(
+		hclspec.NewAttr("egress_required", "bool", false),
+		hclspec.NewLiteral("false"),
+	),
 	"masked_paths":      hclspec.NewAttr("masked_paths", "list(string)", false),
 	"system_read_roots": hclspec.NewAttr("system_read_roots", "list(string)", false),
 	"devices":           hclspec.NewAttr("devices", "list(string)", false),

@@ -66,6 +66,7 @@ func (d *Driver) takeFingerprint() *drivers.Fingerprint {
 		return &drivers.Fingerprint{Health: drivers.HealthStateUnhealthy, HealthDescription: err.Error()}
 	}
 	fingerprint := describe(d.currentConfig(), proof, cgroup.Version())
+	fingerprint.Attributes["driver."+Name+".egress"] = structs.NewBoolAttribute(d.egressWorks())
 	fingerprint.Attributes["driver."+Name+".denial_events"] = structs.NewBoolAttribute(d.watchDenials() != nil)
 	return fingerprint
 }
@@ -115,10 +116,14 @@ func describeCeiling(config *Config) map[string]string {
 	if level, limited := ceiling.Level(); limited {
 		attrs["side_effect_level"] = level.String()
 	}
+	attrs["egress"] = noLimit
+	if e := ceiling.Egress; e != nil && e.Default != policy.EgressAllow {
+		attrs["egress"] = cmp.Or(strings.Join(e.Allow, ","), nothing)
+	}
 	ceiling.Each(func(f *policy.Field) {
 		values, list := valuesOf(f, ceiling)
 		switch {
-		case !list:
+		case !list, strings.HasPrefix(f.Name, "egress."): // see above
 		case values != nil:
 			attrs[f.Name] = cmp.Or(strings.Join(values, ","), nothing)
 		case f.Name == f.Key() && f.Role != policy.DenyRole && f.Role != policy.ProtectRole: // these, and members of a block, are there if something is said of them
