@@ -112,6 +112,9 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	includeOwn(&s.roots, dirs.Task)
 	dirs.findStorage(task.Mounts)
 	places := protectedPlaces(settings, dirs, host.Agent)
+	if err := checkOwn(places, dirs.Task); err != nil {
+		return nil, err
+	}
 	if err := checkRoots(places, s.roots); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -191,6 +192,33 @@ func checkRoots(places []place, roots policy.Roots) error {
 	check("unix_socket_roots", roots.Sockets, false)
 	if len(problems) > 0 {
 		return errors.New(strings.Join(problems, "; "))
+	}
+	return nil
+}
+
+// checkOwn refuses a task whose own directory is, by whatever name, one of the
+// protected places or above one: own directories are exempt from the rules.
+func checkOwn(places []place, task string) error {
+	own, err := os.Stat(task)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // of a task that is only explained
+	}
+	if err != nil {
+		return err
+	}
+	for i := range places {
+		p := &places[i]
+		if len(p.own) == 0 {
+			continue
+		}
+		for path := p.real; ; path = filepath.Dir(path) {
+			if info, err := os.Stat(path); err == nil && os.SameFile(info, own) {
+				return fmt.Errorf("the task's directory %s is %s, and holds %s, which is protected: %s", plain.Quote(task), plain.Quote(path), plain.Quote(p.real), p.what)
+			}
+			if path == "/" {
+				break
+			}
+		}
 	}
 	return nil
 }
