@@ -87,6 +87,12 @@ func protectedPlaces(settings *Settings, dirs *Dirs, agent []AgentPath) []place 
 	if dirs.Mounts != "" {
 		add(place{path: filepath.Join(dirs.Task, "alloc", "logs"), what: "the log directory of the allocation, in which Nomad alone writes", rule: readOnly})
 	}
+	// In the agent's mount namespace this is a mount, which Nomad unmounts by its
+	// name: a task that puts a link there chooses what. It cannot rename what is a
+	// mount in its view, as Nomad's other directories are there.
+	if dirs.Mounts != "" {
+		add(place{path: filepath.Join(dirs.Task, "private"), what: "Nomad's own directory of the task"})
+	}
 	if dirs.HostFiles != "" {
 		add(place{path: dirs.HostFiles, what: "the driver's copies of the host's resolv.conf and hosts", rule: readOnly})
 	}
