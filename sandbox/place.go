@@ -93,8 +93,8 @@ func protectedPlaces(settings *Settings, dirs *Dirs, agent []AgentPath) []place 
 	if dirs.Mounts != "" {
 		add(place{path: filepath.Join(dirs.Task, "private"), what: "Nomad's own directory of the task"})
 	}
-	if dirs.HostFiles != "" {
-		add(place{path: dirs.HostFiles, what: "the driver's copies of the host's resolv.conf and hosts", rule: readOnly})
+	if settings.StateDir != "" {
+		add(place{path: HostFilesDir(settings.StateDir), what: "the driver's copies of the host's resolv.conf and hosts", rule: readOnly})
 	}
 	for _, p := range []AgentPath{
 		{path: settings.StateDir, what: "the driver's records (plugin option state_dir)"},
