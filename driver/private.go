@@ -5,6 +5,8 @@ package driver
 
 import (
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -111,7 +113,28 @@ func (w *taskWorld) privateMounts() []placed {
 		}
 	}
 	if slices.Contains(w.private, placeOf(privateRun)) {
-		mounts = append(mounts, symlink(varRun, privateRun))
+		mounts = append(mounts, symlink(filepath.Join(placeOf(filepath.Dir(varRun)), filepath.Base(varRun)), privateRun))
+		mounts = append(mounts, w.systemLinks(placeOf(privateRun))...)
+	}
+	return mounts
+}
+
+// systemLinks are the links of a directory that lead to the system's programs, as
+// /run/current-system does on NixOS.
+func (w *taskWorld) systemLinks(dir string) []placed {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var mounts []placed
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		if entry.Type() != fs.ModeSymlink {
+			continue
+		}
+		if target, links, err := policy.Follow(path); err == nil && isBeneathAny(w.policy.System, target) {
+			mounts = append(mounts, symlink(path, links[0].Target))
+		}
 	}
 	return mounts
 }
