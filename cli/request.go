@@ -177,6 +177,19 @@ func (r *request) volumes(found *driver.Explanation) (files []fileAccess) {
 	return files
 }
 
+// sharing are notes on the volumes that a dynamic user writes.
+func (r *request) sharing(found *driver.Explanation) (notes []string) {
+	if r.task == nil || r.task.User != "" || found.Workspace&^policy.ReadAccess == 0 {
+		return nil
+	}
+	for _, mount := range r.task.VolumeMounts {
+		if mount.Destination != nil && (mount.ReadOnly == nil || !*mount.ReadOnly) {
+			notes = append(notes, driver.SharingNote(*mount.Destination))
+		}
+	}
+	return notes
+}
+
 // readOperator reads the driver's plugin block in an agent's configuration: nil
 // without a file, for the default one.
 func readOperator(file string) (*driver.Config, error) {
