@@ -17,7 +17,7 @@ PACKAGES := \
   /bin/cpio:cpio /sbin/depmod:kmod /usr/bin/xz:xz-utils /sbin/mkfs.btrfs:btrfs-progs
 
 # The packages whose tests run under other kernels as well.
-KERNEL_PACKAGES := landlock seccomp executor policy driver
+KERNEL_PACKAGES := landlock seccomp executor policy sandbox denials driver
 
 ##@ Use
 
@@ -107,6 +107,7 @@ lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## Check format, vet and lint
 	@test -z "$$($(TOOLS)/gofumpt -l .)" || { echo "not formatted, run make fmt:"; $(TOOLS)/gofumpt -l .; exit 1; }
 	$(TOOLS)/golangci-lint run ./...
 	for dir in e2e bench; do (cd $$dir && $(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@go test ./policy -run Documented > /dev/null || { echo "docs/jobs.md has another table of fields than policy/fields.go: run make generate"; exit 1; }
 	@for dir in . e2e e2e/nomad bench; do (cd $$dir && go mod tidy -diff > /dev/null) || { echo "$$dir: run go mod tidy"; exit 1; }; done
 
 .PHONY: fmt
@@ -114,9 +115,9 @@ fmt: $(TOOLS)/gofumpt ## Format the code
 	$(TOOLS)/gofumpt -w .
 
 .PHONY: generate
-generate: ## Write generated files anew: the tables of system calls, the golden plans
+generate: ## Write generated files anew: the tables of system calls, the golden plans, the table of fields in docs/jobs.md
 	go generate ./...
-	go test ./policy -run Golden -update > /dev/null
+	go test ./policy -run 'Golden|Documented' -update > /dev/null
 
 .PHONY: setup
 setup: ## Install what the tests need, by apt (as root, on Debian)

@@ -23,6 +23,7 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/internal/drivertest"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // taskUser is whom tasks, the victims and the controls run as.
@@ -54,7 +55,7 @@ func newNomad(t *testing.T) *nomad {
 
 	n := &nomad{t: t, dir: dir, stateDir: dir + "/state", abi: abi}
 	// Without Landlock, worktree is what is left of it; os_hardened is refused.
-	config := driver.Config{StateDir: n.stateDir, AllowRoot: true, Fallback: "warn", PidsLimit: 4096}
+	config := driver.Config{Settings: sandbox.Settings{StateDir: n.stateDir, AllowRoot: true, Fallback: "warn", PidsLimit: 4096}}
 	var data []byte
 	check(t, base.MsgPackEncode(&data, &config))
 	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: os.Stderr})

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // story is an attack that is more than a program in a task: what a job says,
@@ -108,7 +109,7 @@ func newNode(t *testing.T, n *nomad, p *programs) *node {
 	root := filepath.Join(n.dir, "node")
 	h := &node{
 		nomad: n, root: root, data: root + "/data", alloc: root + "/data/alloc", mounts: root + "/alloc_mounts", state: n.stateDir,
-		config: driver.Config{StateDir: n.stateDir, AllowRoot: true, Fallback: "warn", PidsLimit: 4096},
+		config: driver.Config{Settings: sandbox.Settings{StateDir: n.stateDir, AllowRoot: true, Fallback: "warn", PidsLimit: 4096}},
 		events: map[string][]string{}, residents: map[string]*company{},
 	}
 	for _, dir := range []string{h.root, h.data, h.alloc, h.mounts, h.data + "/client", h.data + "/server"} {

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/burin-labs/nomad-driver-harn/driver"
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // passedOn are the signals that are the command's: those of a terminal, and
@@ -31,7 +31,7 @@ var ofTerminals = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, s
 // A terminal is never the user's own: what has that open could change its settings
 // for good, and go on to read from it. The command has a new one in its place, which
 // is copied from and to the user's, as by script(1).
-func attend(run *driver.Run) (exit executor.Exit, err error) {
+func attend(run *sandbox.Run) (exit executor.Exit, err error) {
 	std := [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
 	relays, err := newRelays(&std, run.User())
 	if err != nil {

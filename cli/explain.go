@@ -11,10 +11,10 @@ import (
 
 	"github.com/posener/complete"
 
-	"github.com/burin-labs/nomad-driver-harn/driver"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 func newExplain(s *streams) *command {
@@ -126,8 +126,8 @@ const (
 )
 
 // explain plans the task, in a directory of its own that is gone afterwards.
-func explain(r *request, operator *driver.Config, abi int) (*explanation, error) {
-	f := &driver.Forecast{Operator: operator, Cgroup: cgroupPlace, Node: policy.Node{ABI: landlock.ABI(abi)}}
+func explain(r *request, operator *sandbox.Settings, abi int) (*explanation, error) {
+	f := &sandbox.Forecast{Settings: operator, Cgroup: cgroupPlace, Node: policy.Node{ABI: landlock.ABI(abi)}}
 	if abi < 0 {
 		f.Node.ABI, f.Node.Absent = landlock.Detect()
 	}
@@ -144,7 +144,7 @@ func explain(r *request, operator *driver.Config, abi int) (*explanation, error)
 	if err := os.Mkdir(f.TaskDir, 0o755); err != nil {
 		return nil, err
 	}
-	found, err := driver.Explain(r.config, f)
+	found, err := sandbox.Explain(r.config, f)
 	names := strings.NewReplacer(f.TaskDir, taskPlace, clients, "(other allocations)")
 	if err != nil {
 		return nil, fmt.Errorf("%s", names.Replace(err.Error()))

@@ -11,10 +11,10 @@ import (
 
 	"github.com/fatih/color"
 
-	"github.com/burin-labs/nomad-driver-harn/driver"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
@@ -53,7 +53,7 @@ type deniedSyscalls struct {
 
 // newExplanation words what was found. names puts what a reader knows in the
 // place of directories that stand for others.
-func newExplanation(found *driver.Explanation, r *request, names *strings.Replacer) *explanation {
+func newExplanation(found *sandbox.Explanation, r *request, names *strings.Replacer) *explanation {
 	plan := found.Plan
 	e := &explanation{
 		Profile: plan.Profile.String(), ABI: int(plan.ABI), AllFiles: found.AllFiles,
@@ -122,7 +122,7 @@ func localIPC(plan *policy.Plan) string {
 	return ""
 }
 
-func namespaces(found *driver.Explanation, r *request) []string {
+func namespaces(found *sandbox.Explanation, r *request) []string {
 	private := func(host bool, what string) string {
 		if host {
 			return what + ": the host's"

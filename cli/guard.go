@@ -9,14 +9,14 @@ import (
 
 	"github.com/hashicorp/hcl"
 
-	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 	"github.com/burin-labs/nomad-driver-harn/suggest"
 )
 
 // newGuard knows what is closed on this host, by the driver and by the agent's
 // configuration file, "" for none.
-func newGuard(operator *driver.Config, config string) (*suggest.Guard, error) {
-	closed, err := driver.ClosedPaths(operator)
+func newGuard(operator *sandbox.Settings, config string) (*suggest.Guard, error) {
+	closed, err := sandbox.ClosedPaths(operator)
 	if err != nil {
 		return nil, err
 	}

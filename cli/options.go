@@ -19,50 +19,71 @@ type policyOptions struct{ fields map[string]any }
 
 func newPolicyOptions(flags *flag.FlagSet) *policyOptions {
 	o := &policyOptions{fields: map[string]any{}}
-	for _, name := range []string{"sandbox_profile", "side_effect_level"} {
-		flags.Func(name, "The policy's `"+name+"`.", func(value string) error {
-			o.fields[name] = value
-			return nil
-		})
-	}
-	for _, name := range []string{"workspace_roots", "read_only_roots", "unix_socket_roots", "devices"} {
-		flags.Func(name, "One `path` of the policy's "+name+". Can be repeated.", func(value string) error {
-			o.add(name, value)
-			return nil
-		})
-	}
-	for _, name := range []string{"tcp_connect", "tcp_bind"} {
-		flags.Func(name, "One `port` of the policy's "+name+". Can be repeated.", func(value string) error {
-			n, err := number(value)
-			o.add(name, n)
-			return err
-		})
-	}
-	flags.Func("min_landlock_abi", "The policy's min_landlock_abi, a `number`.", func(value string) (err error) {
-		o.fields["min_landlock_abi"], err = number(value)
-		return err
-	})
-	flags.BoolFunc("local_ipc", "The policy's local_ipc.", func(value string) (err error) {
-		o.fields["local_ipc"], err = strconv.ParseBool(value)
-		return err
-	})
-	flags.Func("capabilities", "One of the policy's capabilities, `NAME=OPERATION,...`. Can be repeated.", func(value string) error {
-		name, operations, ok := strings.Cut(value, "=")
-		if !ok || name == "" {
-			return errors.New("expected one like workspace=read_text,list")
-		}
-		all, _ := o.fields["capabilities"].(map[string][]string)
-		if all == nil {
-			all = map[string][]string{}
-		}
-		all[name] = []string{}
-		if operations != "" {
-			all[name] = strings.Split(operations, ",")
-		}
-		o.fields["capabilities"] = all
-		return nil
-	})
+	o.add(flags, policy.Fields(), o.fields)
 	return o
+}
+
+// add adds an option for each of the fields, whose values go to an object. The fields of
+// a block go to one of its own.
+func (o *policyOptions) add(flags *flag.FlagSet, fields []policy.Field, object map[string]any) {
+	for i := range fields {
+		f := &fields[i]
+		name, key := f.Name, f.Key()
+		switch f.Kind {
+		case policy.Block:
+			members := map[string]any{}
+			o.add(flags, f.Members, members)
+			object[key] = members
+		case policy.Word, policy.Text:
+			flags.Func(name, "The policy's `"+key+"`.", func(value string) error {
+				object[key] = value
+				return nil
+			})
+		case policy.Paths, policy.Devices, policy.Names:
+			what := map[policy.Kind]string{policy.Paths: "path", policy.Devices: "path", policy.Names: "name"}[f.Kind]
+			flags.Func(name, "One `"+what+"` of the policy's "+name+". Can be repeated.", func(value string) error {
+				appendTo(object, key, value)
+				return nil
+			})
+		case policy.Ports:
+			flags.Func(name, "One `port` of the policy's "+name+". Can be repeated.", func(value string) error {
+				n, err := number(value)
+				appendTo(object, key, n)
+				return err
+			})
+		case policy.Number:
+			flags.Func(name, "The policy's "+name+", a `number`.", func(value string) (err error) {
+				object[key], err = number(value)
+				return err
+			})
+		case policy.Switch, policy.Choice:
+			flags.BoolFunc(name, "The policy's "+name+".", func(value string) (err error) {
+				object[key], err = strconv.ParseBool(value)
+				return err
+			})
+		case policy.Operations:
+			flags.Func(name, "One of the policy's "+name+", `NAME=OPERATION,...`. Can be repeated.", func(value string) error {
+				return addOperations(object, key, value)
+			})
+		}
+	}
+}
+
+func addOperations(object map[string]any, key, value string) error {
+	name, operations, ok := strings.Cut(value, "=")
+	if !ok || name == "" {
+		return errors.New("expected one like workspace=read_text,list")
+	}
+	all, _ := object[key].(map[string][]string)
+	if all == nil {
+		all = map[string][]string{}
+	}
+	all[name] = []string{}
+	if operations != "" {
+		all[name] = strings.Split(operations, ",")
+	}
+	object[key] = all
+	return nil
 }
 
 func number(value string) (int, error) {
@@ -73,16 +94,39 @@ func number(value string) (int, error) {
 	return n, nil
 }
 
-func (o *policyOptions) add(name string, value any) {
-	list, _ := o.fields[name].([]any)
-	o.fields[name] = append(list, value)
+func appendTo(object map[string]any, key string, value any) {
+	list, _ := object[key].([]any)
+	object[key] = append(list, value)
 }
 
-func (o *policyOptions) empty() bool { return len(o.fields) == 0 }
+// empty reports whether no option was given.
+func (o *policyOptions) empty() bool { return says(o.fields) == nil }
+
+// says is an object without the blocks in which nothing was given; nil if nothing is left.
+func says(object map[string]any) map[string]any {
+	var out map[string]any
+	for key, value := range object {
+		if members, ok := value.(map[string]any); ok {
+			if members = says(members); members == nil {
+				continue
+			}
+			value = members
+		}
+		if out == nil {
+			out = map[string]any{}
+		}
+		out[key] = value
+	}
+	return out
+}
 
 // policy decodes the fields as those of a file.
 func (o *policyOptions) policy() (*policy.Policy, error) {
-	data, err := json.Marshal(o.fields)
+	object := says(o.fields)
+	if object == nil {
+		object = map[string]any{}
+	}
+	data, err := json.Marshal(object)
 	if err != nil {
 		return nil, err
 	}

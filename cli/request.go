@@ -14,11 +14,12 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/driver"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // request is what a task asks for.
 type request struct {
-	config *driver.TaskConfig
+	config *sandbox.Request
 	// task and group are of a job file; nil for a policy alone.
 	task  *api.Task
 	group *api.TaskGroup
@@ -40,12 +41,12 @@ func fileSource(job, policyFile string) source {
 
 // policyRequest asks for a policy alone.
 func policyRequest(p *policy.Policy) *request {
-	return &request{config: &driver.TaskConfig{Policy: p}}
+	return &request{config: &sandbox.Request{Policy: p}}
 }
 
 // readRequest reads the configuration of a task, of a job or with a policy
 // alone. operator is the plugin's configuration, nil for the default one.
-func readRequest(operator *driver.Config, from source, task string) (*request, error) {
+func readRequest(operator *sandbox.Settings, from source, task string) (*request, error) {
 	if from.isJob {
 		return readJob(operator, from.file, task)
 	}
@@ -69,7 +70,7 @@ func decodePolicy(data []byte) (*policy.Policy, error) {
 }
 
 // readJob reads a task of a job.
-func readJob(operator *driver.Config, job, task string) (*request, error) {
+func readJob(operator *sandbox.Settings, job, task string) (*request, error) {
 	text, err := os.ReadFile(job)
 	if err != nil {
 		return nil, err
@@ -112,7 +113,7 @@ func findTask(job *api.Job, name string) (*request, error) {
 }
 
 // describe fills in what the job says of its task.
-func (r *request) describe(f *driver.Forecast) {
+func (r *request) describe(f *sandbox.Forecast) {
 	if r.task == nil {
 		return
 	}
@@ -153,7 +154,7 @@ func (r *request) network() string {
 }
 
 // volumes are what the job mounts. What is in them is known on a node alone.
-func (r *request) volumes(found *driver.Explanation) (files []fileAccess) {
+func (r *request) volumes(found *sandbox.Explanation) (files []fileAccess) {
 	if r.task == nil {
 		return nil
 	}
@@ -178,13 +179,13 @@ func (r *request) volumes(found *driver.Explanation) (files []fileAccess) {
 }
 
 // sharing are notes on the volumes that a dynamic user writes.
-func (r *request) sharing(found *driver.Explanation) (notes []string) {
+func (r *request) sharing(found *sandbox.Explanation) (notes []string) {
 	if r.task == nil || r.task.User != "" || found.Workspace&^policy.ReadAccess == 0 {
 		return nil
 	}
 	for _, mount := range r.task.VolumeMounts {
 		if mount.Destination != nil && (mount.ReadOnly == nil || !*mount.ReadOnly) {
-			notes = append(notes, driver.SharingNote(*mount.Destination))
+			notes = append(notes, sandbox.SharingNote(*mount.Destination))
 		}
 	}
 	return notes
@@ -192,7 +193,7 @@ func (r *request) sharing(found *driver.Explanation) (notes []string) {
 
 // readOperator reads the driver's plugin block in an agent's configuration: nil
 // without a file, for the default one.
-func readOperator(file string) (*driver.Config, error) {
+func readOperator(file string) (*sandbox.Settings, error) {
 	if file == "" {
 		return nil, nil
 	}
@@ -217,7 +218,7 @@ func readOperator(file string) (*driver.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: plugin %q: %w", plain.Name(file), Name, err)
 		}
-		return config, nil
+		return &config.Settings, nil
 	}
 	return nil, fmt.Errorf("%s: it has no block plugin %q", plain.Name(file), Name)
 }

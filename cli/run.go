@@ -14,11 +14,11 @@ import (
 
 	"github.com/posener/complete"
 
-	"github.com/burin-labs/nomad-driver-harn/driver"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // Exit statuses of a run whose command did not run, as those of env(1).
@@ -115,11 +115,11 @@ func (r *runner) run(args []string) (int, error) {
 	if err != nil {
 		return notRun, err
 	}
-	o := &driver.RunOptions{Operator: operator, User: r.user, Env: r.env}
+	o := &sandbox.RunOptions{Settings: operator, User: r.user, Env: r.env}
 	node := policy.Node{}
 	node.ABI, node.Absent = landlock.Detect()
 	var noNamespaces error
-	if o.Privilege, noNamespaces = privilege(); o.Privilege == driver.Root && o.User == "" {
+	if o.Privilege, noNamespaces = privilege(); o.Privilege == sandbox.Root && o.User == "" {
 		o.User = invokingUser()
 	}
 	if o.TaskDir, err = workingDirectory(); err != nil {
@@ -134,8 +134,8 @@ func (r *runner) run(args []string) (int, error) {
 	if _, set := o.Env["TERM"]; !set && os.Getenv("TERM") != "" {
 		o.Env["TERM"] = os.Getenv("TERM")
 	}
-	prepared, err := driver.PrepareRun(config, node, o)
-	var command *driver.CommandError
+	prepared, err := sandbox.PrepareRun(config, node, o)
+	var command *sandbox.CommandError
 	switch {
 	case errors.As(err, &command) && errors.Is(err, fs.ErrNotExist):
 		return notFound, err
@@ -156,7 +156,7 @@ func (r *runner) run(args []string) (int, error) {
 
 // read returns the task. Words behind the options take the place of its
 // command.
-func (r *runner) read(operator *driver.Config, args []string) (*driver.TaskConfig, error) {
+func (r *runner) read(operator *sandbox.Settings, args []string) (*sandbox.Request, error) {
 	asked, err := r.asked(operator)
 	if err != nil {
 		return nil, err
@@ -177,7 +177,7 @@ func (r *runner) read(operator *driver.Config, args []string) (*driver.TaskConfi
 	return asked.config, nil
 }
 
-func (r *runner) asked(operator *driver.Config) (*request, error) {
+func (r *runner) asked(operator *sandbox.Settings) (*request, error) {
 	if r.options.empty() {
 		return readRequest(operator, fileSource(r.job, r.policyFile), r.task)
 	}
@@ -187,14 +187,14 @@ func (r *runner) asked(operator *driver.Config) (*request, error) {
 
 // privilege is what this process may do. The error says why there are no user
 // namespaces.
-func privilege() (driver.Privilege, error) {
+func privilege() (sandbox.Privilege, error) {
 	if os.Geteuid() == 0 {
-		return driver.Root, nil
+		return sandbox.Root, nil
 	}
 	if err := executor.ProbeUserNamespace(); err != nil {
-		return driver.Unprivileged, err
+		return sandbox.Unprivileged, err
 	}
-	return driver.UserNamespace, nil
+	return sandbox.UserNamespace, nil
 }
 
 // invokingUser is who called sudo(8), "" if nobody or root did.
@@ -229,7 +229,7 @@ func privateDirectory() (string, error) {
 }
 
 // remark says what the command is not confined by.
-func (r *runner) remark(prepared *driver.Run, noNamespaces error) {
+func (r *runner) remark(prepared *sandbox.Run, noNamespaces error) {
 	line := func(format string, args ...any) {
 		fmt.Fprintln(r.stderr, plain.Line(Name+" run: "+fmt.Sprintf(format, args...)))
 	}

@@ -15,12 +15,13 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // In each list of a ceiling, absent and empty stay apart on the way from the
 // agent's file to where jobs are compared with it, and to what the node says.
 func TestCeilingKeepsEmptyApartFromAbsent(t *testing.T) {
-	t.Setenv(fallbackVariable, "")
+	t.Setenv(sandbox.FallbackVariable, "")
 	type texts struct{ hcl, json string }
 	for _, field := range []struct {
 		name, attribute string
@@ -133,7 +134,7 @@ func TestCeilingKeepsEmptyApartFromAbsent(t *testing.T) {
 
 // With one of the lists of ports, a ceiling admits nothing of the other.
 func TestCeilingOfOneDirection(t *testing.T) {
-	config := Config{Ceiling: &policy.Policy{Extensions: policy.Extensions{TCPConnect: []int{443}}}}
+	config := Config{Settings: sandbox.Settings{Ceiling: &policy.Policy{Extensions: policy.Extensions{TCPConnect: []int{443}}}}}
 	if got := describeCeiling(&config)["tcp_bind"]; got != nothing {
 		t.Errorf("tcp_bind is advertised as %q, want %q", got, nothing)
 	}
@@ -142,7 +143,7 @@ func TestCeilingOfOneDirection(t *testing.T) {
 // What jobs get that ask for nothing must be within what the operator allows,
 // devices too.
 func TestDefaultPolicyKeepsToDevices(t *testing.T) {
-	t.Setenv(fallbackVariable, "")
+	t.Setenv(sandbox.FallbackVariable, "")
 	const asks = "default_policy {\ndevices = [\"/dev/kvm\"]\n}\n"
 	if _, err := parseConfig(t, asks); err == nil || !strings.Contains(err.Error(), `default_policy: devices: "/dev/kvm" exceed`) {
 		t.Errorf("without the option devices: %v", err)

@@ -4,7 +4,6 @@
 package driver
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // Collectors of logs.
@@ -28,43 +28,12 @@ const (
 	byDriver = "driver"
 )
 
-// LogFiles limits the log files of a task. 0 stands for a default.
-type LogFiles struct {
-	// MaxFiles is how many files there are at most of stdout and of stderr.
-	MaxFiles int `codec:"max_files"`
-	// MaxFileSize is how large one gets, in MiB, as in the logs block of a job.
-	MaxFileSize int `codec:"max_file_size"`
-}
-
-var (
-	// defaultLogs are Nomad's defaults of a job's logs block.
-	defaultLogs = LogFiles{MaxFiles: 10, MaxFileSize: 10}
-	// mostLogs are more than anybody needs.
-	mostLogs = LogFiles{MaxFiles: 1000, MaxFileSize: 100_000}
-)
-
-// check checks the limits, which may be as high as most.
-func (l LogFiles) check(most LogFiles) error {
-	if l.MaxFiles < 0 || l.MaxFiles > most.MaxFiles {
-		return fmt.Errorf("max_files: %d, expected 1 to %d", l.MaxFiles, most.MaxFiles)
-	}
-	if l.MaxFileSize < 0 || l.MaxFileSize > most.MaxFileSize {
-		return fmt.Errorf("max_file_size: %d, expected 1 to %d (MiB)", l.MaxFileSize, most.MaxFileSize)
-	}
-	return nil
-}
-
-// or takes what is left to a default from others.
-func (l LogFiles) or(others LogFiles) LogFiles {
-	return LogFiles{cmp.Or(l.MaxFiles, others.MaxFiles), cmp.Or(l.MaxFileSize, others.MaxFileSize)}
-}
-
 // LogsConfig is the operator's choice of who collects logs.
 type LogsConfig struct {
 	// Collector is "nomad", which is the default, or "driver".
 	Collector string `codec:"collector"`
 	// LogFiles are what tasks get, and the most that a job may ask for.
-	LogFiles
+	sandbox.LogFiles
 }
 
 func (c *LogsConfig) validate() error {
@@ -73,14 +42,14 @@ func (c *LogsConfig) validate() error {
 	}
 	switch c.Collector {
 	case "", byNomad:
-		if c.LogFiles != (LogFiles{}) {
+		if c.LogFiles != (sandbox.LogFiles{}) {
 			return fmt.Errorf("max_files and max_file_size are for collector = %q: with %q, the logs block of each job has them", byDriver, byNomad)
 		}
 	case byDriver:
 	default:
 		return fmt.Errorf("collector: %q, expected %q (a process of its own for each task) or %q (the task's supervisor)", c.Collector, byNomad, byDriver)
 	}
-	return c.check(mostLogs)
+	return c.Check(sandbox.MostLogs)
 }
 
 // collector is who collects logs.
@@ -100,12 +69,12 @@ func planLogs(config *Config, cfg *drivers.TaskConfig, task *TaskConfig) (*execu
 		}
 		return nil, nil
 	}
-	files := config.Logs.or(defaultLogs)
+	files := config.Logs.Or(sandbox.DefaultLogs)
 	if own := task.Logs; own != nil {
-		if err := own.check(files); err != nil {
+		if err := own.Check(files); err != nil {
 			return nil, fmt.Errorf("logs: %w: the operator's limit (plugin option logs)", err)
 		}
-		files = own.or(files)
+		files = own.Or(files)
 	}
 	if cfg.StdoutPath == "" || cfg.StdoutPath == os.DevNull {
 		return nil, nil

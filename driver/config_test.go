@@ -20,6 +20,7 @@ import (
 	"github.com/zclconf/go-cty/cty/msgpack"
 
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // parse takes HCL the way that Nomad does: a job file, JSON to the server and
@@ -120,7 +121,7 @@ func TestAbsentIsNotEmpty(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := task.validate(); err != nil {
+		if err := task.Validate(); err != nil {
 			t.Fatal(err)
 		}
 		if got := task.Policy.WorkspaceAccess() == policy.FullAccess; got != write {
@@ -150,7 +151,7 @@ func TestTaskConfigErrors(t *testing.T) {
 	} {
 		task, err := parseTask(t, tc.body)
 		if err == nil {
-			err = task.validate()
+			err = task.Validate()
 		}
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want an error with %q", tc.name, err, tc.want)
@@ -174,12 +175,12 @@ func parseConfig(t *testing.T, body string) (*Config, error) {
 }
 
 func TestConfig(t *testing.T) {
-	t.Setenv(fallbackVariable, "")
+	t.Setenv(sandbox.FallbackVariable, "")
 	config, err := parseConfig(t, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.StateDir != "/var/lib/nomad-driver-harn" || config.fallback != policy.Enforce || config.AllowRoot ||
+	if config.StateDir != "/var/lib/nomad-driver-harn" || config.ParsedFallback() != policy.Enforce || config.AllowRoot ||
 		config.Ceiling.Profile() != policy.Worktree {
 		t.Errorf("defaults: %+v", config)
 	}
@@ -196,14 +197,14 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &policy.Policy{SandboxProfile: "unrestricted", WorkspaceRoots: []string{}, ReadOnlyRoots: []string{"/srv"}}
-	if config.StateDir != "/srv/state" || config.fallback != policy.Warn || !config.AllowRoot || !reflect.DeepEqual(config.Ceiling, want) {
+	if config.StateDir != "/srv/state" || config.ParsedFallback() != policy.Warn || !config.AllowRoot || !reflect.DeepEqual(config.Ceiling, want) {
 		t.Errorf("got %+v with ceiling %#v", config, config.Ceiling)
 	}
 }
 
 // A task without a policy gets the operator's, one with any has its own.
 func TestDefaultPolicy(t *testing.T) {
-	t.Setenv(fallbackVariable, "")
+	t.Setenv(sandbox.FallbackVariable, "")
 	config, err := parseConfig(t, `default_policy { side_effect_level = "none" }`)
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +222,7 @@ func TestDefaultPolicy(t *testing.T) {
 		if err := cfg.EncodeDriverConfig(value); err != nil {
 			t.Fatal(err)
 		}
-		if task, err := decodeTask(config, &cfg); err != nil || task.Policy.SideEffectLevel != want {
+		if task, err := decodeTask(&config.Settings, &cfg); err != nil || task.Policy.SideEffectLevel != want {
 			t.Errorf("%q: %+v, %v, want the level %q", body, task.Policy, err, want)
 		}
 	}
@@ -232,16 +233,16 @@ func TestCeilingIsAdvertised(t *testing.T) {
 		config Config
 		want   map[string]string
 	}{
-		{Config{Ceiling: &policy.Policy{}}, map[string]string{
+		{Config{Settings: sandbox.Settings{Ceiling: &policy.Policy{}}}, map[string]string{
 			"profile": "worktree", "side_effect_level": noLimit, "workspace_roots": noLimit, "read_only_roots": noLimit, "capabilities": noLimit,
 			"unix_socket_roots": noLimit, "tcp_connect": noLimit, "tcp_bind": noLimit, "devices": nothing,
 		}},
 		{
-			Config{Devices: []string{"/dev/kvm", "/dev/dri/*"}, Ceiling: &policy.Policy{
+			Config{Settings: sandbox.Settings{Devices: []string{"/dev/kvm", "/dev/dri/*"}, Ceiling: &policy.Policy{
 				SandboxProfile: "os_hardened", SideEffectLevel: "network", WorkspaceRoots: []string{}, ReadOnlyRoots: []string{"/srv/a", "/srv/b"},
 				Capabilities: map[string][]string{"workspace": {"list", "read_text"}, "process": {"exec"}},
 				Extensions:   policy.Extensions{TCPConnect: []int{53, 443}, TCPBind: []int{}, UnixSocketRoots: []string{"/run/x"}},
-			}},
+			}}},
 			map[string]string{
 				"profile": "os_hardened", "side_effect_level": "network", "workspace_roots": nothing, "read_only_roots": "/srv/a,/srv/b",
 				"capabilities":      "process.exec,workspace.list,workspace.read_text",
@@ -256,20 +257,20 @@ func TestCeilingIsAdvertised(t *testing.T) {
 }
 
 func TestFallbackFromTheEnvironment(t *testing.T) {
-	t.Setenv(fallbackVariable, "off")
+	t.Setenv(sandbox.FallbackVariable, "off")
 	for body, want := range map[string]policy.Fallback{"": policy.Off, `fallback = "enforce"`: policy.Enforce} {
-		if config, err := parseConfig(t, body); err != nil || config.fallback != want {
-			t.Errorf("%q: %v, %v, want %v", body, config.fallback, err, want)
+		if config, err := parseConfig(t, body); err != nil || config.ParsedFallback() != want {
+			t.Errorf("%q: %v, %v, want %v", body, config.ParsedFallback(), err, want)
 		}
 	}
-	t.Setenv(fallbackVariable, "wran")
-	if _, err := parseConfig(t, ""); err == nil || !strings.Contains(err.Error(), fallbackVariable) {
+	t.Setenv(sandbox.FallbackVariable, "wran")
+	if _, err := parseConfig(t, ""); err == nil || !strings.Contains(err.Error(), sandbox.FallbackVariable) {
 		t.Errorf("%v, want an error that names the variable", err)
 	}
 }
 
 func TestConfigErrors(t *testing.T) {
-	t.Setenv(fallbackVariable, "")
+	t.Setenv(sandbox.FallbackVariable, "")
 	for body, want := range map[string]string{
 		`denial_events = "on"`:                                    "denial_events",
 		`logs { collector = "syslog" }`:                           `logs: collector: "syslog", expected "nomad"`,
@@ -300,7 +301,7 @@ func TestConfigErrors(t *testing.T) {
 
 // The loader sets the configuration more than once, and without that of an agent.
 func TestSetConfigIsRepeatable(t *testing.T) {
-	t.Setenv(fallbackVariable, "")
+	t.Setenv(sandbox.FallbackVariable, "")
 	d := New(t.Context(), testLogger(t))
 	value, err := parse(t, configSpec, `fallback = "warn"`)
 	if err != nil {
@@ -311,7 +312,7 @@ func TestSetConfigIsRepeatable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []*base.Config{{PluginConfig: data}, {PluginConfig: data, AgentConfig: &base.AgentConfig{}}, {PluginConfig: data}} {
-		if err := d.SetConfig(c); err != nil || d.currentConfig().fallback != policy.Warn {
+		if err := d.SetConfig(c); err != nil || d.currentConfig().ParsedFallback() != policy.Warn {
 			t.Errorf("%v, %+v", err, d.currentConfig())
 		}
 	}

@@ -11,93 +11,15 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
-	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
-
-// taskDirs are a task's directories as it sees them: Nomad's mounts for the
-// isolation mode unveil. All are real paths.
-type taskDirs struct {
-	Task string // holds local, tmp, and the mounts alloc and secrets
-	// Name is what Nomad calls Task, with symbolic links on the way; "" if that is
-	// the same.
-	Name string
-	Tmp  string // what the task sees as /tmp; "" for tmp in Task
-	// Clients is the client's alloc_dir, with the directories of all
-	// allocations: the host's paths of these ones lie in it, too.
-	Clients string
-	// Mounts is the client's alloc_mounts_dir, where Nomad mounts the directories
-	// of all tasks; "" without Nomad.
-	Mounts string
-	// Storage are the sources of volumes that Nomad keeps in its data_dir, real paths.
-	Storage []string
-	// Shared: the task sees the host's file system as it is, since nothing can
-	// be mounted. Then Tmp is a temporary directory by its own name.
-	Shared bool
-	// NoOverlays: the task is in a user namespace.
-	NoOverlays bool
-	// Links are the symbolic links on the way from Name to Task.
-	Links []policy.Link
-	// HostFiles is the plugin's directory of copies of the host's files, a real
-	// path; "" if nobody keeps them.
-	HostFiles string
-}
-
-// own are the directories that a task may use without asking for them.
-func (d *taskDirs) own() []string { return []string{d.Task} }
-
-// names are those that a job may use for own: ${NOMAD_TASK_DIR} is one of them.
-func (d *taskDirs) names() []string {
-	if d.Name == "" {
-		return d.own()
-	}
-	return append(d.own(), d.Name)
-}
-
-func (d *taskDirs) tmp() string {
-	if d.Tmp != "" {
-		return d.Tmp
-	}
-	return filepath.Join(d.Task, "tmp")
-}
-
-// nomads are the directories of the agent that can be told from the client's
-// alloc_dir, which is in the data_dir unless the operator says otherwise.
-func (d *taskDirs) nomads() []agentPath {
-	data := filepath.Dir(d.Clients)
-	if d.Mounts == "" || !exists(filepath.Join(data, "client", "state.db")) {
-		return nil
-	}
-	return []agentPath{{path: data, what: dataDir}}
-}
-
-// storage are directories in the data_dir of which each holds volumes: those of
-// storage plugins, and dynamic host volumes.
-var storage = []string{"client/csi/node", "host_volumes"}
-
-// findStorage finds the volumes that Nomad keeps in its data_dir. No job chooses
-// where that is.
-func (d *taskDirs) findStorage(mounts []*drivers.MountConfig) {
-	for _, data := range d.nomads() {
-		for _, m := range mounts {
-			source, err := policy.RealPath(m.HostPath)
-			if err != nil {
-				continue // findVolumes says so
-			}
-			for _, dir := range storage {
-				if dir := filepath.Join(data.path, dir); dir != source && landlock.Beneath(dir, source) {
-					d.Storage = append(d.Storage, source)
-				}
-			}
-		}
-	}
-}
 
 // findTaskDirs finds them by the environment that Nomad sets, which is the
 // only place where a driver is told. The job's env block can set the same
 // variables: so they are believed only if they name the very directories that
 // the client names in the task's configuration.
-func findTaskDirs(cfg *drivers.TaskConfig) (*taskDirs, error) {
+func findTaskDirs(cfg *drivers.TaskConfig) (*sandbox.Dirs, error) {
 	host := cfg.TaskDir()
 	local := cfg.Env["NOMAD_TASK_DIR"]
 	if !filepath.IsAbs(local) {
@@ -122,9 +44,7 @@ func findTaskDirs(cfg *drivers.TaskConfig) (*taskDirs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the client's alloc_dir: %w", err)
 	}
-	d := &taskDirs{Task: task, Name: filepath.Dir(local), Links: links, Clients: clients, Mounts: filepath.Dir(task)}
-	d.findStorage(cfg.Mounts)
-	return d, nil
+	return &sandbox.Dirs{Task: task, Name: filepath.Dir(local), Links: links, Clients: clients, Mounts: filepath.Dir(task)}, nil
 }
 
 func sameDir(a, b string) error {

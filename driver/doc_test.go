@@ -48,8 +48,8 @@ package driver
 //   - Running out of memory is told apart from a kill: TestOutOfMemory (e2e).
 //   - Stats have many readers and a first sample that means something:
 //     TestStatsHaveManyReaders, TestStats, TestStatsAgree (e2e).
-//   - Stats of idle tasks cost next to nothing, by one beat for all, readings
-//     that stand and reports that are encoded once: TestStatsHaveOneBeat,
+//   - Stats of idle tasks cost next to nothing, by samples that are taken together, readings
+//     that stand and reports that are encoded once: TestStatsAreReportedTogether,
 //     TestUsageStands, TestReportsOfTheSame, TestReportsAreSentAsNomadDoes, TestServedStats.
 //
 // Users and directories:

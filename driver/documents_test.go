@@ -17,7 +17,7 @@ import (
 )
 
 // The documents name every option of the plugin and of tasks, every field of a
-// policy, every attribute of nodes, and every place that is masked for all.
+// policy, and every attribute of nodes.
 func TestDocumentsNameEveryOption(t *testing.T) {
 	names := func(spec *hclspec.Spec) []string {
 		return slices.Sorted(maps.Keys(spec.GetObject().GetAttributes()))
@@ -37,7 +37,6 @@ func TestDocumentsNameEveryOption(t *testing.T) {
 		{"operator.md", "## Plugin options", names(configSpec)},
 		{"jobs.md", "## Task options", names(taskConfigSpec)},
 		{"jobs.md", "## Fields of `capability_policy`", slices.Sorted(maps.Keys(policySpec))},
-		{"security.md", "## Protected places", builtinMasks},
 		{"security.md", "## In every profile", slices.DeleteFunc(seccomp.Always.Names(), func(name string) bool { return name == "ioctl" })},
 	} {
 		section := documented(t, d.file, d.heading)

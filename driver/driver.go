@@ -24,10 +24,14 @@ import (
 	"github.com/hashicorp/nomad/plugins/shared/hclspec"
 	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/cgroup"
+	"github.com/burin-labs/nomad-driver-harn/denials"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/meter"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 	"github.com/burin-labs/nomad-driver-harn/version"
 )
 
@@ -42,16 +46,16 @@ type Driver struct {
 	events  *eventer.Eventer
 	tasks   *taskStore
 	compute compute
-	beats   beats
+	sampler meter.Sampler
 	sweeper sync.Once
 	auditor sync.Once
-	denials *denials // nil where denials are not reported; see watchDenials
-	copies  hostFiles
+	denials *denials.Watcher // nil where denials are not reported; see watchDenials
+	copies  sandbox.HostFiles
 	copier  sync.Once
 
 	lock   sync.RWMutex
 	config *Config
-	agent  []agentPath // see agentPaths
+	agent  []sandbox.AgentPath // see agentPaths
 }
 
 var (
@@ -67,7 +71,7 @@ func New(ctx context.Context, logger hclog.Logger) *Driver {
 		logger: logger,
 		events: eventer.NewEventer(ctx, logger),
 		tasks:  newTaskStore(),
-		config: &Config{Ceiling: &policy.Policy{}, sweepPeriod: defaultSweepPeriod},
+		config: &Config{Settings: sandbox.Settings{Ceiling: &policy.Policy{}}, sweepPeriod: defaultSweepPeriod},
 	}
 }
 
@@ -114,14 +118,11 @@ func (d *Driver) currentConfig() *Config {
 
 // agentPaths are the agent's own files and directories. They stay what they are
 // as long as the agent lives; once it has started a task, it has all of them open.
-func (d *Driver) agentPaths() []agentPath {
+func (d *Driver) agentPaths() []sandbox.AgentPath {
 	d.lock.Lock()
 	defer d.lock.Unlock()
 	if d.agent == nil {
-		d.agent = findAgentPaths(os.Getppid())
-		if dir, ok := ownPluginDir(); ok {
-			d.agent = append(d.agent, agentPath{dir, pluginDir, true})
-		}
+		d.agent = sandbox.AgentPaths()
 	}
 	return d.agent
 }
@@ -175,7 +176,7 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 	if err := state.check(cfg.ID, cfg.AllocID, cfg.Name); err != nil {
 		return fmt.Errorf("recovering task %s: its handle is not of this task: %w", cfg.ID, err)
 	}
-	task, err := executor.Attach(cfg.ID, state.StateDir, state.Cgroup.own())
+	task, err := executor.Attach(cfg.ID, state.StateDir, state.Cgroup.Own())
 	if err == nil && task.Rebooted() {
 		// The task is not to blame: an error makes Nomad start it anew without
 		// counting that as one of its restarts.
@@ -200,8 +201,9 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 }
 
 func (d *Driver) adopt(cfg *drivers.TaskConfig, state TaskState, task *executor.Task) {
-	h := &taskHandle{config: cfg, state: state, task: task, cgroup: &state.Cgroup, compute: &d.compute, beats: &d.beats}
-	h.reported = d.watchDenials().follow(h)
+	h := &taskHandle{config: cfg, state: state, task: task, cgroup: &state.Cgroup, compute: &d.compute, sampler: &d.sampler}
+	h.meter = meter.New(h.cgroup, h.pids)
+	h.reported = d.watchDenials().Follow(d.denied(h))
 	d.copier.Do(func() { go d.followHost() })
 	d.tasks.set(h)
 	go d.reportOOM(h)
@@ -209,17 +211,27 @@ func (d *Driver) adopt(cfg *drivers.TaskConfig, state TaskState, task *executor.
 
 // watchDenials starts to read the audit log, once, if that is wanted and works.
 // It returns nil if not.
-func (d *Driver) watchDenials() *denials {
+func (d *Driver) watchDenials() *denials.Watcher {
 	d.auditor.Do(func() {
-		reader, err := startAudit(d.currentConfig().DenialEvents)
+		reader, err := denials.Open(d.currentConfig().DenialEvents)
 		if err != nil {
 			d.logger.Info("what tasks are denied is not reported", "reason", err)
 			return
 		}
-		d.denials = newDenials(d.logger.Warn, d.emit)
-		go d.denials.read(reader)
+		d.denials = denials.New(d.logger.Warn)
+		go d.denials.Read(reader)
 	})
 	return d.denials
+}
+
+// denied is a task as the watcher of denials follows it.
+func (d *Driver) denied(h *taskHandle) *denials.Task {
+	return &denials.Task{
+		ID: h.config.ID, AllocID: h.config.AllocID, Name: h.config.Name, AllocDir: h.config.AllocDir, Dir: h.state.TaskDir,
+		PID: h.task.PID(), Supervisor: h.task.Supervisor().PID, UID: h.task.User().UID, Dynamic: sandbox.IsDynamic(h.state.UserName),
+		Cgroup: h.cgroup.Own(), Places: h.state.Places, Filter: h.task.Filter(), Done: h.task.Done(),
+		Emit: func(message string) { d.emit(h.config, message) },
+	}
 }
 
 // reportOOM tells the task's user, by a task event, that the kernel has killed
@@ -230,7 +242,7 @@ func (d *Driver) reportOOM(h *taskHandle) {
 		return
 	}
 	message := "Out of memory: the kernel has killed a process of the task"
-	if limit, used, err := h.cgroup.memoryLimit(); err == nil && limit > 0 {
+	if limit, used, err := meter.MemoryLimit(h.cgroup); err == nil && limit > 0 {
 		message += fmt.Sprintf("; the limit is %d MiB, the task used up to %d MiB: raise memory or memory_max", limit>>20, used>>20)
 	}
 	d.emit(h.config, message)
@@ -254,19 +266,17 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 	if _, ok := d.tasks.get(cfg.ID); ok {
 		return nil, fmt.Errorf("task %s is already started", plain.Name(cfg.ID))
 	}
-	config := *d.currentConfig()
-	config.agent = d.agentPaths()
-	if err := config.checkStateDir(); err != nil {
+	config := d.currentConfig()
+	if err := config.CheckStateDir(); err != nil {
 		return nil, err
 	}
-	config.hostFiles = d.keepHostFiles(config.StateDir)
 	abi, absent := landlock.Detect()
-	node := policy.Node{ABI: abi, Absent: absent, Fallback: config.fallback}
-	p, err := prepare(&config, node, d.compute.count(), cfg)
+	host := &sandbox.Host{Node: policy.Node{ABI: abi, Absent: absent}, Agent: d.agentPaths(), Cores: d.compute.count()}
+	p, err := prepare(config, host, d.keepHostFiles(config.StateDir), cfg)
 	if err != nil {
 		return nil, err
 	}
-	logDenials(&p.plan.Confinement, abi, d.watchDenials() != nil)
+	denials.Log(&p.Plan.Confinement, abi, d.watchDenials() != nil)
 	defer d.tasks.begin(p.state.StateDir)()
 	if err := d.replace(cfg); err != nil {
 		return nil, err
@@ -289,7 +299,7 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 		return nil, fmt.Errorf("encoding the task's handle: %w", err)
 	}
 	d.adopt(cfg, p.state, task)
-	d.announce(cfg, p.policy, p.notes)
+	d.announce(cfg, p.Policy, p.Notes)
 	d.logger.Debug("started task", "task_id", cfg.ID, "pid", task.PID())
 	return handle, nil
 }
@@ -299,7 +309,7 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, error) {
 	dir := p.state.StateDir
 	executor.AwaitStart(cfg.ID, dir)
-	task, err := executor.Attach(cfg.ID, dir, p.state.Cgroup.own())
+	task, err := executor.Attach(cfg.ID, dir, p.state.Cgroup.Own())
 	switch {
 	case err == nil:
 		d.logger.Debug("found task already started", "task_id", cfg.ID, "pid", task.PID())
@@ -310,24 +320,24 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	if err := discard(cfg.ID, &p.state); err != nil {
 		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", plain.Name(dir), err)
 	}
-	output, err := openOutput(cfg, p.plan.Logs != nil)
+	output, err := openOutput(cfg, p.Plan.Logs != nil)
 	if err != nil {
 		return nil, err
 	}
 	defer output.close()
-	if err := makeTmp(p.state.TaskDir); err != nil {
+	if err := sandbox.MakeTmp(p.state.TaskDir); err != nil {
 		return nil, err
 	}
 	// From here on, whoever finds the record can clean up.
 	if err := executor.Reserve(dir, newOwner(cfg, p.state)); err != nil {
 		return nil, plain.Join(err, discard(cfg.ID, &p.state))
 	}
-	err = p.state.Cgroup.make()
+	err = p.state.Cgroup.Make()
 	if err == nil {
-		err = p.state.Cgroup.apply(p.resources)
+		err = p.state.Cgroup.Apply((*cgroup.Limits)(p.Cgroup))
 	}
 	if err == nil {
-		task, err = output.start(cfg.ID, dir, p.plan)
+		task, err = output.start(cfg.ID, dir, p.Plan)
 	}
 	if err != nil {
 		return nil, plain.Join(err, discard(cfg.ID, &p.state))

@@ -10,10 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
+	"github.com/burin-labs/nomad-driver-harn/cgroup"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 )
@@ -35,8 +36,7 @@ type holder struct {
 }
 
 func holderOf(cfg *drivers.TaskConfig, user string, uid uint32) holder {
-	_, dynamic := parseDynamic(user)
-	return holder{cfg.AllocID, cfg.Name, uid, dynamic, user}
+	return holder{cfg.AllocID, cfg.Name, uid, sandbox.IsDynamic(user), user}
 }
 
 // excludes reports whether two tasks must not run at the same time. Those of the
@@ -74,7 +74,7 @@ func (s *taskStore) claimUser(id string, h holder) (release func(), err error) {
 
 // claimUser refuses a task whose user is another task's dynamic one.
 func (d *Driver) claimUser(cfg *drivers.TaskConfig, p *prepared) (release func(), err error) {
-	h := holderOf(cfg, p.state.UserName, p.plan.Confinement.User.UID)
+	h := holderOf(cfg, p.state.UserName, p.Plan.Confinement.User.UID)
 	if release, err = d.tasks.claimUser(cfg.ID, h); err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (d *Driver) claimUser(cfg *drivers.TaskConfig, p *prepared) (release func()
 
 // checkOthers looks for other tasks in the directory where Nomad mounts those of
 // all tasks, of which the task's own is one.
-func (h holder) checkOthers(taskDir string, group *cgroup) error {
+func (h holder) checkOthers(taskDir string, group *cgroup.Group) error {
 	all := filepath.Dir(taskDir)
 	names, err := readNames(all)
 	if err != nil {
@@ -112,7 +112,7 @@ func (h holder) checkOthers(taskDir string, group *cgroup) error {
 		if !ok || st.Uid != h.uid {
 			continue
 		}
-		if allocID, task := name[:uuidLength], name[uuidLength+1:]; group.mayRun(allocID, task, h.uid) {
+		if allocID, task := name[:uuidLength], name[uuidLength+1:]; mayRun(group, allocID, task, h.uid) {
 			return h.taken(allocID, task)
 		}
 	}
@@ -128,25 +128,13 @@ func readNames(dir string) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// mayRun reports whether another task runs, or may be started again. The client
-// keeps a task's cgroup until it is over for good. Where there are no cgroups, it
-// is whether any process has its user.
-func (g *cgroup) mayRun(allocID, task string, uid uint32) bool {
-	scope := allocID + "." + task
-	if unified, v2 := g.Paths[""]; v2 {
-		// Beside the slice of this task is the other one, for tasks with cores of their own.
-		found, err := filepath.Glob(filepath.Join(quoteGlob(filepath.Dir(filepath.Dir(unified))), "*", quoteGlob(scope)+".scope"))
-		return err != nil || len(found) > 0
-	}
-	if own := g.own(); own != "" {
-		return !gone(filepath.Join(filepath.Dir(own), scope))
+// mayRun reports whether another task runs, or may be started again: by its cgroup,
+// and where there are no cgroups, by whether any process has its user.
+func mayRun(group *cgroup.Group, allocID, task string, uid uint32) bool {
+	if kept, known := group.Kept(allocID, task); known {
+		return kept
 	}
 	return hasProcesses(uid)
-}
-
-// quoteGlob has a pattern of [filepath.Glob] stand for this very text.
-func quoteGlob(text string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(text)
 }
 
 // hasProcesses reports whether a process of the user is there, or whether that

@@ -21,6 +21,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // ExecTask implements drivers.DriverPlugin: script checks, and templates'
@@ -162,9 +163,9 @@ func (h *taskHandle) process(opts *drivers.ExecOptions) (executor.Process, error
 	}
 	withheld := h.state.Withheld
 	if withheld == nil { // started by a version that did not write it down
-		withheld = withhold(h.config.Env)
+		withheld = sandbox.Withhold(h.config.Env)
 	}
-	env := taskEnvironment(h.config.Env, withheld, h.state.UserName, cmp.Or(h.state.Home, h.state.WorkDir))
+	env := sandbox.Environment(h.config.Env, withheld, h.state.UserName, cmp.Or(h.state.Home, h.state.WorkDir))
 	if opts.Tty {
 		if _, ok := env["TERM"]; !ok {
 			env["TERM"] = "xterm"
@@ -175,7 +176,7 @@ func (h *taskHandle) process(opts *drivers.ExecOptions) (executor.Process, error
 		near = []string{filepath.Join(h.state.TaskDir, "local"), h.state.TaskDir}
 	}
 	return executor.Process{
-		Path: opts.Command[0], Near: near, Args: opts.Command, Env: environmentList(env), Dir: h.state.WorkDir,
+		Path: opts.Command[0], Near: near, Args: opts.Command, Env: sandbox.EnvironmentList(env), Dir: h.state.WorkDir,
 	}, nil
 }
 

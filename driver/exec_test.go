@@ -17,7 +17,6 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"golang.org/x/sys/unix"
 
-	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -217,31 +216,5 @@ func TestSignalsGoToTheFirstProcess(t *testing.T) {
 	}
 	if pids := h.pids(cfg.ID); len(pids) > 0 {
 		t.Errorf("left running: %v", pids)
-	}
-}
-
-// Where others' processes are in sight, a session may signal what its user may if
-// that is its task alone.
-func TestSessionsSignal(t *testing.T) {
-	dynamic := identity{executor.User{UID: 80_001, GID: 80_001}, "nomad-80001", true}
-	for _, tc := range []struct {
-		name         string
-		hostPID      bool
-		user         identity
-		capabilities []int
-		want         bool
-	}{
-		{"private", false, identity{Name: "nobody"}, nil, true},
-		{"private root", false, identity{Name: "root"}, []int{unix.CAP_KILL}, true},
-		{"host, dynamic user", true, dynamic, nil, true},
-		{"host, with CAP_KILL", true, dynamic, []int{unix.CAP_KILL}, false},
-		{"host, a user of others", true, identity{executor.User{UID: 65534}, "nobody", false}, nil, false},
-		{"host, root", true, identity{Name: "root"}, nil, false},
-		{"host, so called", true, identity{executor.User{UID: 1000}, "nomad-x", false}, nil, false},
-	} {
-		o := &outlook{modes: modes{hostPID: tc.hostPID}, capabilities: tc.capabilities}
-		if got := o.sessionsSignal(tc.user); got != tc.want {
-			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
-		}
 	}
 }

@@ -12,13 +12,11 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/policy"
-	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 // The fields arrive through Nomad's own decoding.
@@ -32,6 +30,7 @@ capability_policy {
 	devices           = ["/dev/kvm"]
 	min_landlock_abi  = 6
 }`)
+
 	want := policy.Extensions{
 		TCPConnect: []int{443, 80}, TCPBind: []int{}, UnixSocketRoots: []string{"/run/db"},
 		LocalIPC: new(true), Devices: []string{"/dev/kvm"}, MinLandlockABI: 6,
@@ -316,35 +315,5 @@ func TestNamedDevices(t *testing.T) {
 		cfg := h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{Extensions: policy.Extensions{Devices: []string{path}}}})
 		_, _, err := h.StartTask(cfg)
 		wantError(t, path, err, want)
-	}
-}
-
-// Sockets that the kernel keeps for a capability are kept by the filter as well, and
-// left to a task that has it.
-func TestCapabilitiesAdmitSockets(t *testing.T) {
-	operator, err := DecodeConfig(map[string]any{"allow_caps": []string{"net_raw", "net_admin"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tc := range []struct {
-		add        []string
-		raw, admin bool
-	}{
-		{nil, false, false},
-		{[]string{"net_raw"}, true, false},
-		{[]string{"net_admin"}, false, true},
-		{[]string{"net_raw", "net_admin"}, true, true},
-	} {
-		e, err := Explain(&TaskConfig{Command: "/bin/true", CapAdd: tc.add, Policy: &policy.Policy{}},
-			&Forecast{Operator: operator, Node: policy.Node{ABI: 7}, TaskDir: t.TempDir()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if raw := !slices.Contains(e.Plan.Deny, seccomp.NoRaw); raw != tc.raw {
-			t.Errorf("cap_add %v: raw sockets %v, want %v", tc.add, raw, tc.raw)
-		}
-		if admin := !slices.Contains(e.Plan.Deny, seccomp.RoutesOnly); admin != tc.admin {
-			t.Errorf("cap_add %v: all of netlink %v, want %v", tc.add, admin, tc.admin)
-		}
 	}
 }

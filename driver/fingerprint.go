@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/hashicorp/nomad/plugins/shared/structs"
 
+	"github.com/burin-labs/nomad-driver-harn/cgroup"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -60,10 +61,10 @@ func (d *Driver) takeFingerprint() *drivers.Fingerprint {
 	if err != nil {
 		return &drivers.Fingerprint{Health: drivers.HealthStateUnhealthy, HealthDescription: plain.Line(err.Error())}
 	}
-	if err := d.currentConfig().checkStateDir(); err != nil {
+	if err := d.currentConfig().CheckStateDir(); err != nil {
 		return &drivers.Fingerprint{Health: drivers.HealthStateUnhealthy, HealthDescription: err.Error()}
 	}
-	fingerprint := describe(d.currentConfig(), proof, cgroupVersion())
+	fingerprint := describe(d.currentConfig(), proof, cgroup.Version())
 	fingerprint.Attributes["driver."+Name+".denial_events"] = structs.NewBoolAttribute(d.watchDenials() != nil)
 	return fingerprint
 }
@@ -78,7 +79,7 @@ func describe(config *Config, proof executor.Proof, cgroups int) *drivers.Finger
 		prefix + "seccomp":      structs.NewBoolAttribute(proof.Seccomp == ""),
 		prefix + "cgroups":      structs.NewIntAttribute(int64(cgroups), ""),
 		prefix + "profiles":     structs.NewStringAttribute(strings.Join(profiles(config, proof), ",")),
-		prefix + "fallback":     structs.NewStringAttribute(config.fallback.String()),
+		prefix + "fallback":     structs.NewStringAttribute(config.ParsedFallback().String()),
 		prefix + "logs":         structs.NewStringAttribute(config.collector()),
 	}
 	for _, feature := range landlock.Features {
@@ -167,7 +168,7 @@ func profiles(config *Config, proof executor.Proof) []string {
 	for p := config.Ceiling.Profile(); p <= policy.OSHardened; p++ {
 		switch {
 		case p == policy.OSHardened && proof.ABI == 0:
-		case p == policy.Worktree && proof.ABI == 0 && config.fallback == policy.Enforce:
+		case p == policy.Worktree && proof.ABI == 0 && config.ParsedFallback() == policy.Enforce:
 		default:
 			names = append(names, p.String())
 		}

@@ -57,7 +57,7 @@ func FuzzConfigHCL(f *testing.F) {
 			if i == 0 {
 				var task TaskConfig
 				if cfg.DecodeDriverConfig(&task) == nil {
-					_ = task.validate()
+					_ = task.Validate()
 				}
 				continue
 			}
@@ -79,7 +79,7 @@ func FuzzConfigMsgpack(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		var task TaskConfig
 		if base.MsgPackDecode(data, &task) == nil {
-			_ = task.validate()
+			_ = task.Validate()
 		}
 		var config Config
 		if base.MsgPackDecode(data, &config) == nil {

@@ -13,8 +13,10 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/cgroup"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/meter"
 )
 
 // taskHandle is one task that this driver knows.
@@ -22,10 +24,10 @@ type taskHandle struct {
 	config  *drivers.TaskConfig
 	state   TaskState
 	task    *executor.Task
-	cgroup  *cgroup
+	cgroup  *cgroup.Group
 	compute *compute
-	beats   *beats
-	meter   meter
+	meter   *meter.Meter
+	sampler *meter.Sampler
 	// reported is closed when all that the task was denied is reported.
 	reported <-chan struct{}
 }
@@ -109,7 +111,7 @@ func (h *taskHandle) stop(timeout time.Duration, sig unix.Signal) {
 
 // pids are the task's processes, as the host sees them.
 func (h *taskHandle) pids() []int {
-	if pids, ok := h.cgroup.pids(); ok {
+	if pids, ok := h.cgroup.PIDs(); ok {
 		return pids
 	}
 	return h.task.PIDs()
@@ -121,7 +123,7 @@ func (h *taskHandle) forget() error {
 	if err := h.task.Clear(); err != nil {
 		return fmt.Errorf("killing what is left of the task: %w", err)
 	}
-	h.cgroup.remove()
+	h.cgroup.Remove()
 	if err := h.task.Remove(); err != nil {
 		return fmt.Errorf("removing the task's records: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // mountOver mounts a file or directory over another, until the end of the test.
@@ -72,11 +73,11 @@ func TestTaskFollowsTheHostsFiles(t *testing.T) {
 	write(t, local+"/3", "")
 	h.log(cfg, "stdout", "3: nameserver 192.0.2.3 nameserver 192.0.2.3")
 	h.log(cfg, "stderr", "/.host/hosts: ")
-	if text, _ := os.ReadFile(hostFilesDir(h.config.StateDir) + "/hosts"); string(text) != "nameserver 192.0.2.3\n" {
+	if text, _ := os.ReadFile(sandbox.HostFilesDir(h.config.StateDir) + "/hosts"); string(text) != "nameserver 192.0.2.3\n" {
 		t.Errorf("the task has changed the copy: %q", text)
 	}
 	// A job cannot name the copies as a place to write.
-	cfg = h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{WorkspaceRoots: []string{hostFilesDir(h.config.StateDir)}}})
+	cfg = h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{WorkspaceRoots: []string{sandbox.HostFilesDir(h.config.StateDir)}}})
 	_, _, err := h.StartTask(cfg)
 	wantError(t, "the copies as a workspace", err, "workspace_roots", "copies of the host's")
 }

@@ -166,7 +166,10 @@ func (n *nomadClient) run(t *testing.T, j *layoutJob, refusal string) {
 // task prepares a task of a dynamic user.
 func (n *nomadClient) task(t *testing.T, config TaskConfig) *drivers.TaskConfig {
 	t.Helper()
-	cfg := &drivers.TaskConfig{AllocID: uuid.Generate(), Name: "t", JobName: "job", User: "nomad-80777", Env: map[string]string{"PATH": cmp.Or(n.path, defaultPath)}}
+	cfg := &drivers.TaskConfig{AllocID: uuid.Generate(), Name: "t", JobName: "job", User: "nomad-80777", Env: map[string]string{}}
+	if n.path != "" {
+		cfg.Env["PATH"] = n.path
+	}
 	cfg.ID = cfg.AllocID + "/t/" + uuid.Short()
 	life := cgroupslib.Factory(cfg.AllocID, cfg.Name, false)
 	check(t, life.Setup())
@@ -190,7 +193,7 @@ func (n *nomadClient) task(t *testing.T, config TaskConfig) *drivers.TaskConfig 
 	builder := taskenv.NewBuilder(mock.Node(), mocked, task, "global")
 	testutils.SetEnvvars(builder, fsisolation.Unveil, dir)
 	for name, value := range builder.Build().Map() {
-		if _, set := cfg.Env[name]; !set && strings.HasPrefix(name, "NOMAD_") {
+		if strings.HasPrefix(name, "NOMAD_") {
 			cfg.Env[name] = value
 		}
 	}

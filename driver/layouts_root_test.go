@@ -39,6 +39,11 @@ func mount(t *testing.T, source, target, kind string, flags uintptr, data string
 	}
 }
 
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

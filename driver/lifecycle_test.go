@@ -26,6 +26,7 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/internal/drivertest"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // harness drives the driver through a real gRPC connection, as Nomad does.
@@ -58,7 +59,7 @@ func newHarnessOnAnyKernel(t *testing.T, change func(*Config)) *harness {
 	if err := drivertest.InitCgroups(); err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{t: t, config: Config{StateDir: base + "/state"}}
+	h := &harness{t: t, config: Config{Settings: sandbox.Settings{StateDir: base + "/state"}}}
 	if change != nil {
 		change(&h.config)
 	}
@@ -421,7 +422,7 @@ func TestRecover(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantError(t, "lost", h.RecoverTask(handles[lost.ID]), lost.ID, "not started")
-	if pids, ok := state.Cgroup.pids(); !ok || len(pids) > 0 {
+	if pids, ok := state.Cgroup.PIDs(); !ok || len(pids) > 0 {
 		t.Errorf("left running: %v", pids)
 	}
 	if _, err := os.Stat(state.StateDir); err == nil {
@@ -438,7 +439,7 @@ func TestRecover(t *testing.T) {
 	}
 	h.connect()
 	wantError(t, "forgotten", h.RecoverTask(handle2), forgotten.ID, "not started")
-	if pids, ok := state.Cgroup.pids(); !ok || len(pids) > 0 {
+	if pids, ok := state.Cgroup.PIDs(); !ok || len(pids) > 0 {
 		t.Errorf("left running: %v", pids)
 	}
 	wantError(t, "nil handle", h.driver.RecoverTask(nil), "no handle")
@@ -628,11 +629,11 @@ func TestStats(t *testing.T) {
 		}
 	}
 	// Subscribers share what has just been read.
-	read := h.handle(cfg.ID).usage(0)
-	if h.handle(cfg.ID).usage(time.Hour) != read {
+	read := h.handle(cfg.ID).meter.Read(0)
+	if h.handle(cfg.ID).meter.Read(time.Hour) != read {
 		t.Error("it was read twice")
 	}
-	if h.handle(cfg.ID).usage(0) == read {
+	if h.handle(cfg.ID).meter.Read(0) == read {
 		t.Error("what is too old was not read again")
 	}
 	if err := h.DestroyTask(cfg.ID, true); err != nil {
@@ -697,7 +698,7 @@ func TestStrayIsReplaced(t *testing.T) {
 			if _, ok := h.driver.tasks.get(cfg.ID); ok {
 				t.Error("the stray is still known")
 			}
-			if task, err := executor.Attach(other.ID, otherState.StateDir, otherState.Cgroup.own()); err != nil {
+			if task, err := executor.Attach(other.ID, otherState.StateDir, otherState.Cgroup.Own()); err != nil {
 				t.Error(err)
 			} else {
 				select {
@@ -740,7 +741,7 @@ func TestDestroyUnrecovered(t *testing.T) {
 
 func (h *harness) wantNothingLeft(state *TaskState) {
 	h.t.Helper()
-	if pids, ok := state.Cgroup.pids(); ok && len(pids) > 0 {
+	if pids, ok := state.Cgroup.PIDs(); ok && len(pids) > 0 {
 		h.t.Errorf("left running: %v", pids)
 	}
 	for _, path := range state.Cgroup.Made {
@@ -817,7 +818,7 @@ func TestSweep(t *testing.T) {
 		*drivers.TaskConfig
 		*TaskState
 	}{"unrecovered": {unrecoveredTask, &unrecovered}, "known": {known, &knownState}, "not mounted": {unmounted, &unmountedState}} {
-		task, err := executor.Attach(kept.ID, kept.StateDir, kept.Cgroup.own())
+		task, err := executor.Attach(kept.ID, kept.StateDir, kept.Cgroup.Own())
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

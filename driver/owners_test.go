@@ -71,7 +71,7 @@ func (h *harness) owned(name string, uid, gid int, mode os.FileMode) string {
 // hostUsers adds users and groups to the host's, until the end of the test.
 func hostUsers(t *testing.T, passwd, group string) {
 	t.Helper()
-	for file, lines := range map[string]string{passwdFile: passwd, groupFile: group} {
+	for file, lines := range map[string]string{"/etc/passwd": passwd, "/etc/group": group} {
 		f, err := os.OpenFile(bindOver(t, file), os.O_APPEND|os.O_WRONLY, 0)
 		check(t, err)
 		_, err = f.WriteString(lines)

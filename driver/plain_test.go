@@ -18,7 +18,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/nomad/plugins/drivers"
 
-	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -158,22 +157,5 @@ func TestEventsAndLogAreOneLine(t *testing.T) {
 	}
 	for _, line := range lines {
 		oneLine(t, "the log", line)
-	}
-}
-
-// A list of denials is text that can be shown, and still says what there was.
-func TestListOfDenialsIsPlain(t *testing.T) {
-	d := newDenials(func(message string, args ...any) { t.Errorf("warning: %s %v", message, args) }, func(_ *drivers.TaskConfig, message string) { oneLine(t, "the event", message) })
-	r := watched(t, d, "t", -1, 1000)
-	path := "/tmp/\u202ex\u009b\x7f\n\x1b[0m"
-	r.add([]audit.Denial{{Kind: audit.FS, Rights: []string{"fs.read_file"}, Path: path, Command: "a\nb\u2028", Count: 1}})
-	r.finish()
-	text, err := os.ReadFile(filepath.Join(r.config.AllocDir, "alloc", "logs", "t.denials.ndjson"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	oneLine(t, "the list", strings.TrimSuffix(string(text), "\n"))
-	if lines := listed(t, r); len(lines) != 1 || lines[0].Path != path || lines[0].Command != "a\nb\u2028" {
-		t.Errorf("%+v", lines)
 	}
 }

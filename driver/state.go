@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 
+	"github.com/burin-labs/nomad-driver-harn/cgroup"
+	"github.com/burin-labs/nomad-driver-harn/denials"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 )
 
@@ -36,9 +38,9 @@ type TaskState struct {
 	// Withheld are the names of variables that the task did not get, see withhold:
 	// the agent's environment may be another when a session starts.
 	Withheld []string
-	Cgroup   cgroup
+	Cgroup   cgroup.Group
 	// Places are where the task's view has anything; nil if it sees the host's.
-	Places *places
+	Places *denials.Places
 	// Attributes are shown by InspectTask.
 	Attributes map[string]string
 }
@@ -85,7 +87,7 @@ func (s *TaskState) check(id, allocID, task string) error {
 	if want := recordsDir("/", allocID, task, id); !filepath.IsAbs(s.StateDir) || filepath.Base(s.StateDir) != filepath.Base(want) {
 		return fmt.Errorf("the directory of records is %q, expected one with the name %q", s.StateDir, filepath.Base(want))
 	}
-	return s.Cgroup.check(allocID, task)
+	return s.Cgroup.Check(allocID, task)
 }
 
 func newOwner(cfg *drivers.TaskConfig, state TaskState) *owner {

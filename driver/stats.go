@@ -11,6 +11,8 @@ import (
 
 	"github.com/hashicorp/nomad/plugins/base"
 	"github.com/hashicorp/nomad/plugins/drivers"
+
+	"github.com/burin-labs/nomad-driver-harn/meter"
 )
 
 // compute is the node's processing power, by which Nomad counts CPU time.
@@ -49,19 +51,19 @@ const shared = 100 * time.Millisecond
 
 // stats reports the task's resource usage at once, and then every interval,
 // until ctx or the task ends, or report fails. The second report may come up to
-// half an interval early, so that all later ones come at the beat of all
-// subscribers.
+// half an interval early, so that all later ones come together with those
+// of all subscribers.
 func (h *taskHandle) stats(ctx context.Context, interval time.Duration, report func(*drivers.TaskResourceUsage) error) error {
-	defer h.watchUsage()()
+	defer h.meter.Watch()()
 	s := subscriber{compute: h.compute}
 	interval = max(interval, time.Millisecond)
 	maxAge := min(interval/2, shared)
-	if err := report(s.report(h.usage(maxAge))); err != nil {
+	if err := report(s.report(h.meter.Read(maxAge))); err != nil {
 		return err
 	}
-	if early := h.beats.until(interval); early < interval/2 {
+	if early := h.sampler.Until(interval); early < interval/2 {
 		// Percentages of so short a time say little. One report more, halfway to
-		// the beat after the next one, keeps to the interval.
+		// the sample after the next one, keeps to the interval.
 		timer := time.NewTimer((early + interval) / 2)
 		defer timer.Stop()
 		select {
@@ -70,20 +72,20 @@ func (h *taskHandle) stats(ctx context.Context, interval time.Duration, report f
 		case <-h.task.Done():
 			return nil
 		case <-timer.C:
-			if err := report(s.report(h.usage(maxAge))); err != nil {
+			if err := report(s.report(h.meter.Read(maxAge))); err != nil {
 				return err
 			}
 		}
 	}
-	sample := sample{of: h, maxAge: maxAge, taken: make(chan *usage, 1)}
-	defer h.beats.join(interval, &sample)()
+	samples, cancel := h.sampler.Subscribe(h.meter, interval, maxAge)
+	defer cancel()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-h.task.Done():
 			return nil
-		case u := <-sample.taken:
+		case u := <-samples:
 			if err := report(s.report(u)); err != nil {
 				return err
 			}
@@ -91,12 +93,12 @@ func (h *taskHandle) stats(ctx context.Context, interval time.Duration, report f
 	}
 }
 
-// subscriber is told percentages of the time since it was told the last ones.
+// subscriber gets percentages of the time since its last report.
 type subscriber struct {
-	compute *compute
-	last    *usage
-	told    *drivers.TaskResourceUsage // of last
-	unmoved bool                       // whether last was what was read before it
+	compute    *compute
+	last       *meter.Usage
+	lastReport *drivers.TaskResourceUsage // of last
+	idle       bool                       // whether last was what was read before it
 }
 
 // What is measured, as Nomad names it.
@@ -109,76 +111,79 @@ var (
 
 // report tells what has been read. What it points to is shared with other
 // reports, and must not be changed.
-func (s *subscriber) report(now *usage) *drivers.TaskResourceUsage {
+func (s *subscriber) report(now *meter.Usage) *drivers.TaskResourceUsage {
 	if now == s.last {
-		return s.told
+		return s.lastReport
 	}
-	unmoved := s.last != nil && now.group != nil && now.group == s.last.group
-	if unmoved && s.unmoved {
-		again := *s.told
-		again.Timestamp = now.at.UnixNano()
-		s.told = &again
+	idle := s.last != nil && now.Group != nil && now.Group == s.last.Group
+	if idle && s.idle {
+		again := *s.lastReport
+		again.Timestamp = now.At.UnixNano()
+		s.lastReport = &again
 	} else {
-		s.told = s.compare(now, s.last)
+		s.lastReport = s.compare(now, s.last)
 	}
-	s.last, s.unmoved = now, unmoved
-	return s.told
+	s.last, s.idle = now, idle
+	return s.lastReport
 }
 
 // compare makes a report of a reading and the one before, which may be nil.
-func (s *subscriber) compare(now, last *usage) *drivers.TaskResourceUsage {
+func (s *subscriber) compare(now, last *meter.Usage) *drivers.TaskResourceUsage {
 	var elapsed time.Duration // 0 if there is nothing to compare with
-	before := map[int]cpuTimes{}
+	before := map[int]meter.CPU{}
 	if last != nil {
-		elapsed = now.at.Sub(last.at)
-		for i := range last.processes {
-			before[last.processes[i].pid] = last.processes[i].cpuTimes
+		elapsed = now.At.Sub(last.At)
+		for i := range last.Processes {
+			before[last.Processes[i].PID] = last.Processes[i].CPU
 		}
 	}
-	pids := make(map[string]*drivers.ResourceUsage, len(now.processes))
-	for i := range now.processes {
-		p := &now.processes[i]
+	pids := make(map[string]*drivers.ResourceUsage, len(now.Processes))
+	for i := range now.Processes {
+		p := &now.Processes[i]
 		r := &drivers.ResourceUsage{
-			MemoryStats: &drivers.MemoryStats{RSS: p.rss, Swap: p.swap, Measured: measuredMemory},
+			MemoryStats: &drivers.MemoryStats{RSS: p.RSS, Swap: p.Swap, Measured: measuredMemory},
 			CpuStats:    &drivers.CpuStats{Measured: measuredCPU},
 		}
-		if was, ok := before[p.pid]; ok {
-			s.percent(r.CpuStats, p.cpuTimes, was, elapsed)
+		if was, ok := before[p.PID]; ok {
+			s.percent(r.CpuStats, p.CPU, was, elapsed)
 		}
-		pids[strconv.Itoa(p.pid)] = r
+		pids[strconv.Itoa(p.PID)] = r
 	}
 	whole := &drivers.ResourceUsage{}
-	if group := now.group; group != nil {
-		memory := group.memory
-		whole.MemoryStats = &memory
-		whole.CpuStats = &drivers.CpuStats{
-			Measured: measuredGroup, ThrottledPeriods: group.throttledPeriods, ThrottledTime: group.throttledTime,
+	if group := now.Group; group != nil {
+		m := &group.Memory
+		whole.MemoryStats = &drivers.MemoryStats{
+			RSS: m.RSS, Cache: m.Cache, Swap: m.Swap, MappedFile: m.MappedFile, Usage: m.Usage, MaxUsage: m.MaxUsage,
+			KernelUsage: m.KernelUsage, KernelMaxUsage: m.KernelMaxUsage, Measured: m.Measured,
 		}
-		if last != nil && last.group != nil {
-			s.percent(whole.CpuStats, group.cpuTimes, last.group.cpuTimes, elapsed)
+		whole.CpuStats = &drivers.CpuStats{
+			Measured: measuredGroup, ThrottledPeriods: group.ThrottledPeriods, ThrottledTime: group.ThrottledTime,
+		}
+		if last != nil && last.Group != nil {
+			s.percent(whole.CpuStats, group.CPU, last.Group.CPU, elapsed)
 		}
 	} else {
 		// Without cgroups, the sum of the processes that there are now.
-		sum := now.sum()
-		whole.MemoryStats = &drivers.MemoryStats{RSS: sum.rss, Swap: sum.swap, Measured: measuredMemory}
+		sum := now.Sum()
+		whole.MemoryStats = &drivers.MemoryStats{RSS: sum.RSS, Swap: sum.Swap, Measured: measuredMemory}
 		whole.CpuStats = &drivers.CpuStats{Measured: measuredSum}
 		if last != nil {
-			s.percent(whole.CpuStats, sum.cpuTimes, last.sum().cpuTimes, elapsed)
+			s.percent(whole.CpuStats, sum.CPU, last.Sum().CPU, elapsed)
 		}
 	}
-	return &drivers.TaskResourceUsage{ResourceUsage: whole, Timestamp: now.at.UnixNano(), Pids: pids}
+	return &drivers.TaskResourceUsage{ResourceUsage: whole, Timestamp: now.At.UnixNano(), Pids: pids}
 }
 
 // percent tells CPU times as percentages of the time between two readings.
-func (s *subscriber) percent(stats *drivers.CpuStats, now, last cpuTimes, elapsed time.Duration) {
+func (s *subscriber) percent(stats *drivers.CpuStats, now, last meter.CPU, elapsed time.Duration) {
 	if elapsed <= 0 {
 		return
 	}
 	percent := func(now, last time.Duration) float64 {
 		return max(0, 100*float64(now-last)/float64(elapsed)) // processes that ended may lower a sum
 	}
-	stats.UserMode = percent(now.user, last.user)
-	stats.SystemMode = percent(now.system, last.system)
-	stats.Percent = percent(now.total, last.total)
+	stats.UserMode = percent(now.User, last.User)
+	stats.SystemMode = percent(now.System, last.System)
+	stats.Percent = percent(now.Total, last.Total)
 	stats.TotalTicks = s.compute.ticks(stats.Percent)
 }

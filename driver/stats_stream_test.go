@@ -67,7 +67,7 @@ func TestServedStats(t *testing.T) {
 func TestReportsAreSentAsNomadDoes(t *testing.T) {
 	some := func(rss uint64) *drivers.ResourceUsage {
 		return &drivers.ResourceUsage{
-			MemoryStats: &drivers.MemoryStats{RSS: rss, Cache: 2, Swap: 3, Usage: 4, MaxUsage: 5, KernelUsage: 6, KernelMaxUsage: 7, Measured: measuredByV1},
+			MemoryStats: &drivers.MemoryStats{RSS: rss, Cache: 2, Swap: 3, Usage: 4, MaxUsage: 5, KernelUsage: 6, KernelMaxUsage: 7, Measured: []string{"RSS", "Cache"}},
 			CpuStats:    &drivers.CpuStats{UserMode: 8, SystemMode: 9, Percent: 10, TotalTicks: 11, ThrottledPeriods: 12, ThrottledTime: 13, Measured: measuredGroup},
 		}
 	}

@@ -32,11 +32,11 @@ import (
 // discard kills what is left of a task that no handle stands for, and removes
 // its cgroups and then its records.
 func discard(id string, state *TaskState) error {
-	if err := executor.Clear(id, state.StateDir, state.Cgroup.own(), state.Supervisor); err != nil {
+	if err := executor.Clear(id, state.StateDir, state.Cgroup.Own(), state.Supervisor); err != nil {
 		return err
 	}
-	state.Cgroup.remove()
-	return executor.Remove(id, state.StateDir, state.Cgroup.own())
+	state.Cgroup.Remove()
+	return executor.Remove(id, state.StateDir, state.Cgroup.Own())
 }
 
 // replace discards what earlier starts of the same task have left.
@@ -90,7 +90,7 @@ func (d *Driver) destroyUnknown(taskID string, force bool) error {
 	case o.ID != taskID:
 		return nil
 	}
-	if task, err := executor.Attach(taskID, dir, o.State.Cgroup.own()); err == nil && !force {
+	if task, err := executor.Attach(taskID, dir, o.State.Cgroup.Own()); err == nil && !force {
 		select {
 		case <-task.Done():
 		default:

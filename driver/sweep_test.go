@@ -16,8 +16,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/cgroup"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // bystander is a process of the host, no task of the driver.
@@ -77,7 +79,7 @@ func TestForgedRecords(t *testing.T) {
 		{PID: -1, StartTime: 1, BootID: executor.BootID()},
 		state.Supervisor,
 	}
-	groups := []string{"", fake, "/", "/proc", "/sys/fs/cgroup", "/sys/fs/cgroup/freezer", state.Cgroup.own(), filepath.Dir(state.Cgroup.own()), "fake", state.Cgroup.own() + "/../" + filepath.Base(state.Cgroup.own())}
+	groups := []string{"", fake, "/", "/proc", "/sys/fs/cgroup", "/sys/fs/cgroup/freezer", state.Cgroup.Own(), filepath.Dir(state.Cgroup.Own()), "fake", state.Cgroup.Own() + "/../" + filepath.Base(state.Cgroup.Own())}
 	ids := [][3]string{
 		{"x/y/z", "x", "y"},
 		{"x/y/z", task.AllocID, task.Name},
@@ -110,7 +112,7 @@ func TestForgedRecords(t *testing.T) {
 		}
 		made[dir] = id[0]
 		o := owner{ID: id[0], AllocID: id[1], Task: id[2], AllocDir: base + "/" + id[1], State: TaskState{
-			StateDir: state.StateDir, Supervisor: supervisor, Cgroup: cgroup{Paths: paths, Made: []string{fake, own}[:random.IntN(3)]},
+			StateDir: state.StateDir, Supervisor: supervisor, Cgroup: cgroup.Group{Paths: paths, Made: []string{fake, own}[:random.IntN(3)]},
 		}}
 		confinement := executor.Confinement{OwnCgroup: own}
 		if own != "" {
@@ -200,7 +202,7 @@ func TestForgedHandles(t *testing.T) {
 		"records elsewhere": func(s *TaskState) { s.StateDir = "/tmp/x" },
 		"a relative path":   func(s *TaskState) { s.StateDir = filepath.Base(s.StateDir) },
 		"another's cgroup":  func(s *TaskState) { s.Cgroup = others.Cgroup },
-		"no cgroup":         func(s *TaskState) { s.Cgroup = cgroup{} },
+		"no cgroup":         func(s *TaskState) { s.Cgroup = cgroup.Group{} },
 		"a directory":       func(s *TaskState) { s.Cgroup.Made = append(slices.Clone(s.Cgroup.Made), "/var/tmp") },
 	} {
 		forged := state
@@ -283,8 +285,8 @@ func TestStateDirOfOthers(t *testing.T) {
 		})
 	}
 	for _, dir := range []string{"/", "//", "state", "", "/x\x00"} {
-		c := Config{StateDir: dir}
-		if err := c.validate(); err == nil || !strings.Contains(err.Error(), "state_dir") {
+		c := sandbox.Settings{StateDir: dir}
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "state_dir") {
 			t.Errorf("state_dir %q: %v", dir, err)
 		}
 	}

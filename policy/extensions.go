@@ -50,47 +50,43 @@ const (
 	unixSocketsABI landlock.ABI = 9
 )
 
-func (e *Extensions) clone() Extensions {
-	c := *e
-	c.TCPConnect = slices.Clone(e.TCPConnect)
-	c.TCPBind = slices.Clone(e.TCPBind)
-	c.UnixSocketRoots = slices.Clone(e.UnixSocketRoots)
-	c.Devices = slices.Clone(e.Devices)
-	if e.LocalIPC != nil {
-		local := *e.LocalIPC
-		c.LocalIPC = &local
-	}
-	return c
-}
-
 // noLocalIPC reports whether local communication is ruled out.
 func (e *Extensions) noLocalIPC() bool { return e.LocalIPC != nil && !*e.LocalIPC }
 
 // PortsLimited reports whether the network is limited to TCP ports.
 func (p *Policy) PortsLimited() bool { return p.TCPConnect != nil || p.TCPBind != nil }
 
-func (p *Policy) validateExtensions() []string {
-	var problems []string
+// wrongPorts names what is wrong in a list of ports.
+func (p *Policy) wrongPorts(name string) (problems []string) {
 	for _, field := range p.portFields() {
+		if field.name != name {
+			continue
+		}
 		for i, port := range field.ports {
 			if port < field.least || port > math.MaxUint16 {
-				problems = append(problems, fmt.Sprintf("%s[%d]: %d is no port, expected %d to %d", field.name, i, port, field.least, math.MaxUint16))
+				problems = append(problems, fmt.Sprintf("[%d]: %d is no port, expected %d to %d", i, port, field.least, math.MaxUint16))
 			}
 		}
 		if field.ports != nil && !p.NetworkAllowed() {
-			problems = append(problems, fmt.Sprintf("%s: the side_effect_level %q has no network: raise it to %q, or leave the ports out", field.name, p.SideEffectLevel, LevelNetwork))
+			problems = append(problems, fmt.Sprintf(": the side_effect_level %q has no network: raise it to %q, or leave the ports out", p.SideEffectLevel, LevelNetwork))
 		}
 	}
-	if len(p.UnixSocketRoots) > 0 && p.noLocalIPC() && !p.NetworkAllowed() {
-		problems = append(problems, fmt.Sprintf("unix_socket_roots: local_ipc = false leaves no sockets at side_effect_level %q: leave one of them out", p.SideEffectLevel))
-	}
+	return problems
+}
+
+func (p *Policy) wrongDevices() (problems []string) {
 	for i, device := range p.Devices {
 		if filepath.Clean(device) != device || !strings.HasPrefix(device, "/dev/") {
-			problems = append(problems, fmt.Sprintf("devices[%d]: %q, expected the path of a device in /dev", i, device))
+			problems = append(problems, fmt.Sprintf("[%d]: %q, expected the path of a device in /dev", i, device))
 		}
 	}
-	if p.MinLandlockABI < 0 {
-		problems = append(problems, fmt.Sprintf("min_landlock_abi: %d, expected 0 or more", p.MinLandlockABI))
+	return problems
+}
+
+// contradictions are fields that rule each other out.
+func (p *Policy) contradictions() (problems []string) {
+	if len(p.UnixSocketRoots) > 0 && p.noLocalIPC() && !p.NetworkAllowed() {
+		problems = append(problems, fmt.Sprintf("unix_socket_roots: local_ipc = false leaves no sockets at side_effect_level %q: leave one of them out", p.SideEffectLevel))
 	}
 	return problems
 }
@@ -105,16 +101,9 @@ func (p *Policy) portFields() []portField {
 	return []portField{{"tcp_connect", p.TCPConnect, 1}, {"tcp_bind", p.TCPBind, 0}}
 }
 
-// intersectExtensions narrows result, a copy of the request, to the ceiling.
-func intersectExtensions(ceiling, result *Policy) error {
-	result.MinLandlockABI = max(result.MinLandlockABI, ceiling.MinLandlockABI)
+// reconcile settles, once each field is narrowed, those that depend on others.
+func reconcile(ceiling, result *Policy) error {
 	var problems []error
-	if ceiling.noLocalIPC() {
-		if result.LocalIPC != nil && *result.LocalIPC {
-			problems = append(problems, errors.New("local_ipc: true exceeds the operator's ceiling (false): leave it out"))
-		}
-		result.LocalIPC = ceiling.clone().LocalIPC
-	}
 	if len(result.UnixSocketRoots) > 0 && result.noLocalIPC() && !result.NetworkAllowed() {
 		// A valid request does not say this alone: one half of it is the ceiling's.
 		remedy := "leave them out"
@@ -183,23 +172,15 @@ func (p *Policy) enforceable(node Node) error {
 	if least := landlock.ABI(p.MinLandlockABI); node.ABI < least {
 		problems = append(problems, demand(fmt.Sprintf("min_landlock_abi = %d", p.MinLandlockABI), least))
 	}
-	for _, f := range []struct {
-		name    string
-		present bool
-		least   landlock.ABI
-	}{
-		{"tcp_connect", p.TCPConnect != nil, portsABI},
-		{"tcp_bind", p.TCPBind != nil, portsABI},
-		{"unix_socket_roots", len(p.UnixSocketRoots) > 0, unixSocketsABI},
-	} {
+	p.Each(func(f *Field) {
 		switch {
-		case !f.present:
+		case f.Since == 0 || f.Kind == Paths && len(*f.list(p)) == 0 || !f.Present(p):
 		case p.Profile() == Unrestricted:
-			problems = append(problems, errors.New(f.name+` limits nothing under sandbox_profile "unrestricted": leave one of them out`))
-		case node.ABI < f.least:
-			problems = append(problems, demand(f.name, f.least))
+			problems = append(problems, errors.New(f.Name+` limits nothing under sandbox_profile "unrestricted": leave one of them out`))
+		case node.ABI < f.Since:
+			problems = append(problems, demand(f.Name, f.Since))
 		}
-	}
+	})
 	return joinLine(problems)
 }
 

@@ -25,20 +25,18 @@ import (
 // [CheckCeiling] does it by what they are.
 func Intersect(ceiling, request *Policy, own []string) (*Policy, error) {
 	result := request.Clone()
-	result.SandboxProfile = max(ceiling.Profile(), request.Profile()).String()
-	if level, limited := ceiling.Level(); limited {
-		if own, ok := request.Level(); !ok || level < own {
-			result.SideEffectLevel = level.String()
+	var problems []error
+	result.Each(func(f *Field) {
+		switch {
+		case f.narrow != nil:
+			problems = append(problems, f.narrow(ceiling, result))
+		case f.Kind == Paths && f.limit != nil:
+			problems = append(problems, rootsWithin(f.Name, *f.list(result), f.limit(ceiling), own))
+		case f.Kind == Devices:
+			problems = append(problems, devicesWithin(*f.list(result), f.limit(ceiling)))
 		}
-	}
-	problems := []error{
-		intersectCapabilities(ceiling, result),
-		intersectExtensions(ceiling, result),
-		rootsWithin("workspace_roots", request.WorkspaceRoots, ceiling.writableLimit(), own),
-		rootsWithin("read_only_roots", request.ReadOnlyRoots, ceiling.readableLimit(), own),
-		rootsWithin("unix_socket_roots", request.UnixSocketRoots, ceiling.socketLimit(), own),
-		devicesWithin(request.Devices, ceiling.deviceLimit()),
-	}
+	})
+	problems = append(problems, reconcile(ceiling, result))
 	if err := joinLine(problems); err != nil {
 		return nil, err
 	}

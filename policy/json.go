@@ -25,13 +25,17 @@ var refused = map[string]string{
 	"process_network_proxy": "it is installed by Harn's host only",
 }
 
+// restricted is Harn's mark of a policy that grants no capability: on its wire, a map
+// without any means that there is no limit.
+const restricted = "capabilities_restricted"
+
 // DecodeJSON decodes a policy as Harn writes it. notes names the fields that
 // are not enforced by the kernel. An unknown field is an error, though Harn
 // itself would pass over it: a misspelled restriction must not disappear.
 func DecodeJSON(data []byte) (p *Policy, notes []string, err error) {
-	var fields map[string]json.RawMessage
 	decoder := json.NewDecoder(bytes.NewReader(data))
-	if err := decoder.Decode(&fields); err != nil {
+	var object map[string]json.RawMessage
+	if err := decoder.Decode(&object); err != nil {
 		return nil, nil, fmt.Errorf("the policy is not a JSON object: %w", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
@@ -40,48 +44,85 @@ func DecodeJSON(data []byte) (p *Policy, notes []string, err error) {
 
 	p = &Policy{}
 	var denyAll bool
-	targets := map[string]any{
-		"sandbox_profile":         &p.SandboxProfile,
-		"side_effect_level":       &p.SideEffectLevel,
-		"workspace_roots":         &p.WorkspaceRoots,
-		"read_only_roots":         &p.ReadOnlyRoots,
-		"capabilities":            &p.Capabilities,
-		"capabilities_restricted": &denyAll,
-		"tcp_connect":             &p.TCPConnect,
-		"tcp_bind":                &p.TCPBind,
-		"unix_socket_roots":       &p.UnixSocketRoots,
-		"local_ipc":               &p.LocalIPC,
-		"devices":                 &p.Devices,
-		"min_landlock_abi":        &p.MinLandlockABI,
+	if raw, ok := object[restricted]; ok {
+		if err := json.Unmarshal(raw, &denyAll); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", restricted, err)
+		}
+		delete(object, restricted)
 	}
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		raw := fields[name]
-		target, known := targets[name]
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		raw := object[name]
 		switch {
-		case known:
-			if err := json.Unmarshal(raw, target); err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", name, err)
-			}
 		case slices.Contains(inHarnOnly, name):
-			notes = append(notes, name+" is not enforced by the kernel")
-		case refused[name] != "":
-			if empty(raw) {
-				continue
+			if !empty(raw) {
+				notes = append(notes, name+" is not enforced by the kernel")
 			}
+			delete(object, name)
+		case refused[name] != "" && empty(raw):
+			delete(object, name)
+		case refused[name] != "":
 			return nil, nil, fmt.Errorf("%s is not supported: %s", name, refused[name])
-		default:
-			names := slices.Sorted(maps.Keys(targets))
-			return nil, nil, fmt.Errorf("unknown field %q%s", name, expected(name, names))
 		}
 	}
-	// Harn marks "deny all" apart from the map, whose absence means "no limit".
-	if denyAll && p.Capabilities == nil {
+	if err := decodeObject(object, "", Fields(), p); err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case denyAll && p.Capabilities == nil:
 		p.Capabilities = map[string][]string{}
+	case !denyAll && len(p.Capabilities) == 0:
+		p.Capabilities = nil
 	}
 	return p, notes, nil
 }
 
+// decodeObject decodes the fields of an object, or of a block.
+func decodeObject(object map[string]json.RawMessage, block string, fields []Field, p *Policy) error {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		i := slices.IndexFunc(fields, func(f Field) bool { return f.Key() == name })
+		if i < 0 {
+			var names []string
+			for i := range fields {
+				names = append(names, fields[i].Key())
+			}
+			return fmt.Errorf("unknown field %q%s", block+name, expected(name, names))
+		}
+		f := &fields[i]
+		if f.Kind != Block {
+			if err := json.Unmarshal(object[name], f.Value(p)); err != nil {
+				return fmt.Errorf("%s: %w", f.Name, err)
+			}
+			continue
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(object[name], &members); err != nil {
+			return fmt.Errorf("%s: expected a JSON object: %w", f.Name, err)
+		}
+		if members == nil {
+			continue
+		}
+		f.Add(p)
+		if err := decodeObject(members, f.Name+".", f.Members, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// empty reports whether a value says nothing.
 func empty(raw json.RawMessage) bool {
-	s := string(bytes.TrimSpace(raw))
-	return s == "null" || s == "{}"
+	switch string(bytes.TrimSpace(raw)) {
+	case "null", "{}", "[]", "false":
+		return true
+	}
+	return false
+}
+
+// MarshalJSON writes the policy as Harn reads it, and [DecodeJSON].
+func (p *Policy) MarshalJSON() ([]byte, error) {
+	type plain Policy
+	return json.Marshal(struct {
+		*plain
+		Restricted bool `json:"capabilities_restricted,omitempty"`
+	}{(*plain)(p), p.Capabilities != nil && len(p.Capabilities) == 0})
 }

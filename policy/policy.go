@@ -4,7 +4,7 @@
 package policy
 
 import (
-	"slices"
+	"reflect"
 
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
@@ -128,15 +128,6 @@ func (p *Policy) WorkspaceAccess() landlock.AccessFS {
 
 // Clone returns a copy that shares nothing with p.
 func (p *Policy) Clone() *Policy {
-	c := *p
-	c.WorkspaceRoots = slices.Clone(p.WorkspaceRoots)
-	c.ReadOnlyRoots = slices.Clone(p.ReadOnlyRoots)
-	c.Extensions = p.clone()
-	if p.Capabilities != nil {
-		c.Capabilities = make(map[string][]string, len(p.Capabilities))
-		for name, ops := range p.Capabilities {
-			c.Capabilities[name] = slices.Clone(ops)
-		}
-	}
+	c := clone(reflect.ValueOf(*p)).Interface().(Policy)
 	return &c
 }

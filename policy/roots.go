@@ -27,6 +27,35 @@ type Roots struct {
 	Links []Link
 	// Written are the roots as the policy has them, by their real path.
 	Written map[string]string
+	// members are those of the paths that a member of a block names, by its name. What is in
+	// none, a field of its own names.
+	members map[string][]string
+}
+
+// named are the paths that the policy names in a field.
+func (r *Roots) named(f *Field) []string {
+	if f.Name != f.Key() {
+		return r.members[f.Name]
+	}
+	return slices.DeleteFunc(slices.Clone(*r.of(f.Role)), func(path string) bool {
+		for _, paths := range r.members {
+			if slices.Contains(paths, path) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// of is the list for the paths of a role.
+func (r *Roots) of(role Role) *[]string {
+	switch role {
+	case ReadRole:
+		return &r.ReadOnly
+	case SocketRole:
+		return &r.Sockets
+	}
+	return &r.Workspace
 }
 
 // Link is a symbolic link.
@@ -49,27 +78,26 @@ var scratch = []string{"/tmp"}
 // stay there: what a task writes must not decide what its next start may read.
 func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 	var problems []error
-	resolved := make([][]string, 0, 3)
-	var links []Link
-	written := map[string]string{}
-	for _, field := range p.rootFields() {
-		var paths []string
-		for i, root := range field.roots {
-			path, found, err := resolveRoot(root, taskDir, own)
+	roots := Roots{Written: map[string]string{}}
+	p.Each(func(f *Field) {
+		if f.Role == NoRole {
+			return
+		}
+		for i, root := range *f.list(p) {
+			path, links, err := resolveRoot(root, taskDir, own)
 			if err != nil {
-				problems = append(problems, fmt.Errorf("%s[%d]: %s: %w", field.name, i, plain.Quote(root), err))
+				problems = append(problems, fmt.Errorf("%s[%d]: %s: %w", f.Name, i, plain.Quote(root), err))
 				continue
 			}
-			paths = append(paths, path)
-			links = append(links, found...)
-			written[path] = root
+			roots.Links = append(roots.Links, links...)
+			roots.Written[path] = root
+			list := roots.of(f.Role)
+			*list = append(*list, path)
 		}
-		resolved = append(resolved, paths)
-	}
+	})
 	if err := joinLine(problems); err != nil {
 		return Roots{}, err
 	}
-	roots := Roots{Workspace: resolved[0], ReadOnly: resolved[1], Sockets: resolved[2], Links: links, Written: written}
 	for _, path := range roots.ReadOnly {
 		if slices.Contains(roots.Workspace, path) {
 			return Roots{}, fmt.Errorf("%s is both in workspace_roots and in read_only_roots: it can be only one", plain.Name(path))
@@ -87,11 +115,13 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 // to the whole file system, admits what has its name alone.
 func CheckCeiling(ceiling *Policy, roots Roots, own []string) error {
 	ceiling = locate(ceiling, func(_, place string) []string { return []string{place} })
-	return joinLine([]error{
-		rootsWithin("workspace_roots", roots.Workspace, ceiling.writableLimit(), own),
-		rootsWithin("read_only_roots", roots.ReadOnly, ceiling.readableLimit(), own),
-		rootsWithin("unix_socket_roots", roots.Sockets, ceiling.socketLimit(), own),
+	var problems []error
+	eachRow(Fields(), func(f *Field) {
+		if f.Role != NoRole && f.limit != nil {
+			problems = append(problems, rootsWithin(f.Name, roots.named(f), f.limit(ceiling), own))
+		}
 	})
+	return joinLine(problems)
 }
 
 // CheckVolume compares a volume with the ceiling, as a root: the real path of
@@ -140,11 +170,12 @@ func Named(ceiling *Policy) *Policy {
 // real path. Without one, the root stands for itself.
 func locate(ceiling *Policy, names func(root, place string) []string) *Policy {
 	located := ceiling.Clone()
-	for _, list := range []*[]string{&located.WorkspaceRoots, &located.ReadOnlyRoots, &located.UnixSocketRoots} {
-		roots := *list
-		if roots == nil {
-			continue // no limit
+	located.Each(func(f *Field) {
+		if f.Kind != Paths || f.limit == nil || !f.Present(located) {
+			return // no limit
 		}
+		list := f.list(located)
+		roots := *list
 		*list = []string{}
 		for _, root := range roots {
 			place, err := RealPath(root)
@@ -153,7 +184,7 @@ func locate(ceiling *Policy, names func(root, place string) []string) *Policy {
 			}
 			*list = append(*list, names(root, place)...)
 		}
-	}
+	})
 	return located
 }
 

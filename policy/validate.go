@@ -10,56 +10,31 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // Validate checks all that can be known without a file system: names, and the
 // form of paths. The error names each wrong field with its value.
 func (p *Policy) Validate() error {
 	var problems []string
-	problem := func(field string, err error) {
-		if err != nil {
-			problems = append(problems, field+": "+err.Error())
+	p.Each(func(f *Field) {
+		if f.Kind == Paths {
+			for i, root := range *f.list(p) {
+				if err := validateRoot(root); err != nil {
+					problems = append(problems, fmt.Sprintf("%s[%d]: %v", f.Name, i, err))
+				}
+			}
 		}
-	}
-	if p.SandboxProfile != "" {
-		_, err := ParseProfile(p.SandboxProfile)
-		problem("sandbox_profile", err)
-	}
-	if p.SideEffectLevel != "" {
-		_, err := ParseLevel(p.SideEffectLevel)
-		problem("side_effect_level", err)
-	}
-	for _, field := range p.rootFields() {
-		for i, root := range field.roots {
-			problem(fmt.Sprintf("%s[%d]", field.name, i), validateRoot(root))
+		if f.validate != nil {
+			for _, problem := range f.validate(p) {
+				problems = append(problems, f.Name+problem)
+			}
 		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.Capabilities)) {
-		for i, op := range p.Capabilities[name] {
-			problem(fmt.Sprintf("capabilities.%s[%d]", plain.Name(name), i), validateOperation(name, op))
-		}
-		if name == "" {
-			problem("capabilities", errors.New("a capability without a name"))
-		} else if near := nearest(name, []string{Workspace}); near != "" && near != name {
-			problem("capabilities", fmt.Errorf("unknown capability %q, did you mean %q?", name, near))
-		}
-	}
-	problems = append(problems, p.validateExtensions()...)
+	})
+	problems = append(problems, p.contradictions()...)
 	if len(problems) > 0 {
 		return errors.New(strings.Join(problems, "; "))
 	}
 	return nil
-}
-
-type rootField struct {
-	name  string
-	roots []string
-}
-
-func (p *Policy) rootFields() []rootField {
-	return []rootField{{"workspace_roots", p.WorkspaceRoots}, {"read_only_roots", p.ReadOnlyRoots}, {"unix_socket_roots", p.UnixSocketRoots}}
 }
 
 func validateRoot(root string) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 // HCL prints the changed policy as the block of a job, each change with the
@@ -20,59 +21,73 @@ import (
 func (s *Suggestion) HCL() string {
 	var b strings.Builder
 	b.WriteString("capability_policy {\n")
-	p := s.Policy
-	scalar := func(field, value string) {
-		if value != `""` && value != "false" && value != "0" {
-			fmt.Fprintf(&b, "  %s = %s%s\n", field, value, s.comment(field, value))
-		}
-	}
-	scalar("sandbox_profile", quote(p.SandboxProfile))
-	scalar("side_effect_level", quote(p.SideEffectLevel))
-	list(s, &b, "workspace_roots", p.WorkspaceRoots, quote)
-	list(s, &b, "read_only_roots", p.ReadOnlyRoots, quote)
-	list(s, &b, "tcp_connect", p.TCPConnect, strconv.Itoa)
-	list(s, &b, "tcp_bind", p.TCPBind, strconv.Itoa)
-	list(s, &b, "unix_socket_roots", p.UnixSocketRoots, quote)
-	list(s, &b, "devices", p.Devices, quote)
-	if p.LocalIPC != nil {
-		fmt.Fprintf(&b, "  local_ipc = %t%s\n", *p.LocalIPC, s.comment("local_ipc", strconv.FormatBool(*p.LocalIPC)))
-	}
-	scalar("min_landlock_abi", strconv.Itoa(p.MinLandlockABI))
-	if p.Capabilities != nil {
-		names := slices.Sorted(maps.Keys(p.Capabilities))
-		open, name := "  capabilities {\n", func(name string) string { return name }
-		if slices.ContainsFunc(names, func(name string) bool { return !hclsyntax.ValidIdentifier(name) }) {
-			open, name = "  capabilities = {\n", quote // a block has no such names, a map has
-		}
-		b.WriteString(open)
-		for _, capability := range names {
-			var quoted, comments []string
-			for _, operation := range p.Capabilities[capability] {
-				quoted = append(quoted, quote(operation))
-				comments = append(comments, s.whyOf("capabilities."+capability, quote(operation))...)
-			}
-			fmt.Fprintf(&b, "    %s = [%s]%s\n", name(capability), strings.Join(quoted, ", "), remark(comments))
-		}
-		b.WriteString("  }\n")
-	}
+	s.fields(&b, "  ", policy.Fields())
 	b.WriteString("}\n")
 	return b.String()
 }
 
-func list[T any](s *Suggestion, b *strings.Builder, field string, values []T, format func(T) string) {
-	if values == nil {
-		return
+// fields prints those that say something.
+func (s *Suggestion) fields(b *strings.Builder, margin string, fields []policy.Field) {
+	for i := range fields {
+		f := &fields[i]
+		if !f.Present(s.Policy) {
+			continue
+		}
+		scalar := func(value string) {
+			fmt.Fprintf(b, "%s%s = %s%s\n", margin, f.Key(), value, s.comment(f.Name, value))
+		}
+		switch value := f.Value(s.Policy).(type) {
+		case *string:
+			scalar(quote(*value))
+		case *int:
+			scalar(strconv.Itoa(*value))
+		case *bool:
+			scalar(strconv.FormatBool(*value))
+		case **bool:
+			scalar(strconv.FormatBool(**value))
+		case *[]string:
+			list(s, b, margin, f, *value, quote)
+		case *[]int:
+			list(s, b, margin, f, *value, strconv.Itoa)
+		case *map[string][]string:
+			s.operations(b, margin, f, *value)
+		default:
+			fmt.Fprintf(b, "%s%s {\n", margin, f.Key())
+			s.fields(b, margin+"  ", f.Members)
+			b.WriteString(margin + "}\n")
+		}
 	}
+}
+
+func (s *Suggestion) operations(b *strings.Builder, margin string, f *policy.Field, all map[string][]string) {
+	names := slices.Sorted(maps.Keys(all))
+	open, name := " {\n", func(name string) string { return name }
+	if slices.ContainsFunc(names, func(name string) bool { return !hclsyntax.ValidIdentifier(name) }) {
+		open, name = " = {\n", quote // a block has no such names, a map has
+	}
+	b.WriteString(margin + f.Key() + open)
+	for _, capability := range names {
+		var quoted, comments []string
+		for _, operation := range all[capability] {
+			quoted = append(quoted, quote(operation))
+			comments = append(comments, s.whyOf(f.Name+"."+capability, quote(operation))...)
+		}
+		fmt.Fprintf(b, "%s  %s = [%s]%s\n", margin, name(capability), strings.Join(quoted, ", "), remark(comments))
+	}
+	b.WriteString(margin + "}\n")
+}
+
+func list[T any](s *Suggestion, b *strings.Builder, margin string, f *policy.Field, values []T, format func(T) string) {
 	if len(values) == 0 {
-		fmt.Fprintf(b, "  %s = []\n", field)
+		fmt.Fprintf(b, "%s%s = []\n", margin, f.Key())
 		return
 	}
-	fmt.Fprintf(b, "  %s = [\n", field)
+	fmt.Fprintf(b, "%s%s = [\n", margin, f.Key())
 	for _, value := range values {
 		text := format(value)
-		fmt.Fprintf(b, "    %s,%s\n", text, s.comment(field, text))
+		fmt.Fprintf(b, "%s  %s,%s\n", margin, text, s.comment(f.Name, text))
 	}
-	b.WriteString("  ]\n")
+	b.WriteString(margin + "]\n")
 }
 
 func (s *Suggestion) comment(field, value string) string { return remark(s.whyOf(field, value)) }

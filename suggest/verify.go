@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -56,57 +57,74 @@ func parse(text string) (*policy.Policy, error) {
 	if len(body.Attributes) != 0 || len(body.Blocks) != 1 || body.Blocks[0].Type != "capability_policy" || len(body.Blocks[0].Labels) != 0 {
 		return nil, errors.New("it is not one block capability_policy")
 	}
-	body = body.Blocks[0].Body
 	p := &policy.Policy{}
-	fields := map[string]any{
-		"sandbox_profile": &p.SandboxProfile, "side_effect_level": &p.SideEffectLevel,
-		"workspace_roots": &p.WorkspaceRoots, "read_only_roots": &p.ReadOnlyRoots, "unix_socket_roots": &p.UnixSocketRoots,
-		"tcp_connect": &p.TCPConnect, "tcp_bind": &p.TCPBind, "devices": &p.Devices, "local_ipc": &p.LocalIPC, "min_landlock_abi": &p.MinLandlockABI,
+	return p, readBlock(body.Blocks[0].Body, policy.Fields(), p)
+}
+
+// readBlock reads what is in a block that has these fields.
+func readBlock(body *hclsyntax.Body, fields []policy.Field, p *policy.Policy) error {
+	row := func(name string) *policy.Field {
+		i := slices.IndexFunc(fields, func(f policy.Field) bool { return f.Key() == name })
+		if i < 0 {
+			return nil
+		}
+		return &fields[i]
 	}
 	for name, attribute := range body.Attributes {
-		if name == "capabilities" {
-			if err := readCapabilities(p, attribute.Expr); err != nil {
-				return nil, err
-			}
-			continue
+		f := row(name)
+		if f == nil || f.Kind == policy.Block {
+			return fmt.Errorf("it has the field %s", plain.Name(name))
 		}
-		target, known := fields[name]
-		if !known {
-			return nil, fmt.Errorf("it has the field %s", plain.Name(name))
+		var err error
+		if all, ok := f.Value(p).(*map[string][]string); ok {
+			err = readOperations(all, attribute.Expr)
+		} else {
+			err = decode(attribute.Expr, f.Value(p))
 		}
-		if err := decode(attribute.Expr, target); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Name, err)
 		}
 	}
 	for _, block := range body.Blocks {
-		if block.Type != "capabilities" || len(block.Labels) != 0 || p.Capabilities != nil || len(block.Body.Blocks) != 0 {
-			return nil, fmt.Errorf("it has the block %s", plain.Name(block.Type))
+		f := row(block.Type)
+		if f == nil || len(block.Labels) != 0 || f.Present(p) {
+			return fmt.Errorf("it has the block %s", plain.Name(block.Type))
 		}
-		p.Capabilities = map[string][]string{}
-		for name, attribute := range block.Body.Attributes {
-			operations := []string{}
-			if err := decode(attribute.Expr, &operations); err != nil {
-				return nil, err
+		switch all, operations := f.Value(p).(*map[string][]string); {
+		case operations && len(block.Body.Blocks) == 0:
+			*all = map[string][]string{}
+			for name, attribute := range block.Body.Attributes {
+				values := []string{}
+				if err := decode(attribute.Expr, &values); err != nil {
+					return err
+				}
+				(*all)[name] = values
 			}
-			p.Capabilities[name] = operations
+		case f.Kind == policy.Block:
+			f.Add(p)
+			if err := readBlock(block.Body, f.Members, p); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("it has the block %s", plain.Name(block.Type))
 		}
 	}
-	return p, nil
+	return nil
 }
 
-func readCapabilities(p *policy.Policy, expr hclsyntax.Expression) error {
+func readOperations(all *map[string][]string, expr hclsyntax.Expression) error {
 	value, diags := expr.Value(nil)
 	if diags.HasErrors() {
 		return diags
 	}
-	p.Capabilities = map[string][]string{}
+	*all = map[string][]string{}
 	for it := value.ElementIterator(); it.Next(); {
 		key, element := it.Element()
 		operations := []string{}
 		if err := fromCty(element, &operations); err != nil {
 			return err
 		}
-		p.Capabilities[key.AsString()] = operations
+		(*all)[key.AsString()] = operations
 	}
 	return nil
 }

@@ -1,0 +1,244 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package denials finds out whose what the kernel logs as denied is, and reports it
+// to the task's user. It never stands in a task's way: what cannot be reported is
+// left out.
+package denials
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
+)
+
+// Values of the plugin option denial_events.
+const (
+	Auto   = "auto"   // where auditing is enabled already
+	Off    = "off"    // never
+	Enable = "enable" // auditing is enabled for it
+)
+
+// Open opens the audit log, if denials are to be reported here. The error is the reason
+// why not.
+func Open(option string) (*audit.Reader, error) {
+	if option == Off {
+		return nil, fmt.Errorf("the plugin option denial_events is %q", Off)
+	}
+	err := audit.Enabled()
+	if option == Enable && errors.Is(err, audit.ErrDisabled) {
+		err = audit.Enable()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return audit.Open()
+}
+
+// Log has the kernel log what the confinement denies. What is
+// done to prove the ruleset is never logged, nor what a domain denies that the task
+// makes itself: it could deny anything, and name any path in a chroot. A task cannot
+// undo that, nor can what it starts, landlock_restrict_self(2). So all that Landlock
+// logs of a task's processes was denied by a domain of the driver's making.
+func Log(c *executor.Confinement, abi landlock.ABI, on bool) {
+	if c.Ruleset != nil {
+		c.LandlockFlags = landlock.LogSameExecOff | landlock.LogSubdomainsOff
+		if on {
+			c.LandlockFlags |= landlock.LogNewExecOn
+		}
+		c.LandlockFlags &= abi.Rights().Flags
+	}
+	c.LogFilter = on && c.Filter != nil
+}
+
+// Watcher reports the denials of the tasks that it follows. A nil one follows none.
+type Watcher struct {
+	warn func(message string, args ...any)
+	// unread and lost are said once.
+	unread, lost sync.Once
+
+	lock      sync.Mutex
+	assembler audit.Assembler
+	tasks     map[string]*report // by task ID
+	domains   map[uint64]*report
+	strays    []*sighting
+	// look finds a process out, as the host sees it.
+	look func(pid int) process
+}
+
+const (
+	// flushDelay is how long what comes of one event may take.
+	flushDelay = 100 * time.Millisecond
+	// How many strays are kept, and how long.
+	maxStrays = 256
+	strayTime = 10 * time.Second
+)
+
+// New makes a watcher. warn is for the operator.
+func New(warn func(message string, args ...any)) *Watcher {
+	return &Watcher{warn: warn, look: lookAt, tasks: map[string]*report{}, domains: map[uint64]*report{}}
+}
+
+// Read takes all that comes, until the socket fails.
+func (w *Watcher) Read(r *audit.Reader) {
+	for {
+		kind, text, lost, err := r.Next()
+		if err != nil {
+			w.warn("denials are no longer reported", "error", err)
+			return
+		}
+		if lost {
+			w.lost.Do(func() { w.warn("some denials are not reported: they came too fast") })
+		}
+		w.record(kind, text)
+	}
+}
+
+func (w *Watcher) record(kind uint16, text string) {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	before := w.assembler.Pending()
+	events, err := w.assembler.Add(kind, text)
+	if err != nil {
+		w.unread.Do(func() { w.warn("an audit record cannot be read", "error", err) })
+	}
+	w.handle(events)
+	if !before && w.assembler.Pending() {
+		time.AfterFunc(flushDelay, func() {
+			w.lock.Lock()
+			defer w.lock.Unlock()
+			w.handle(w.assembler.Flush())
+		})
+	}
+}
+
+func (w *Watcher) handle(events []audit.Event) {
+	for i := range events {
+		seen := w.sight(&events[i])
+		if r := w.whose(seen); r != nil {
+			w.assign(r, &seen.Event)
+			continue
+		}
+		if seen.Ended || len(seen.Denials) == 0 {
+			continue
+		}
+		if len(w.strays) == maxStrays {
+			w.strays = w.strays[1:]
+		}
+		w.strays = append(w.strays, seen)
+	}
+}
+
+func (w *Watcher) assign(r *report, e *audit.Event) {
+	if e.Domain != 0 && w.domains[e.Domain] == nil {
+		if r.domains++; r.domains == 1 {
+			r.silent = make(chan struct{})
+		}
+		w.domains[e.Domain] = r
+	}
+	if e.Ended {
+		delete(w.domains, e.Domain)
+		if r.domains--; r.domains == 0 {
+			close(r.silent)
+		}
+	}
+	r.add(r.credible(e.Denials))
+}
+
+// Task is a task that is followed.
+type Task struct {
+	ID, AllocID, Name string
+	// AllocDir is the allocation's directory on the host, Dir that of the task as
+	// this sees it.
+	AllocDir, Dir string
+	// PID and Supervisor are the task's first process and the one that has started it.
+	PID, Supervisor int
+	UID             uint32
+	Dynamic         bool   // UID is nobody else's
+	Cgroup          string // in which it is alone; "" if there is none
+	// What it can be denied: nil for anything.
+	Places *Places
+	Filter *seccomp.Filter
+	// Done is closed when the task has ended.
+	Done <-chan struct{}
+	// Emit sends a message to the task's user.
+	Emit func(message string)
+}
+
+// Follow reports what a task is denied, from now until it has ended. The
+// channel is closed when all is reported.
+func (w *Watcher) Follow(t *Task) <-chan struct{} {
+	reported := make(chan struct{})
+	if w == nil {
+		close(reported)
+		return reported
+	}
+	r := &report{Task: t, warn: w.warn}
+	if t.Cgroup == "" {
+		if r.pidNamespace = pidNamespace(t.PID); r.pidNamespace == pidNamespace(os.Getpid()) {
+			r.pidNamespace = ""
+		}
+	}
+	w.lock.Lock()
+	w.tasks[t.ID] = r
+	strays := w.strays
+	w.strays = nil
+	for _, s := range strays {
+		if time.Since(s.at) < strayTime {
+			if r := w.whose(s); r != nil {
+				w.assign(r, &s.Event)
+			} else {
+				w.strays = append(w.strays, s)
+			}
+		}
+	}
+	w.lock.Unlock()
+	go func() {
+		defer close(reported)
+		<-t.Done
+		w.awaitLast(r)
+		w.lock.Lock()
+		if w.tasks[t.ID] == r {
+			delete(w.tasks, t.ID)
+		}
+		for domain, of := range w.domains {
+			if of == r {
+				delete(w.domains, domain)
+			}
+		}
+		w.lock.Unlock()
+		r.finish()
+	}()
+	return reported
+}
+
+// How long the kernel may take to tell of the last denials of a task that has
+// ended: it says when a domain that has denied something is gone.
+const (
+	lastTime       = 50 * time.Millisecond
+	lastDomainTime = 250 * time.Millisecond
+)
+
+func (w *Watcher) awaitLast(r *report) {
+	w.lock.Lock()
+	most, silent := lastTime, r.silent
+	if r.domains > 0 {
+		most = lastDomainTime
+	} else {
+		silent = nil
+	}
+	w.lock.Unlock()
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-silent:
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,262 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package sandbox
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	passwdFile = "/etc/passwd"
+	groupFile  = "/etc/group"
+)
+
+// account is who a task is to programs that ask for its user, passwd(5).
+type account struct {
+	identity
+	// home is the HOME that the job sets; "" for the driver's, see homeDir.
+	home string
+	// anyone: nobody knows yet who it will be.
+	anyone bool
+}
+
+// newAccount is that of a task with this user, whose job sets these variables but
+// for those that are withheld.
+func newAccount(user identity, env map[string]string, withheld []string) *account {
+	a := &account{identity: user}
+	if home := env["HOME"]; filepath.IsAbs(home) && isField(home) && !slices.Contains(withheld, "HOME") {
+		a.home = home
+	}
+	return a
+}
+
+// defaultShell is the shell of a user that the host does not know. Every system
+// has it.
+const defaultShell = "/bin/sh"
+
+// passwd is the host's passwd(5), headed by the task's own entry: programs that
+// look a user up by its number or its name find this one first, whatever else the
+// host has for either.
+func (a *account) passwd(host []byte, home string) string {
+	gecos, shell := "", defaultShell
+	for line := range strings.Lines(string(host)) {
+		fields := strings.Split(strings.TrimRight(line, "\n"), ":")
+		if len(fields) == 7 && fields[0] == a.Name && fields[2] == strconv.FormatUint(uint64(a.UID), 10) {
+			gecos, shell = fields[4], fields[6]
+			break
+		}
+	}
+	own := strings.Join([]string{a.Name, "x", number(a.UID), number(a.GID), gecos, home, shell}, ":")
+	return own + "\n" + without(host, a.Name)
+}
+
+// group is the host's group(5), with a name for the task's primary group. The
+// host's name for it stays.
+func (a *account) group(host []byte) string {
+	taken := map[string]bool{}
+	for line := range strings.Lines(string(host)) {
+		fields := strings.Split(strings.TrimRight(line, "\n"), ":")
+		if len(fields) < 3 {
+			continue
+		}
+		if fields[2] == number(a.GID) {
+			return string(host)
+		}
+		taken[fields[0]] = true
+	}
+	name := a.Name
+	for taken[name] {
+		name = "gid-" + name
+	}
+	return strings.Join([]string{name, "x", number(a.GID), ""}, ":") + "\n" + string(host)
+}
+
+func number(id uint32) string { return strconv.FormatUint(uint64(id), 10) }
+
+// without leaves out the lines of a name.
+func without(file []byte, name string) string {
+	var b strings.Builder
+	for line := range bytes.Lines(file) {
+		if !bytes.HasPrefix(line, []byte(name+":")) {
+			b.Write(line)
+		}
+	}
+	return b.String()
+}
+
+// isField reports whether a text can be a field of passwd(5) or group(5): nothing
+// in it ends the field or the line.
+func isField(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r == ':' || unicode.IsControl(r) || r == unicode.ReplacementChar })
+}
+
+// accountFiles are the passwd and group of a task, by path. Nothing of what the
+// host does not have, or what cannot be written as an entry.
+func (a *account) files(home string) map[string]string {
+	files := map[string]string{}
+	home = cmp.Or(a.home, home)
+	if a.anyone || !isField(a.Name) || !isField(home) {
+		return files
+	}
+	if host, err := hostDatabases.read(passwdFile); err == nil {
+		files[passwdFile] = a.passwd(host, home)
+	}
+	if host, err := hostDatabases.read(groupFile); err == nil {
+		files[groupFile] = a.group(host)
+	}
+	return files
+}
+
+// databases keeps files as long as they stay what they are.
+type databases struct {
+	mutex sync.Mutex
+	files map[string]database
+}
+
+type database struct {
+	version fileVersion
+	text    []byte
+}
+
+var hostDatabases = databases{files: map[string]database{}}
+
+func (d *databases) read(path string) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	version := versionOf(&st)
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	if known, ok := d.files[path]; ok && known.version == version {
+		return known.text, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(text); n > 0 && text[n-1] != '\n' {
+		text = append(text, '\n')
+	}
+	d.files[path] = database{version, text}
+	return text, nil
+}
+
+// canWrite reports whether a user may make files in a directory, or write a file,
+// as far as owner and mode say. Where they do not say it all, as with an access
+// control list, it is assumed.
+func (a *account) canWrite(path string) bool {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil || a.UID == 0 && !a.anyone {
+		return true
+	}
+	if n, err := unix.Getxattr(path, "system.posix_acl_access", nil); err == nil && n > 0 {
+		return true
+	}
+	need := uint32(0o2)
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		need = 0o3
+	}
+	switch {
+	case a.anyone:
+	case st.Uid == a.UID:
+		need <<= 6
+	case st.Gid == a.GID, slices.Contains(a.Groups, st.Gid):
+		need <<= 3
+	}
+	return st.Mode&need == need
+}
+
+// ownedBy names the owner of a file, for people.
+func ownedBy(path string) (uid uint32, text string) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, "nobody that can be named"
+	}
+	name := ""
+	if passwd, err := hostDatabases.read(passwdFile); err == nil {
+		for line := range strings.Lines(string(passwd)) {
+			if fields := strings.Split(line, ":"); len(fields) == 7 && fields[2] == number(st.Uid) {
+				name = fields[0]
+				break
+			}
+		}
+	}
+	if name == "" {
+		return st.Uid, fmt.Sprintf("user %d, mode %04o", st.Uid, st.Mode&0o7777)
+	}
+	return st.Uid, fmt.Sprintf("%q (user %d), mode %04o", name, st.Uid, st.Mode&0o7777)
+}
+
+// String names the user, for people.
+func (a *account) String() string {
+	if a.anyone {
+		return "a dynamic user of its own"
+	}
+	return fmt.Sprintf("%q (user %d)", a.Name, a.UID)
+}
+
+// ownerNotes name the writable roots and volumes of others, where the task's user
+// can write nothing, or where git(1) and those who share it get in each other's way.
+func (a *account) ownerNotes(w *taskWorld, workspace []string) []string {
+	var notes []string
+	note := func(what, path string) {
+		uid, owner := ownedBy(path)
+		remedy := fmt.Sprintf("name a user of the host that may, by user = \"...\" in the job's task, or change the owner: chown -R USER %q", path)
+		switch {
+		case !a.canWrite(path):
+			notes = append(notes, fmt.Sprintf("%s belongs to %s: the task runs as %s, which cannot write there: %s", what, owner, a, remedy))
+		case (a.anyone || uid != a.UID) && exists(filepath.Join(path, ".git")):
+			notes = append(notes, fmt.Sprintf("%s belongs to %s, the task runs as %s: git calls that dubious ownership: %s", what, owner, a, remedy))
+		}
+	}
+	for _, root := range workspace {
+		if !isBeneathAny(w.dirs.own(), root) {
+			note(fmt.Sprintf("workspace_roots: %q", root), root)
+		}
+	}
+	for _, v := range w.volumes {
+		if v.readOnly || isBeneathAny(w.dirs.own(), v.host) {
+			continue
+		}
+		before := len(notes)
+		what := volumeAt(v.task)
+		note(what, v.host)
+		if len(notes) == before && a.dynamic() {
+			notes = append(notes, sharingNote(what, a.String()))
+		}
+	}
+	return notes
+}
+
+func volumeAt(destination string) string {
+	return fmt.Sprintf("volume_mount: destination %q", destination)
+}
+
+// sharingNote is about a volume that a task writes under a user of its own.
+func sharingNote(what, user string) string {
+	return fmt.Sprintf("%s: what the task makes there belongs to %s, whom no other task is: tasks that share it need the same user = \"...\", or users of one group (chmod g+ws on the host, umask 002 in the tasks)", what, user)
+}
+
+// SharingNote is what a task without a user is told of a volume that it can write,
+// before it is known where it runs.
+func SharingNote(destination string) string {
+	return sharingNote(volumeAt(destination), (&account{anyone: true}).String())
+}
+
+// dynamic reports whether it is one of Nomad's dynamic workload users.
+func (a *account) dynamic() bool {
+	return a.anyone || a.UID >= minDynamicUID && a.Name == dynamicPrefix+number(a.UID)
+}

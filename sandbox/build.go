@@ -1,0 +1,300 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package sandbox
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// Sandbox is what a task may do, and the plan by which the kernel enforces it.
+type Sandbox struct {
+	// Plan is for package executor, without logs, which are the caller's. It is nil
+	// in what [Explain] decides, where there is no program.
+	Plan *executor.Plan
+	// Policy is what is enforced of the request.
+	Policy *policy.Plan
+	// Cgroup are the settings of the task's cgroups.
+	Cgroup *CgroupLimits
+	// Notes are what the task's user should know of its environment.
+	Notes []string
+	// UserName is the name of who the task runs as.
+	UserName string
+	// Home is HOME, unless the job sets it.
+	Home string
+	// WorkDir is the working directory, a path of the task's view.
+	WorkDir string
+	// Withheld are the names of variables that the task does not get: see [Withhold].
+	Withheld []string
+
+	settings     *Settings
+	request      *Request
+	modes        modes
+	limits       []executor.Limit
+	effective    *policy.Policy // what the ceiling leaves of the request
+	roots        policy.Roots
+	surroundings *taskWorld
+	capabilities []int
+	view         *view
+}
+
+// Build decides what a task may do, and plans its start. It changes nothing: what
+// is wrong with the task is found here.
+func Build(settings *Settings, host *Host, task *Task, request *Request) (*Sandbox, error) {
+	if err := request.Complete(settings); err != nil {
+		return nil, err
+	}
+	user, err := lookupUser(task.User, task.Dirs.Task, settings)
+	if err != nil {
+		return nil, err
+	}
+	withheld := Withhold(task.Env)
+	s, err := decide(settings, host, task, request, newAccount(user, task.Env, withheld), policy.Resolve)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkOwnCapabilities(s.capabilities); err != nil {
+		return nil, err
+	}
+	s.UserName, s.Withheld = user.Name, withheld
+	env := Environment(task.Env, withheld, user.Name, s.Home)
+	if err := s.plan(task, user, env); err != nil {
+		return nil, err
+	}
+	s.Notes = slices.Concat(withheldNote(withheld), hiddenDirsNote(s.view, env))
+	return s, nil
+}
+
+// plan plans the start of the request's program, with the whole environment env.
+func (s *Sandbox) plan(task *Task, user identity, env map[string]string) error {
+	var err error
+	if s.WorkDir, err = s.view.findWorkDir(s.request.WorkDir, task.Dirs.Task); err != nil {
+		return err
+	}
+	process, err := s.process(task.Dirs.Task, env)
+	if err != nil {
+		return err
+	}
+	s.Plan = &executor.Plan{World: s.world(task), Confinement: s.confinement(task, user), Process: process}
+	return nil
+}
+
+// resolver looks the roots of a policy up, as [policy.Resolve] does.
+type resolver func(p *policy.Policy, taskDir string, own []string) (policy.Roots, error)
+
+// decide decides what a task may do, whatever its program is.
+func decide(settings *Settings, host *Host, task *Task, request *Request, who *account, resolve resolver) (s *Sandbox, err error) {
+	s = &Sandbox{settings: settings, request: request}
+	found := task.Dirs
+	dirs := &found
+	if s.modes, err = decideModes(request, settings); err != nil {
+		return nil, err
+	}
+	if s.limits, err = parseLimits(request.Ulimit); err != nil {
+		return nil, err
+	}
+	if s.Cgroup, err = cgroupLimits(&task.Resources, request, settings, host.Cores); err != nil {
+		return nil, err
+	}
+	if s.effective, s.roots, err = effectivePolicy(settings.Ceiling, request.Policy, dirs, resolve); err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	includeOwn(&s.roots, dirs.Task)
+	dirs.findStorage(task.Mounts)
+	places := protectedPlaces(settings, dirs, host.Agent)
+	if err := checkRoots(places, s.roots); err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	volumes, err := findVolumes(task.Mounts, dirs, settings.systemReadRoots(), places)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkVolumes(settings.Ceiling, volumes, dirs); err != nil {
+		return nil, err
+	}
+	devices, err := findDevices(task.Devices)
+	if err != nil {
+		return nil, err
+	}
+	named, err := namedDevices(s.effective.Devices, settings.Devices)
+	if err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	devices = append(devices, named...)
+	s.surroundings = makeWorld(dirs, settings.systemReadRoots(), task.Cgroups, volumes, devices, places)
+	s.surroundings.modes = s.modes
+	if s.surroundings.aliases, err = findAliases(s.roots, volumes, dirs, places); err != nil {
+		return nil, err
+	}
+	s.surroundings.setDNS(findDNS(task))
+	access := s.effective.WorkspaceAccess()
+	s.surroundings.addPrivate(s.roots, access)
+	s.surroundings.listTaskDir(s.roots, access)
+	s.Home = s.surroundings.homeDir(who, s.roots, access)
+	s.surroundings.accounts = who.files(s.Home)
+	if s.capabilities, err = profileCapabilities(request, settings.allowCaps, s.effective); err != nil {
+		return nil, err
+	}
+	node := host.Node
+	node.Fallback = settings.fallback
+	node.NetRaw = slices.Contains(s.capabilities, unix.CAP_NET_RAW)
+	node.NetAdmin = slices.Contains(s.capabilities, unix.CAP_NET_ADMIN)
+	if s.Policy, err = policy.Build(s.effective, s.roots, s.surroundings.policy, node); err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	if s.limits, err = limitCore(s.limits, s.Policy.Profile); err != nil {
+		return nil, err
+	}
+	if s.Policy.Confined() {
+		s.Policy.Notes = slices.Concat(s.Policy.Notes, s.surroundings.notes, s.surroundings.overlayNote())
+	}
+	s.Policy.Notes = append(s.Policy.Notes, who.ownerNotes(s.surroundings, s.roots.Workspace)...)
+	if s.view, err = makeView(s.surroundings, s.roots, access, s.Policy); err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Sandbox) world(task *Task) executor.World {
+	return executor.World{
+		Network:     network(task, s.Policy.Network),
+		HostPID:     s.modes.hostPID,
+		HostIPC:     s.modes.hostIPC,
+		PrivateRoot: s.view.private,
+		Mounts:      s.view.list(),
+		Closed:      s.view.closed,
+	}
+}
+
+// process is the task's program, with the whole environment env.
+func (s *Sandbox) process(taskDir string, env map[string]string) (executor.Process, error) {
+	finder := &finder{view: s.view, taskDir: taskDir, path: env["PATH"], readOnly: s.effective.ReadOnlyRoots}
+	program, err := finder.find(s.request.Command)
+	if err != nil {
+		return executor.Process{}, &CommandError{err}
+	}
+	return executor.Process{
+		Path: program,
+		Args: append([]string{program}, s.request.Args...),
+		Env:  EnvironmentList(env),
+		Dir:  s.WorkDir,
+	}, nil
+}
+
+func (s *Sandbox) confinement(task *Task, user identity) executor.Confinement {
+	return executor.Confinement{
+		User:         user.User,
+		Ruleset:      s.Policy.Landlock,
+		Filter:       s.Policy.Filter(),
+		Cgroups:      task.Cgroups,
+		OwnCgroup:    task.OwnCgroup,
+		OOMScoreAdj:  int(s.request.OOMScoreAdj),
+		Nice:         int(s.request.Nice),
+		Limits:       s.limits,
+		Capabilities: s.capabilities,
+
+		SessionsSignal: s.sessionsSignal(user),
+	}
+}
+
+// sessionsSignal reports whether sessions may signal all that their user may: whether
+// that is the task. In the host's PID namespace it is if the user is no other task's.
+func (s *Sandbox) sessionsSignal(user identity) bool {
+	if !s.modes.hostPID {
+		return true
+	}
+	return strings.HasPrefix(user.Name, dynamicPrefix) && user.UID >= minDynamicUID && !slices.Contains(s.capabilities, unix.CAP_KILL)
+}
+
+// modes are the namespaces that a task shares with the host.
+type modes struct{ hostPID, hostIPC bool }
+
+func decideModes(request *Request, settings *Settings) (modes, error) {
+	m := modes{hostPID: request.PIDMode == modeHost, hostIPC: request.IPCMode == modeHost}
+	if m.hostPID && !settings.AllowHostPID {
+		return m, fmt.Errorf("pid_mode: %q is not allowed by the operator (plugin option allow_host_pid)", modeHost)
+	}
+	if m.hostIPC && !settings.AllowHostIPC {
+		return m, fmt.Errorf("ipc_mode: %q is not allowed by the operator (plugin option allow_host_ipc)", modeHost)
+	}
+	return m, nil
+}
+
+// effectivePolicy applies the operator's ceiling to the job's request, and looks the
+// roots up.
+func effectivePolicy(ceiling, request *policy.Policy, dirs *Dirs, resolve resolver) (*policy.Policy, policy.Roots, error) {
+	effective, err := policy.Intersect(policy.Named(ceiling), request, dirs.names())
+	if err != nil {
+		return nil, policy.Roots{}, err
+	}
+	roots, err := resolve(effective, dirs.Task, dirs.own())
+	if err != nil {
+		return nil, policy.Roots{}, err
+	}
+	if err := policy.CheckCeiling(ceiling, roots, dirs.own()); err != nil {
+		return nil, policy.Roots{}, err
+	}
+	return effective, roots, nil
+}
+
+func network(task *Task, allowed bool) executor.Network {
+	if !allowed {
+		return executor.Network{Isolated: true}
+	}
+	return executor.Network{Namespace: task.NetworkNamespace}
+}
+
+// findWorkDir returns the working directory: the task directory, whatever the
+// policy is, or what the job names. That lies within the policy: a task that
+// cannot list where it stands is of little use.
+func (v *view) findWorkDir(dir, taskDir string) (string, error) {
+	if dir == "" {
+		return taskDir, nil
+	}
+	path := dir
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(taskDir, path)
+	}
+	path, err := v.resolve(path)
+	if err != nil {
+		return "", fmt.Errorf("work_dir: %q: %w", dir, err)
+	}
+	if err := checkPath(v.places, dir, path, false); err != nil {
+		return "", fmt.Errorf("work_dir: %w", err)
+	}
+	if !v.admits(path, landlock.ReadDir) {
+		return "", fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
+	}
+	return path, nil
+}
+
+// Attributes are what an inspection of the task shows of its confinement.
+func (s *Sandbox) Attributes() map[string]string {
+	a := map[string]string{
+		"profile":         s.Policy.Profile.String(),
+		"user":            s.UserName,
+		"network":         "denied",
+		"landlock_abi":    "none",
+		"denied_syscalls": "none",
+	}
+	if s.Policy.Network {
+		a["network"] = "allowed"
+	}
+	if s.Policy.Deny != nil {
+		a["denied_syscalls"] = s.Policy.Groups()
+	}
+	if s.Policy.Landlock != nil {
+		a["landlock_abi"] = strconv.Itoa(int(s.Policy.ABI))
+	}
+	return a
+}

@@ -1,0 +1,241 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package sandbox
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// rule says what a protected place is to a task.
+type rule int
+
+const (
+	// covered: nothing of it is there. A root at it or below is refused, and below
+	// a root there is an empty file or directory in its place.
+	covered rule = iota
+	// readOnly: it can be read as far as the policy says, and never be written. A
+	// writable root at it or below is refused.
+	readOnly
+	// socket: it is covered, unless unix_socket_roots names it.
+	socket
+)
+
+// place is a protected place: a file or directory of the host that no task
+// reaches beyond its rule, whatever its policy and its volumes are.
+type place struct {
+	path string // absolute, as the host's operator names it
+	what string // for people: what it is, and who says so
+	rule rule
+	// own are the task's own directories in it, for which the rule does not hold.
+	own []string
+	// dynamic: others than this task's view can replace it, so that a mount which
+	// covers it can be detached: what Landlock grants around it must not hold for
+	// it, either.
+	dynamic bool
+
+	// real is the place without symbolic links, as far as it exists.
+	real string
+	// links are the symbolic links that lead there. What replaces one is as
+	// protected as the place.
+	links []string
+	// passed are those of them that lead to a directory above it, and their targets.
+	passed map[string]string
+}
+
+// builtinMasks are files with secrets of the system and of Nomad.
+var builtinMasks = []string{
+	"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/ssl/private",
+	"/etc/nomad", "/etc/nomad.d",
+}
+
+// engineSockets are the sockets by which who reaches them controls the host.
+var engineSockets = []string{
+	"/run/docker.sock", "/run/docker", "/run/containerd", "/run/crio", "/run/podman", "/run/buildkit",
+	"/run/k3s", "/run/incus", "/run/lxd", "/var/lib/lxd/unix.socket", "/var/lib/incus/unix.socket",
+	"/run/libvirt", "/run/user", "/run/systemd/private", "/run/dbus/system_bus_socket",
+}
+
+// protectedPlaces are the places that are protected from a task, as they are on
+// the host now: the one list from which refusals, covers and Landlock's rules
+// come, and against which the result is proved.
+func protectedPlaces(settings *Settings, dirs *Dirs, agent []AgentPath) []place {
+	var places []place
+	own := slices.Concat(dirs.own(), []string{dirs.tmp()}, dirs.Storage)
+	add := func(p place) {
+		if p.path == "" {
+			return
+		}
+		p.resolve()
+		if p.rule == covered && landlock.Beneath(p.real, dirs.Task) {
+			p.own = own // whatever it is that Nomad's directories lie in
+		}
+		places = append(places, p)
+	}
+	// Nomad's logmon, which is root, rotates files here by name: nobody else may
+	// rename or replace them. Nomad does not replace the directory, and a task
+	// cannot, since it is a mount in its view.
+	if dirs.Mounts != "" {
+		add(place{path: filepath.Join(dirs.Task, "alloc", "logs"), what: "the log directory of the allocation, in which Nomad alone writes", rule: readOnly})
+	}
+	if dirs.HostFiles != "" {
+		add(place{path: dirs.HostFiles, what: "the driver's copies of the host's resolv.conf and hosts", rule: readOnly})
+	}
+	for _, p := range []AgentPath{
+		{path: settings.StateDir, what: "the driver's records (plugin option state_dir)"},
+		{path: dirs.Clients, what: "the directory of Nomad's allocations (client option alloc_dir)"},
+		{path: dirs.Mounts, what: "the directory of all tasks' directories (client option alloc_mounts_dir)"},
+	} {
+		add(place{path: p.path, what: p.what, own: own, dynamic: true})
+	}
+	for _, p := range append(dirs.nomads(), agent...) {
+		if p.programs && slices.ContainsFunc(settings.systemReadRoots(), func(root string) bool { return landlock.Beneath(root, p.path) }) {
+			continue // a directory of programs: no task can write there
+		}
+		add(place{path: p.path, what: p.what, own: own, dynamic: true})
+	}
+	for _, path := range builtinMasks {
+		add(place{path: path, what: "masked for every task", dynamic: true})
+	}
+	for _, path := range settings.MaskedPaths {
+		add(place{path: filepath.Clean(path), what: "masked by the operator (plugin option masked_paths)", dynamic: true})
+	}
+	for _, path := range engineSockets {
+		add(place{path: path, what: "a socket that controls this host", rule: socket, dynamic: true})
+	}
+	return places
+}
+
+// resolve follows the symbolic links of the place's path.
+func (p *place) resolve() {
+	done, rest := "/", strings.Split(p.path, "/")
+	for len(rest) > 0 {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			done = filepath.Dir(done)
+			continue
+		}
+		next := filepath.Join(done, name)
+		target, err := os.Readlink(next)
+		if err != nil { // no link, or not there
+			done = next
+			continue
+		}
+		if p.links = append(p.links, next); len(p.links) > 40 { // as the kernel has it, path_resolution(7)
+			break
+		}
+		if filepath.IsAbs(target) {
+			done = "/"
+		}
+		if slices.ContainsFunc(rest, func(name string) bool { return name != "" && name != "." }) {
+			if p.passed == nil {
+				p.passed = map[string]string{}
+			}
+			p.passed[next] = target
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	p.real = done
+}
+
+// isOwn reports whether a path is one of the task's own in the place.
+func (p *place) isOwn(path string) bool {
+	return slices.ContainsFunc(p.own, func(dir string) bool { return landlock.Beneath(dir, path) })
+}
+
+// closes reports whether the place forbids a task to be given a path of the
+// host, a real one.
+func (p *place) closes(path string, write bool) bool {
+	return landlock.Beneath(p.real, path) && !p.isOwn(path) && (write || p.rule != readOnly)
+}
+
+// refusal says why a path cannot be given to a task. written is what the job
+// says.
+func (p *place) refusal(written, path string) error {
+	at := fmt.Sprintf("%q", written)
+	if path != written {
+		at += fmt.Sprintf(" is %q, which", path)
+	}
+	switch {
+	case p.rule == readOnly:
+		return fmt.Errorf("%s lies in %q, %s: it can be read, by read_only_roots, and not written: name another directory, as local or alloc/data", at, p.real, p.what)
+	case p.rule == socket:
+		return fmt.Errorf("%s is at %q, %s: only unix_socket_roots = [%q] can name it", at, p.real, p.what, p.real)
+	case len(p.own) > 0:
+		return fmt.Errorf("%s lies in %q, %s: of it a task gets its own directory and nothing else: name a path in the task directory, as local", at, p.real, p.what)
+	}
+	return fmt.Errorf("%s lies in %q, which is protected, %s: leave it out, or name directories beside it", at, p.real, p.what)
+}
+
+// checkRoots refuses roots at or in protected places.
+func checkRoots(places []place, roots policy.Roots) error {
+	var problems []string
+	check := func(field string, list []string, write bool) {
+		for _, root := range list {
+			for i := range places {
+				if p := &places[i]; p.closes(root, write) && (field != "unix_socket_roots" || p.rule != socket) {
+					problems = append(problems, fmt.Sprintf("%s: %v", field, p.refusal(cmp.Or(roots.Written[root], root), root)))
+					break
+				}
+			}
+		}
+	}
+	check("workspace_roots", roots.Workspace, true)
+	check("read_only_roots", roots.ReadOnly, false)
+	check("unix_socket_roots", roots.Sockets, false)
+	if len(problems) > 0 {
+		return errors.New(strings.Join(problems, "; "))
+	}
+	return nil
+}
+
+// includeOwn adds the task's own directory to the roots if one of them is above
+// it: what lies between is protected, and it is not.
+func includeOwn(roots *policy.Roots, own string) {
+	for _, list := range []*[]string{&roots.Workspace, &roots.ReadOnly} {
+		above := slices.ContainsFunc(*list, func(root string) bool { return root != own && landlock.Beneath(root, own) })
+		if above && !slices.Contains(roots.Workspace, own) && !slices.Contains(*list, own) {
+			*list = append(*list, own)
+		}
+	}
+}
+
+// checkPath refuses a path that is at or in a protected place: for what is no
+// root of the policy.
+func checkPath(places []place, written, path string, write bool) error {
+	for i := range places {
+		if p := &places[i]; p.closes(path, write) {
+			return p.refusal(written, path)
+		}
+	}
+	return nil
+}
+
+// names are the names in a directory of the host, without symbolic links.
+func names(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var list []string
+	for _, entry := range entries {
+		if entry.Type() != fs.ModeSymlink {
+			list = append(list, entry.Name())
+		}
+	}
+	return list, err
+}
