@@ -14,6 +14,7 @@ const (
 	supervisorName = "harn-supervisor"
 	sessionName    = "harn-session"
 	probeName      = "harn-probe"
+	keeperName     = "harn-keeper"
 )
 
 // init runs a supervisor, session or probe, and does not return in one.
@@ -34,15 +35,18 @@ func init() {
 		role = session
 	case probeName:
 		role = probe
+	case keeperName:
+		role = keeper
 	default:
 		return
 	}
 	// Namespaces, credentials, Landlock and seccomp belong to a thread: all of
 	// this runs on the main thread, as every init does, and processes are started
 	// from it.
-	if os.Args[0] == sessionName || os.Args[0] == probeName {
+	if os.Args[0] == sessionName || os.Args[0] == probeName || os.Args[0] == keeperName {
 		// In other namespaces than the rest of the process, this thread can make no
-		// others: the runtime then has one that does nothing else.
+		// others: the runtime then has one that does nothing else. What a keeper starts
+		// ends with the thread that has started it.
 		runtime.LockOSThread()
 	}
 	os.Exit(role())

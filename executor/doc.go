@@ -32,6 +32,9 @@
 //     The task's /proc hides supervisor and sessions from the task; sessions are in the
 //     group that it shows the task to.
 //
+// A task can have companions, processes that serve it from outside of its confinement:
+// see companion.go. Each has a keeper that starts it again.
+//
 // The plugin starts supervisors from a thread in a small mount namespace, the
 // nursery. It opens the sources of mounts, the cgroups and the network namespace
 // before, and hands them over by descriptor: so the time of a start does not grow

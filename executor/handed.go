@@ -31,6 +31,13 @@ func instruct(plan *Plan, handed handed) ([]byte, error) {
 		return nil, err
 	}
 	in.Confinement.Filter = nil
+	for i := range plan.Companions {
+		filter, err := compile(plan.Companions[i].Filter)
+		if err != nil {
+			return nil, err
+		}
+		in.Filters.Companions = append(in.Filters.Companions, filter)
+	}
 	return message(in)
 }
 
@@ -44,6 +51,8 @@ type handed struct {
 	// Network is the network namespace to join.
 	Network int      `json:"network"`
 	Cgroups *cgroups `json:"cgroups"`
+	// Companions are the files of the plan's companions, in their order.
+	Companions [][]int `json:"companions,omitempty"`
 }
 
 // belongings are what a supervisor is to be handed, as long as this process has
@@ -52,11 +61,12 @@ type belongings struct {
 	sources *sources // nil if it opens them itself
 	network int
 	cgroups *cgroups
+	plan    *Plan
 }
 
 // openBelongings opens what a supervisor is to be handed.
 func openBelongings(plan *Plan) (*belongings, error) {
-	b := &belongings{network: notOpen}
+	b := &belongings{network: notOpen, plan: plan}
 	if err := b.open(plan); err != nil {
 		b.close()
 		return nil, err
@@ -82,7 +92,10 @@ func (b *belongings) open(plan *Plan) (err error) {
 // user's, in a user namespace; nor where one start is all that there will be, or
 // where there are not numbers enough for the sources.
 func (p *Plan) fromNursery() bool {
-	sources := 0
+	sources := len(p.Held)
+	for i := range p.Companions {
+		sources += len(p.Companions[i].Files)
+	}
 	for i := range p.World.Mounts {
 		if p.World.Mounts[i].hasSource() {
 			sources++
@@ -103,7 +116,7 @@ func (b *belongings) close() {
 	if b.cgroups != nil {
 		b.cgroups.close()
 	}
-	*b = belongings{network: notOpen}
+	*b = belongings{network: notOpen, plan: b.plan}
 }
 
 // handOver appends them to the files of a new process, and returns under which
@@ -120,12 +133,25 @@ func (b *belongings) handOver(files []uintptr) ([]uintptr, handed) {
 	if b.sources != nil {
 		h.Sources = b.sources.renumbered(number)
 	}
+	for i := range b.plan.Companions {
+		var numbers []int
+		for _, f := range b.plan.Companions[i].Files {
+			numbers = append(numbers, number(int(f.Fd())))
+		}
+		h.Companions = append(h.Companions, numbers)
+	}
+	for _, f := range b.plan.Held { // that they are open is all that they are for
+		number(int(f.Fd()))
+	}
 	return files, h
 }
 
 // openNetwork opens a network namespace that is to be joined. A new, isolated
 // one is made when the supervisor is started.
 func openNetwork(n Network) (int, error) {
+	if n.File != nil {
+		return unix.FcntlInt(n.File.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	}
 	if n.Isolated || n.Namespace == "" {
 		return notOpen, nil
 	}

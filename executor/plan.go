@@ -5,6 +5,7 @@ package executor
 
 import (
 	"fmt"
+	"os"
 	"path"
 	"slices"
 
@@ -24,6 +25,10 @@ type Plan struct {
 	Logs *Logs `json:"logs,omitempty"`
 	// Attended: the task is in the foreground, see [StartAttended].
 	Attended bool `json:"attended,omitempty"`
+	// Companions are processes that serve the task from its start to its end.
+	Companions []Companion `json:"companions,omitempty"`
+	// Held are files that stay open as long as the task lasts. Who starts it closes them.
+	Held []*os.File `json:"-"`
 }
 
 // Process is a program to execute.
@@ -147,6 +152,9 @@ type Network struct {
 	// Namespace is the path of the one to join; "" is the host's. It means
 	// nothing if Isolated is set.
 	Namespace string `json:"namespace,omitempty"`
+	// File, if not nil, is the one to join, and Namespace what errors call it. Who starts
+	// the task closes it.
+	File *os.File `json:"-"`
 }
 
 // Mount is something in the task's view of the file system. All are nosuid,

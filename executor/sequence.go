@@ -124,6 +124,20 @@ func expect(c *birth.Call, got, want unsafe.Pointer, size uintptr) {
 // run makes a child that makes the calls, born in a cgroup of v2 if that is not
 // notOpen. proc is a descriptor of a /proc in which the child can be seen.
 func (s *sequence) run(cgroup, proc int) (*child, error) {
+	c, err := s.bear(cgroup)
+	if err != nil {
+		return nil, err
+	}
+	// Parents are also woken if the child is killed.
+	if err := c.executed(proc); err != nil {
+		return nil, c.abandon(err)
+	}
+	return c, nil
+}
+
+// bear is run for who does not ask whether the child has executed its program, or was
+// killed before.
+func (s *sequence) bear(cgroup int) (*child, error) {
 	pidfd := s.born
 	if pidfd == nil {
 		pidfd = new(int32)
@@ -147,10 +161,6 @@ func (s *sequence) run(cgroup, proc int) (*child, error) {
 	c := &child{pid, int(*pidfd)}
 	if failure != nil {
 		return nil, c.abandon(s.explain(failure))
-	}
-	// Parents are also woken if the child is killed.
-	if err := c.executed(proc); err != nil {
-		return nil, c.abandon(err)
 	}
 	return c, nil
 }

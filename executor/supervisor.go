@@ -166,7 +166,18 @@ func begin() (*supervised, error) {
 	}
 	s.cgroups = plan.Handed.Cgroups
 	defer s.cgroups.closeDoors()
+	beside, err := openCompanions(&plan, host)
+	if err != nil {
+		return nil, err
+	}
+	defer beside.close()
+	if err := beside.start(false); err != nil {
+		return nil, err
+	}
 	if err := joinNetwork(plan.Handed.Network, plan.World.Network.Namespace); err != nil {
+		return nil, err
+	}
+	if err := beside.start(true); err != nil {
 		return nil, err
 	}
 	if !plan.World.Shared {

@@ -1,0 +1,331 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package egress_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/egress"
+	"github.com/burin-labs/nomad-driver-harn/egress/forward"
+	"github.com/burin-labs/nomad-driver-harn/egress/rule"
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
+)
+
+func TestMain(m *testing.M) {
+	kerneltest.Isolate()
+	dir, err := os.MkdirTemp("/var/tmp", "harn-egress-program-")
+	if err != nil {
+		panic(err)
+	}
+	// What the plugin carries: a test's binary needs libraries, which a forwarder cannot
+	// open.
+	build := exec.Command("go", "build", "-o", dir+"/program", "../executor/image/program")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		panic(string(out))
+	}
+	program, err := os.ReadFile(dir + "/program")
+	if err != nil {
+		panic(err)
+	}
+	os.RemoveAll(dir)
+	executor.SetProgram(program)
+	kerneltest.Main(m)
+}
+
+const nobody = 65534
+
+// task is a task with a network of its own.
+type task struct {
+	*executor.Task
+	out    chan string
+	events *bufio.Scanner
+}
+
+func parse(t testing.TB, texts ...string) (rules []rule.Rule) {
+	t.Helper()
+	for _, text := range texts {
+		r, err := rule.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules = append(rules, r)
+	}
+	return rules
+}
+
+// start starts a shell script.
+func start(t testing.TB, c egress.Config, script string) *task {
+	t.Helper()
+	kerneltest.Root(t)
+	kerneltest.Seccomp(t)
+	c.ABI, _ = landlock.Detect()
+	base, err := os.MkdirTemp("/var/tmp", "harn-egress-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(base) })
+	if err := os.Chmod(base, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	fifo := filepath.Join(base, "events")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	events, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { events.Close() })
+	c.Reports = events
+	network, err := egress.Open(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer network.Close()
+	plan := &executor.Plan{
+		World: executor.World{PrivateRoot: true, Mounts: []executor.Mount{
+			{Type: executor.Symlink, Source: "usr/bin", Target: "/bin", Create: true},
+			{Type: executor.Tmpfs, Target: "/dev", Create: true, ReadOnly: true, Devices: true},
+			{Type: executor.Device, Source: "/dev/null", Target: "/dev/null", Create: true},
+			{Type: executor.Symlink, Source: "usr/lib", Target: "/lib", Create: true},
+			{Type: executor.Symlink, Source: "usr/lib64", Target: "/lib64", Create: true},
+			{Type: executor.Proc, Target: "/proc", Create: true},
+			{Type: executor.Bind, Source: "/usr", Target: "/usr", Create: true, ReadOnly: true},
+			{Type: executor.File, Content: "nameserver 127.0.0.1\n", Target: "/etc/resolv.conf", Create: true},
+		}},
+		Confinement: executor.Confinement{User: executor.User{UID: nobody, GID: nobody}, Filter: seccomp.Combine(seccomp.Baseline)},
+		Process:     executor.Process{Path: "/usr/bin/bash", Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: "/"},
+	}
+	network.Join(plan)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, err := executor.Start("test", filepath.Join(base, "state"), plan, w, w)
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = started.Remove() })
+	x := &task{Task: started, out: make(chan string, 1), events: bufio.NewScanner(events)}
+	go func() {
+		text, _ := io.ReadAll(r)
+		r.Close()
+		x.out <- strings.TrimSpace(string(text))
+	}()
+	return x
+}
+
+func (x *task) end(t testing.TB) string {
+	t.Helper()
+	if _, err := x.Exit(); err != nil {
+		t.Error(err)
+	}
+	return <-x.out
+}
+
+// web is a web server on the node.
+func web(t testing.TB) uint16 {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/")); err == nil {
+			_, _ = io.CopyN(w, zeros{}, int64(n))
+			return
+		}
+		fmt.Fprintf(w, "hello %s", r.Host)
+	})}
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close() })
+	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+var local = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+
+func config(t testing.TB, port uint16) egress.Config {
+	return egress.Config{
+		Rules:    rule.Set{Allow: parse(t, fmt.Sprintf("api.example.com:%d", port), fmt.Sprintf("127.0.0.1:%d", port))},
+		Resolver: forward.Resolver{Hosts: map[string][]netip.Addr{"api.example.com": local, "pypi.org": local}},
+	}
+}
+
+const curl = "curl -s --max-time 10 -o /dev/null -w '%{http_code} ' "
+
+func TestATaskReachesWhatItsRulesName(t *testing.T) {
+	port := web(t)
+	x := start(t, config(t, port), fmt.Sprintf(`
+		curl -s --max-time 10 http://api.example.com:%[1]d/; echo
+		%[2]s http://pypi.org:%[1]d/; echo $?
+		%[2]s http://127.0.0.1:%[1]d/; echo $?
+		%[2]s http://1.1.1.1/; echo $?`, port, curl))
+	want := fmt.Sprintf("hello api.example.com:%d\n000 6\n000 7\n000 7", port)
+	if out := x.end(t); out != want {
+		t.Errorf("%q, expected %q", out, want)
+	}
+	x.events.Scan()
+	var e forward.Event
+	if err := json.Unmarshal(x.events.Bytes(), &e); err != nil || e.Name != "pypi.org" || e.Reason == "" {
+		t.Errorf("reported is %s (%v), expected pypi.org", x.events.Bytes(), err)
+	}
+}
+
+// find returns the task's processes with a name.
+func (x *task) find(t testing.TB, name string) (pids []int) {
+	t.Helper()
+	out, _ := exec.Command("pgrep", "-f", "^"+name+"( |$)").Output()
+	for field := range strings.FieldsSeq(string(out)) {
+		pid, err := strconv.Atoi(field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+func status(t testing.TB, pid int) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		fields[name] = strings.TrimSpace(value)
+	}
+	return fields
+}
+
+func TestForwardersAreConfined(t *testing.T) {
+	x := start(t, config(t, web(t)), "sleep 60")
+	time.Sleep(300 * time.Millisecond)
+	for _, name := range []string{"harn-egress", "harn-keeper"} {
+		pids := x.find(t, name)
+		if len(pids) != 1 {
+			t.Fatalf("%s: processes %v, expected one", name, pids)
+		}
+		fields := status(t, pids[0])
+		for field, want := range map[string]string{
+			"CapInh": "0000000000000000", "CapPrm": "0000000000000000", "CapEff": "0000000000000000", "CapBnd": "0000000000000000", "CapAmb": "0000000000000000",
+			"NoNewPrivs": "1", "Seccomp": "2", "Groups": "",
+		} {
+			if fields[field] != want {
+				t.Errorf("%s: %s is %q, expected %q", name, field, fields[field], want)
+			}
+		}
+		ids := strings.Fields(fields["Uid"])
+		if id, err := strconv.ParseUint(ids[0], 10, 32); err != nil || id < 0xe0000000 || ids[0] != ids[1] || ids[0] != ids[2] {
+			t.Errorf("%s: Uid is %q", name, fields["Uid"])
+		}
+		for _, fd := range []string{"0", "1", "2"} {
+			if to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pids[0], fd)); to != os.DevNull {
+				t.Errorf("%s: descriptor %s is %s", name, fd, to)
+			}
+		}
+		own, _ := os.Readlink("/proc/self/ns/net")
+		if of, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pids[0])); of != own {
+			t.Errorf("%s: is in network namespace %s, expected %s", name, of, own)
+		}
+	}
+	x.Kill()
+	x.end(t)
+	for _, name := range []string{"harn-egress", "harn-keeper"} {
+		if left := x.find(t, name); len(left) > 0 {
+			t.Errorf("%s: %v are left", name, left)
+		}
+	}
+}
+
+// A forwarder that is killed is started again; until then there is no network.
+func TestForwarderIsStartedAgain(t *testing.T) {
+	port := web(t)
+	x := start(t, config(t, port), fmt.Sprintf(`
+		for i in 1 2 3 4; do %s http://api.example.com:%d/; echo $?; sleep 0.5; done`, curl, port))
+	for range 3 {
+		time.Sleep(400 * time.Millisecond)
+		for _, pid := range x.find(t, "harn-egress") {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+	if out, want := x.end(t), "200 0\n200 0\n200 0\n200 0"; out != want {
+		t.Errorf("%q, expected %q", out, want)
+	}
+}
+
+func TestNoNetworkWithoutForwarder(t *testing.T) {
+	port := web(t)
+	x := start(t, config(t, port), fmt.Sprintf(`sleep 0.5
+		curl -s --max-time 2 -o /dev/null http://api.example.com:%[1]d/; echo $?
+		curl -s --max-time 2 -o /dev/null http://127.0.0.1:%[1]d/; echo $?`, port))
+	for _, name := range []string{"harn-keeper", "harn-egress"} {
+		for _, pid := range x.find(t, name) {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+	if out, want := x.end(t), "6\n7"; out != want && out != "28\n7" {
+		t.Errorf("%q, expected %q", out, want)
+	}
+}
+
+func TestPublishedPorts(t *testing.T) {
+	kerneltest.Root(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	l.Close()
+	x := start(t, egress.Config{Published: []netip.AddrPort{at}}, fmt.Sprintf(`exec python3 -c '
+import socket
+s = socket.create_server(("127.0.0.1", %d))
+c, _ = s.accept()
+c.sendall(b"served " + c.recv(9))
+c.close()'`, at.Port()))
+	got := ""
+	for range 50 {
+		conn, err := net.Dial("tcp", at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = conn.Write([]byte("hello"))
+		text, _ := io.ReadAll(conn)
+		conn.Close()
+		if got = string(text); got != "" {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if got != "served hello" {
+		t.Errorf("%q, expected %q", got, "served hello")
+	}
+	if out := x.end(t); out != "" {
+		t.Error(out)
+	}
+}

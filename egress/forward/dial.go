@@ -1,0 +1,62 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package forward
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// dialTimeout is how long one address may take to answer; the kernel's own limit is
+// more than two minutes.
+const dialTimeout = 20 * time.Second
+
+// dial connects to the first of the addresses that answers: to these, and to what they
+// are, nothing is looked up any more.
+func dial(addresses []netip.Addr, port uint16) (*net.TCPConn, error) {
+	err := errors.New("there is no address to connect to")
+	for _, address := range addresses {
+		d := net.Dialer{Timeout: dialTimeout}
+		var conn net.Conn
+		if conn, err = d.Dial("tcp", netip.AddrPortFrom(address, port).String()); err == nil {
+			return conn.(*net.TCPConn), nil
+		}
+	}
+	return nil, err
+}
+
+// isOwn reports whether an address is one of this machine's, whatever it is for others:
+// the kernel sends from the very address to it. Nothing is sent to find out. An error
+// says that there is no route to it.
+func isOwn(address netip.Addr) (bool, error) {
+	const anyPort = 9
+	family, to := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: anyPort, Addr: address.As16()})
+	if address.Is4() {
+		family, to = unix.AF_INET, &unix.SockaddrInet4{Port: anyPort, Addr: address.As4()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false, fmt.Errorf("socket(2): %w", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Connect(fd, to); err != nil {
+		return false, fmt.Errorf("there is no route to %v: %w", address, err)
+	}
+	from, err := unix.Getsockname(fd)
+	if err != nil {
+		return false, fmt.Errorf("getsockname(2): %w", err)
+	}
+	switch from := from.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrFrom4(from.Addr) == address, nil
+	case *unix.SockaddrInet6:
+		return netip.AddrFrom16(from.Addr) == address, nil
+	}
+	return false, nil
+}

@@ -1,0 +1,71 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package executor
+
+import (
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A companion that ends at once is started again after longest, one that has lasted
+// for a while after shortest.
+const (
+	shortestPause = 10 * time.Millisecond
+	longestPause  = 2 * time.Second
+)
+
+// keeper is the main function of a companion's keeper. It starts the companion, again
+// and again: with the descriptors that it has itself and keeps open, so that
+// connections which are made meanwhile wait, and are served then.
+//
+// It is confined as the companion is, see enterKeeper, and ends with the supervisor.
+func keeper() int {
+	const arguments = 3
+	if len(os.Args) != arguments {
+		return 2
+	}
+	program, err := strconv.Atoi(os.Args[2])
+	if err != nil {
+		return 2
+	}
+	unix.CloseOnExec(program)
+	pause := shortestPause
+	for {
+		began := time.Now()
+		pid, err := startKept(os.Args[1], program)
+		if err == nil {
+			for _, err = unix.Wait4(pid, nil, 0, nil); err == unix.EINTR; { //nolint:errorlint // a system call's own
+				_, err = unix.Wait4(pid, nil, 0, nil)
+			}
+		}
+		if time.Since(began) > longestPause {
+			pause = shortestPause
+		} else {
+			pause = min(2*pause, longestPause)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// startKept starts a companion.
+func startKept(name string, program int) (pid int, err error) {
+	var s sequence
+	// It ends with this process, as this one does with the supervisor.
+	s.begin("prctl(PR_SET_PDEATHSIG)")
+	s.call(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
+	s.begin("unblocking signals")
+	s.call(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, address(&s.memory, uint64(0)), 0, 8)
+	if err := executeOpen(&s, program, []string{name}, os.Environ()); err != nil {
+		return 0, err
+	}
+	child, err := s.bear(notOpen)
+	if err != nil {
+		return 0, err
+	}
+	unix.Close(child.pidfd)
+	return child.pid, nil
+}
