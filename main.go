@@ -21,6 +21,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/base"
 
 	"github.com/burin-labs/nomad-driver-harn/cli"
+	_ "github.com/burin-labs/nomad-driver-harn/cli/early" // its init does not return for a command that needs no Nomad
 	"github.com/burin-labs/nomad-driver-harn/driver"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/executor/image"

@@ -32,6 +32,25 @@ func TestOtherRolesStartBeforeThePluginInitializes(t *testing.T) {
 	}
 }
 
+// A command that needs no Nomad does not pay for it, either.
+func TestCommandsStartBeforeNomadInitializes(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe", "-test.run=^$")
+	cmd.Env = []string{"GODEBUG=inittrace=1"}
+	trace, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, trace)
+	}
+	before, after, found := strings.Cut(string(trace), "init github.com/burin-labs/nomad-driver-harn/cli/early ")
+	if !found || !strings.Contains(after, "init github.com/hashicorp/nomad/") {
+		t.Fatalf("no trace of initialization:\n%s", trace)
+	}
+	for line := range strings.Lines(before) {
+		if strings.HasPrefix(line, "init github.com/hashicorp/") || strings.HasPrefix(line, "init google.golang.org/protobuf/reflect") {
+			t.Errorf("initialized before: %s", line)
+		}
+	}
+}
+
 // The README lists the calls of the group hardened: all of them.
 func TestReadmeListsTheHardenedCalls(t *testing.T) {
 	readme, err := os.ReadFile("README.md")

@@ -5,6 +5,7 @@ package attack
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -28,7 +29,7 @@ func TestAttacks(t *testing.T) {
 	n := newNomad(t)
 	p := build(t, filepath.Join(n.dir, "programs"))
 	if program, err := os.ReadFile(p.dir + "/executor"); err == nil {
-		executor.SetProgram(program)
+		executor.SetProgram(bytes.NewReader(program))
 	}
 	table := newTable(n.abi, p.attacks)
 	if storiesOnly() {

@@ -52,6 +52,7 @@ var parts = []part{
 	{"throughput", "a job of many short tasks", (*bench).throughput},
 	{"memory", "memory and CPU of many sleeping tasks", (*bench).memory},
 	{workPart, "what the confinement costs the program in it", (*bench).work},
+	{runPart, "the command run, in pairs with bubblewrap", (*bench).commandLine},
 	{"scale", "start, stop, recovery and memory as the number of tasks grows", (*bench).scale},
 }
 

@@ -315,16 +315,16 @@ func (r *report) print(w io.Writer, markdown bool) {
 	}
 }
 
-// printMarkdown writes two tables, as docs/measurements.md has them: of drivers, and of
-// confined work.
+// printMarkdown writes three tables, as docs/measurements.md has them: of drivers, of
+// confined work, and of the command line.
 func (r *report) printMarkdown(w io.Writer) {
 	var drivers []string
 	for _, p := range parts {
-		if p.name != workPart {
+		if p.name != workPart && p.name != runPart {
 			drivers = append(drivers, p.name)
 		}
 	}
-	for _, rows := range [][][]string{r.rows(drivers...), r.rows(workPart)} {
+	for _, rows := range [][][]string{r.rows(drivers...), r.rows(workPart), r.rows(runPart)} {
 		if rows != nil {
 			fmt.Fprintln(w)
 			table(w, rows, true)

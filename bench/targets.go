@@ -35,6 +35,8 @@ var targets = []struct {
 	}, func(r *report) float64 { return r.ratio(rootsOpen, unconfined, shallowOpen, unconfined) }},
 	{"go build under worktree, of unconfined", 1.05, false, ratio(build, worktree, unconfined), nil},
 	{"go build under os_hardened, of unconfined", 1.05, false, ratio(build, osHardened, unconfined), nil},
+	{"run of /bin/true, of bubblewrap's", 2, false, ratio(runTrue, harnRun, bubblewrap), nil},
+	{"explain of a policy, of bubblewrap's run", 2, false, func(r *report) float64 { return r.ratio(question, harnExplain, runTrue, bubblewrap) }, nil},
 	{"start latency with most tasks, of that with fewest", 1.5, false, func(r *report) float64 {
 		few, many := r.ends(scaleStart, harn)
 		return many / few

@@ -2,15 +2,16 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package cli is the command line: what an operator, or the author of a job,
-// asks this binary. It decides nothing about tasks: that is package driver's.
+// asks this binary. It decides nothing about tasks: that is package sandbox's. The
+// commands are in package command; this one finds them, completes them in a shell,
+// and reads Nomad's files for them.
 //
-// Data go to stdout, errors and remarks to stderr. Each command is a value of
-// type command in a file of its own; to add one, add it to commands.
+// Data go to stdout, errors and remarks to stderr.
 package cli
 
 import (
+	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -18,65 +19,80 @@ import (
 
 	"github.com/fatih/color"
 	"github.com/hashicorp/cli"
+	"github.com/posener/complete"
 
+	"github.com/burin-labs/nomad-driver-harn/cli/command"
 	"github.com/burin-labs/nomad-driver-harn/version"
 )
-
-// Name is the name of the binary in help and in messages.
-const Name = "nomad-driver-harn"
 
 // unknownCommand is the exit status for a command that there is not, as a
 // shell's.
 const unknownCommand = 127
 
-// streams are where a command reads and writes.
-type streams struct {
-	stdin          *os.File
-	stdout, stderr io.Writer
+// Main runs a command line, without the name of the binary, and returns the
+// exit status.
+func Main(args []string) int {
+	return run(args, &command.Streams{Stdin: os.Stdin, Stdout: color.Output, Stderr: os.Stderr})
 }
 
 // commands are all commands, by name.
 //
 // A name must not be one that a package of Nomad's looks for in os.Args[1] to
 // become another program: executor, init, logmon, docker_logger.
-func commands(s *streams) map[string]*command {
-	all := map[string]*command{}
-	for _, c := range []*command{
-		newExplain(s),
-		newProbe(s),
-		newRun(s),
-		newSuggest(s),
-		newVersion(s),
-	} {
-		all[c.name] = c
+func commands(s *command.Streams) map[string]*command.Command {
+	all := command.All(s)
+	for _, c := range []*command.Command{newProbe(s), newSuggest(s)} {
+		all[c.Name] = c
 	}
 	return all
 }
 
-// Main runs a command line, without the name of the binary, and returns the
-// exit status.
-func Main(args []string) int {
-	return run(args, &streams{stdin: os.Stdin, stdout: color.Output, stderr: os.Stderr})
-}
-
-func run(args []string, s *streams) int {
-	app := cli.NewCLI(Name, version.Version)
+func run(args []string, s *command.Streams) int {
+	s.Reader = reader{}
+	app := cli.NewCLI(command.Name, version.Version)
 	app.Args = args
-	app.HelpWriter, app.ErrorWriter = s.stdout, s.stderr
+	app.HelpWriter, app.ErrorWriter = s.Stdout, s.Stderr
 	app.Commands = map[string]cli.CommandFactory{}
 	all := commands(s)
 	for name, c := range all {
-		app.Commands[name] = func() (cli.Command, error) { return c, nil }
+		app.Commands[name] = func() (cli.Command, error) { return completed{c}, nil }
 	}
-	app.HelpFunc = func(map[string]cli.CommandFactory) string { return overview(all) }
+	app.HelpFunc = func(map[string]cli.CommandFactory) string { return command.Overview(all) }
 	if name := app.Subcommand(); name != "" && all[name] == nil {
-		complain(s.stderr, Name, fmt.Errorf("unknown command %q, expected one of %s", name, strings.Join(slices.Sorted(maps.Keys(all)), ", ")))
+		command.Complain(s.Stderr, command.Name, fmt.Errorf("unknown command %q, expected one of %s", name, strings.Join(slices.Sorted(maps.Keys(all)), ", ")))
 		return unknownCommand
 	}
 	status, err := app.Run()
 	if err != nil {
-		complain(s.stderr, Name, err)
+		command.Complain(s.Stderr, command.Name, err)
 		return 1
 	}
 	return status
 }
+
+// completed is a command whose options a shell can complete.
+type completed struct{ *command.Command }
+
+var (
+	_ cli.Command             = completed{}
+	_ cli.CommandAutocomplete = completed{}
+)
+
+// AutocompleteFlags implements cli.CommandAutocomplete.
+func (c completed) AutocompleteFlags() complete.Flags {
+	flags := complete.Flags{"-h": complete.PredictNothing}
+	c.Flags.VisitAll(func(f *flag.Flag) {
+		predictor := complete.Predictor(complete.PredictAnything)
+		if pattern, ok := c.Files[f.Name]; ok {
+			predictor = complete.PredictFiles(pattern)
+		}
+		if command.IsSwitch(f) {
+			predictor = complete.PredictNothing
+		}
+		flags["-"+f.Name] = predictor
+	})
+	return flags
+}
+
+// AutocompleteArgs implements cli.CommandAutocomplete.
+func (completed) AutocompleteArgs() complete.Predictor { return complete.PredictNothing }

@@ -11,13 +11,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/cli/command"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
 
 func call(args ...string) (status int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	status = run(args, &streams{stdout: &out, stderr: &errs})
+	status = run(args, &command.Streams{Stdout: &out, Stderr: &errs})
 	return status, out.String(), errs.String()
 }
 
@@ -54,7 +54,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{}, 127, "", "explain"},
 		{[]string{"-h"}, 0, "explain", ""},
 		{[]string{"explian"}, 127, "", `unknown command "explian", expected one of explain, probe, run, suggest, version`},
-		{[]string{"version"}, 0, Name + " v", ""},
+		{[]string{"version"}, 0, command.Name + " v", ""},
 		{[]string{"explain", "-h"}, 0, "EXIT STATUS", ""},
 		{[]string{"explain"}, 2, "", "give -job FILE, or -policy FILE"},
 		{[]string{"explain", "-x"}, 2, "", "flag provided but not defined: -x"},
@@ -286,7 +286,7 @@ func TestExplainExamples(t *testing.T) {
 			args = append(args, "-task", "client")
 		}
 		status, stdout, stderr := call(args...)
-		var e explanation
+		var e command.Explanation
 		if err := json.Unmarshal([]byte(stdout), &e); status != 0 || err != nil || e.Profile == "" || len(e.Files) == 0 || len(e.Syscalls) == 0 {
 			t.Errorf("%s: %d %v\n%s%s", job, status, err, stdout, stderr)
 		}
@@ -298,22 +298,12 @@ func TestProbe(t *testing.T) {
 	abi := kerneltest.Landlock(t, 1)
 	status, stdout, stderr := call("probe", "-json")
 	var findings []finding
-	if err := json.Unmarshal([]byte(stdout), &findings); err != nil || stderr != "" || status == unusable {
+	if err := json.Unmarshal([]byte(stdout), &findings); err != nil || stderr != "" || status == 2 {
 		t.Fatalf("%d %v\n%s%s", status, err, stdout, stderr)
 	}
 	for _, f := range findings {
 		if f.Name == "Landlock: TCP ports" && f.OK != (abi >= 4) {
 			t.Errorf("%+v at ABI %d", f, abi)
-		}
-	}
-	// What is missing is said, and counts.
-	for want, proof := range map[int]executor.Proof{
-		unusable: {Landlock: "disabled"},
-		degraded: {ABI: 1},
-		usable:   {ABI: 11},
-	} {
-		if got := judge(find(proof)); got != want {
-			t.Errorf("%+v: %d, want %d", proof, got, want)
 		}
 	}
 }

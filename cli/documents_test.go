@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/burin-labs/nomad-driver-harn/cli/command"
 )
 
 // The commands of the documents are commands, with options that they have, on
@@ -18,9 +20,9 @@ func TestDocumentedCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pattern := regexp.MustCompile("(?m)(?:^    (?:\\$ )?|`)" + Name + " ([a-z]+)([^`\n]*)")
+	pattern := regexp.MustCompile("(?m)(?:^    (?:\\$ )?|`)" + command.Name + " ([a-z]+)([^`\n]*)")
 	option := regexp.MustCompile(`(?:^| )--?([a-z_]+)`)
-	all := commands(&streams{})
+	all := commands(&command.Streams{})
 	found := 0
 	for _, file := range append(files, "../README.md", "../SECURITY.md", "../ARCHITECTURE.md", "../CHANGELOG.md") {
 		text, err := os.ReadFile(file)
@@ -38,8 +40,8 @@ func TestDocumentedCommands(t *testing.T) {
 			args, _, _ = strings.Cut(args, " -- ") // what follows is the command of run
 			args, _, _ = strings.Cut(args, "<(")   // and of the shell
 			for _, name := range option.FindAllStringSubmatch(args, -1) {
-				if c.flags == nil || c.flags.Lookup(name[1]) == nil {
-					t.Errorf("%s: %s %s has no option -%s", file, Name, c.name, name[1])
+				if c.Flags.Lookup(name[1]) == nil {
+					t.Errorf("%s: %s %s has no option -%s", file, command.Name, match[1], name[1])
 				}
 			}
 			for arg := range strings.FieldsSeq(args) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/burin-labs/nomad-driver-harn/cli/command"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -53,12 +54,12 @@ print(s)
 
 // claimed is what an explanation says of a path: the longest path decides that
 // it is in.
-func claimed(e *explanation, path string) landlock.AccessFS {
+func claimed(e *command.Explanation, path string) landlock.AccessFS {
 	var access landlock.AccessFS
 	longest := -1
 	for _, f := range e.Files {
 		dir, inside := strings.CutSuffix(f.Path, "/*")
-		if policy.Contains(dir, path) && (!inside || dir != path) && len(f.Path) >= longest {
+		if landlock.Beneath(dir, path) && (!inside || dir != path) && len(f.Path) >= longest {
 			longest = len(f.Path)
 			if err := access.UnmarshalText([]byte(strings.Trim(f.Rights, "{}"))); err != nil {
 				panic(err)
@@ -66,7 +67,7 @@ func claimed(e *explanation, path string) landlock.AccessFS {
 		}
 	}
 	for _, masked := range e.Masked {
-		if policy.Contains(masked, path) {
+		if landlock.Beneath(masked, path) {
 			return 0
 		}
 	}
@@ -142,7 +143,7 @@ func TestExplainEqualsKernel(t *testing.T) {
 			t.Fatal(err)
 		}
 		status, out, errs := call("explain", "-json", "-policy", file)
-		var e explanation
+		var e command.Explanation
 		if err := json.Unmarshal([]byte(out), &e); status != 0 || err != nil {
 			t.Fatalf("%s: %d %v %s", text, status, err, errs)
 		}

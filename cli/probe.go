@@ -12,6 +12,7 @@ import (
 	"github.com/fatih/color"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/cli/command"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -35,27 +36,27 @@ const (
 	misuse   = 3
 )
 
-func newProbe(s *streams) *command {
-	c := &command{
-		streams:  s,
-		name:     "probe",
-		synopsis: "Show what this host can enforce",
-		description: "Shows what this host offers to confine tasks with. Landlock and seccomp are proved by a process that enters them " +
+func newProbe(s *command.Streams) *command.Command {
+	c := &command.Command{
+		Streams: s,
+		Name:    "probe",
+		Summary: "Show what this host can enforce",
+		Description: "Shows what this host offers to confine tasks with. Landlock and seccomp are proved by a process that enters them " +
 			"and must then be denied: files, truncation, TCP, ioctl, signals, abstract sockets and UDP, as far as the ABI has them, and a system call. User namespaces are proved by making one; the rest is looked up. What is missing comes with what to change.",
-		examples: []example{{"In a script that prepares nodes:", "probe -json"}},
-		statuses: []status{
-			{"0", "Everything is there."},
-			{"1", "Tasks can run, but this kernel cannot enforce all that newer ones can."},
-			{"2", "Tasks cannot run under the default configuration."},
-			{"3", "The command line is wrong."},
+		Examples: []command.Example{{What: "In a script that prepares nodes:", Line: "probe -json"}},
+		Statuses: []command.Status{
+			{Code: "0", Meaning: "Everything is there."},
+			{Code: "1", Meaning: "Tasks can run, but this kernel cannot enforce all that newer ones can."},
+			{Code: "2", Meaning: "Tasks cannot run under the default configuration."},
+			{Code: "3", Meaning: "The command line is wrong."},
 		},
-		misuse: misuse,
-		flags:  flag.NewFlagSet("probe", flag.ContinueOnError),
+		Misuse: misuse,
+		Flags:  flag.NewFlagSet("probe", flag.ContinueOnError),
 	}
-	asJSON := c.flags.Bool("json", false, "Print a JSON array.")
-	c.run = func(args []string) (int, error) {
+	asJSON := c.Flags.Bool("json", false, "Print a JSON array.")
+	c.Do = func(args []string) (int, error) {
 		if len(args) > 0 {
-			return 0, usage("unexpected argument %q", args[0])
+			return 0, command.Usage("unexpected argument %q", args[0])
 		}
 		proof, err := executor.Probe()
 		if err != nil {
@@ -63,7 +64,7 @@ func newProbe(s *streams) *command {
 		}
 		findings := find(proof)
 		if *asJSON {
-			err = c.printJSON(findings)
+			err = c.PrintJSON(findings)
 		} else {
 			printFindings(c, findings)
 		}
@@ -86,7 +87,7 @@ func judge(findings []finding) int {
 	return status
 }
 
-func printFindings(c *command, findings []finding) {
+func printFindings(c *command.Command, findings []finding) {
 	width := 0
 	for _, f := range findings {
 		width = max(width, len(f.Name))
@@ -97,9 +98,9 @@ func printFindings(c *command, findings []finding) {
 		if !f.OK {
 			mark = bad.Sprint("no ")
 		}
-		fmt.Fprintf(c.stdout, "%s  %-*s  %s\n", mark, width, f.Name, plain.Line(f.Value))
+		fmt.Fprintf(c.Stdout, "%s  %-*s  %s\n", mark, width, f.Name, plain.Line(f.Value))
 		if f.Hint != "" {
-			fmt.Fprintf(c.stdout, "     %s\n", plain.Text(f.Hint))
+			fmt.Fprintf(c.Stdout, "     %s\n", plain.Text(f.Hint))
 		}
 	}
 }

@@ -10,21 +10,20 @@ import (
 	"os"
 	"slices"
 
-	"github.com/posener/complete"
-
 	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/cli/command"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/suggest"
 )
 
-func newSuggest(s *streams) *command {
-	c := &command{
-		streams:   s,
-		name:      "suggest",
-		arguments: "[DENIALS.ndjson]",
-		synopsis:  "Show what to change in a policy for what was denied",
-		description: "Prints the capability_policy block that admits what a task was denied, with the smallest change to the one that it has. " +
+func newSuggest(s *command.Streams) *command.Command {
+	c := &command.Command{
+		Streams:   s,
+		Name:      "suggest",
+		Arguments: "[DENIALS.ndjson]",
+		Summary:   "Show what to change in a policy for what was denied",
+		Description: "Prints the capability_policy block that admits what a task was denied, with the smallest change to the one that it has. " +
 			"Each changed line says which denials ask for it. Whether a program that you do not trust should get it is yours to decide.\n" +
 			"The denials are the list in the allocation's logs, TASK.denials.ndjson; - reads it from the standard input. A path outside " +
 			"of the policy does not exist for a task, so that nothing is denied that the kernel could log: give the task's own log by -log, " +
@@ -32,32 +31,32 @@ func newSuggest(s *streams) *command {
 			"A task has a say in what it is denied, and writes its log. So nothing is suggested that nobody should give it: secrets of the system and " +
 			"what the driver masks, credentials below any home, whole homes, Nomad's directories, /proc, /sys, devices, sockets of container engines.\n" +
 			"With -config, nothing is suggested that the operator's ceiling forbids, or that the agent's configuration names as its directories.",
-		examples: []example{
-			{"After \"nomad alloc status\" has shown a denial:", "suggest -job x.nomad.hcl <(nomad alloc fs ALLOC alloc/logs/TASK.denials.ndjson)"},
-			{"After \"No such file or directory\" in the task's log:", "suggest -job x.nomad.hcl -log <(nomad alloc logs -stderr ALLOC)"},
+		Examples: []command.Example{
+			{What: "After \"nomad alloc status\" has shown a denial:", Line: "suggest -job x.nomad.hcl <(nomad alloc fs ALLOC alloc/logs/TASK.denials.ndjson)"},
+			{What: "After \"No such file or directory\" in the task's log:", Line: "suggest -job x.nomad.hcl -log <(nomad alloc logs -stderr ALLOC)"},
 		},
-		statuses: []status{
-			{"0", "The block that is printed admits all that was denied, or nothing was."},
-			{"1", "Of something no policy should be, or can be, suggested: the reason is on stderr. Or the input is wrong."},
-			{"2", "The command line is wrong."},
+		Statuses: []command.Status{
+			{Code: "0", Meaning: "The block that is printed admits all that was denied, or nothing was."},
+			{Code: "1", Meaning: "Of something no policy should be, or can be, suggested: the reason is on stderr. Or the input is wrong."},
+			{Code: "2", Meaning: "The command line is wrong."},
 		},
-		misuse: 2,
-		flags:  flag.NewFlagSet("suggest", flag.ContinueOnError),
-		predictors: complete.Flags{
-			"job": complete.PredictFiles("*.hcl"), "policy": complete.PredictFiles("*.json"),
-			"config": complete.PredictFiles("*.hcl"), "log": complete.PredictFiles("*"),
+		Misuse: 2,
+		Flags:  flag.NewFlagSet("suggest", flag.ContinueOnError),
+		Files: map[string]string{
+			"job": "*.hcl", "policy": "*.json",
+			"config": "*.hcl", "log": "*",
 		},
 	}
-	job := c.flags.String("job", "", "The policy is that of a task in this job `file`.")
-	task := c.flags.String("task", "", "The `name` of the task, if the job has several.")
-	policyFile := c.flags.String("policy", "", "The policy is in this JSON `file`.")
-	config := c.flags.String("config", "", "Keep to the ceiling of the plugin block in this Nomad agent configuration `file`.")
-	log := c.flags.String("log", "", "Look in this `file`, a log of the task, for paths that it has not found.")
-	c.run = func(args []string) (int, error) {
+	job := c.Flags.String("job", "", "The policy is that of a task in this job `file`.")
+	task := c.Flags.String("task", "", "The `name` of the task, if the job has several.")
+	policyFile := c.Flags.String("policy", "", "The policy is in this JSON `file`.")
+	config := c.Flags.String("config", "", "Keep to the ceiling of the plugin block in this Nomad agent configuration `file`.")
+	log := c.Flags.String("log", "", "Look in this `file`, a log of the task, for paths that it has not found.")
+	c.Do = func(args []string) (int, error) {
 		if *job != "" && *policyFile != "" || len(args) > 1 || len(args) == 0 && *log == "" {
-			return 0, usage("give one list of denials, or -log FILE, or both, and at most one of -job FILE and -policy FILE")
+			return 0, command.Usage("give one list of denials, or -log FILE, or both, and at most one of -job FILE and -policy FILE")
 		}
-		operator, err := readOperator(*config)
+		operator, err := s.Operator(*config)
 		if err != nil {
 			return 1, err
 		}
@@ -67,11 +66,10 @@ func newSuggest(s *streams) *command {
 		}
 		p := &policy.Policy{}
 		if *job != "" || *policyFile != "" {
-			read, err := readRequest(operator, fileSource(*job, *policyFile), *task)
-			if err != nil {
+			var err error
+			if p, err = s.Policy(operator, *job, *policyFile, *task); err != nil {
 				return 1, err
 			}
-			p = read.config.Policy
 		}
 		var lines []audit.Line
 		for _, name := range args {
@@ -88,43 +86,43 @@ func newSuggest(s *streams) *command {
 			}
 			lines = append(lines, found...)
 		}
-		guard, err := newGuard(operator, *config)
+		guard, err := newGuard(s, operator, *config)
 		if err != nil {
 			return 1, err
 		}
-		return c.suggest(suggest.Guarded(p, ceiling, guard, lines), lines)
+		return show(c, suggest.Guarded(p, ceiling, guard, lines), lines)
 	}
 	return c
 }
 
-func (c *command) suggest(s *suggest.Suggestion, lines []audit.Line) (int, error) {
+func show(c *command.Command, s *suggest.Suggestion, lines []audit.Line) (int, error) {
 	var failed error
 	if len(s.Changes) > 0 {
 		var block string
 		if block, failed = s.Verified(); failed == nil {
-			fmt.Fprintf(c.stdout, "%s", block)
+			fmt.Fprintf(c.Stdout, "%s", block)
 		}
 	}
 	for _, refused := range s.Refused {
-		fmt.Fprintln(c.stderr, plain.Line(fmt.Sprintf("Not suggested for %s: %s", refused.Denial, refused.Reason)))
+		fmt.Fprintln(c.Stderr, plain.Line(fmt.Sprintf("Not suggested for %s: %s", refused.Denial, refused.Reason)))
 	}
 	incomplete := slices.ContainsFunc(lines, func(line audit.Line) bool { return line.Truncated })
 	if incomplete {
-		fmt.Fprintln(c.stderr, "The list of denials is not complete: more was denied than it holds.")
+		fmt.Fprintln(c.Stderr, "The list of denials is not complete: more was denied than it holds.")
 	}
 	switch {
 	case failed != nil, len(s.Refused) > 0, incomplete:
 		return 1, failed
 	case len(s.Changes) == 0:
-		fmt.Fprintf(c.stderr, "Nothing was denied that a policy could admit.\n")
+		fmt.Fprintf(c.Stderr, "Nothing was denied that a policy could admit.\n")
 	}
 	return 0, nil
 }
 
 // readDenials reads from a file or, by the name "-", from the standard input.
-func readDenials(s *streams, name string, read func(io.Reader) ([]audit.Line, error)) ([]audit.Line, error) {
+func readDenials(s *command.Streams, name string, read func(io.Reader) ([]audit.Line, error)) ([]audit.Line, error) {
 	if name == "-" {
-		return read(s.stdin)
+		return read(s.Stdin)
 	}
 	f, err := os.Open(name)
 	if err != nil {

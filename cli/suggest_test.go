@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/burin-labs/nomad-driver-harn/cli/command"
 )
 
 // What suggest leaves out, it says, and the exit status does, too.
@@ -22,7 +24,7 @@ func TestSuggestSaysWhatItLeavesOut(t *testing.T) {
 		return string(data) + "\n"
 	}
 	agent := write(t, "agent.hcl", "data_dir = \"/mnt/data\"\nclient {\n  alloc_dir = \"/mnt/allocs\"\n  alloc_mounts_dir = \"/mnt/mounts\"\n}\n"+
-		"plugin \""+Name+"\" {\n  config {\n    state_dir = \"/mnt/records\"\n    masked_paths = [\"/srv/masked\"]\n  }\n}\n")
+		"plugin \""+command.Name+"\" {\n  config {\n    state_dir = \"/mnt/records\"\n    masked_paths = [\"/srv/masked\"]\n  }\n}\n")
 	log := filepath.Join(t.TempDir(), "log")
 	if err := os.WriteFile(log, []byte("cat: /etc/shadow: Permission denied\n\x1b]0;title\x07cat: "+agent+": No such file or directory\n"), 0o644); err != nil {
 		t.Fatal(err)

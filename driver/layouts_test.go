@@ -4,6 +4,8 @@
 package driver
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,7 +123,9 @@ func staticProgram(t *testing.T) string {
 	if program == nil {
 		kerneltest.Missing(t, "no Go to build the executor's program with")
 	}
-	check(t, os.WriteFile(file, program, 0o755))
+	text, err := io.ReadAll(program)
+	check(t, err)
+	check(t, os.WriteFile(file, text, 0o755))
 	return file
 }
 
@@ -175,7 +179,7 @@ func (l *layout) run(t *testing.T) {
 	if program := os.Getenv(programVariable); program != "" {
 		text, err := os.ReadFile(program)
 		check(t, err)
-		executor.SetProgram(text)
+		executor.SetProgram(bytes.NewReader(text))
 	}
 	base(t, r)
 	r.furnish(t)

@@ -5,6 +5,7 @@ package egress_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	os.RemoveAll(dir)
-	executor.SetProgram(program)
+	executor.SetProgram(bytes.NewReader(program))
 	kerneltest.Main(m)
 }
 

@@ -5,6 +5,7 @@ package executor
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"syscall"
@@ -16,12 +17,12 @@ import (
 const self = "/proc/self/exe"
 
 // carried is what SetProgram was given.
-var carried []byte
+var carried io.Reader
 
 // SetProgram has supervisors, sessions and probes run this program, which must
 // be that of executor/image/program, instead of the binary that is running: it
 // starts in a third of the time. To be called before all else, if at all.
-func SetProgram(program []byte) { carried = program }
+func SetProgram(program io.Reader) { carried = program }
 
 // executable is a program to start.
 type executable struct {
@@ -31,7 +32,7 @@ type executable struct {
 
 // program is what to execute.
 var program = sync.OnceValue(func() executable {
-	if len(carried) > 0 {
+	if carried != nil {
 		if fd, err := openProgram(carried); err == nil {
 			return executable{fdPath(fd), fd}
 		}
@@ -60,7 +61,7 @@ func (e executable) forkExec(args []string, attr syscall.ProcAttr) (pid int, err
 // openProgram makes an executable file of a program, in memory and sealed:
 // nobody changes it, and no mount option or full disk stands in its way.
 // memfd_create(2), F_ADD_SEALS in fcntl(2).
-func openProgram(program []byte) (int, error) {
+func openProgram(program io.Reader) (int, error) {
 	const name, flags = "nomad-driver-harn", unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	fd, err := unix.MemfdCreate(name, flags|unix.MFD_EXEC)
 	if err != nil { // before Linux 6.3 there is no such flag, and all are executable
@@ -70,12 +71,9 @@ func openProgram(program []byte) (int, error) {
 		return -1, fmt.Errorf("memfd_create(2) for the executor's program: %w", err)
 	}
 	defer unix.Close(fd)
-	for rest := program; len(rest) > 0; {
-		n, err := unix.Write(fd, rest)
-		if err != nil {
-			return -1, fmt.Errorf("writing the executor's program: %w", err)
-		}
-		rest = rest[n:]
+	buffer := make([]byte, 128<<10) // never all of it at once: each page would cost as much again
+	if _, err := io.CopyBuffer(descriptor(fd), program, buffer); err != nil {
+		return -1, fmt.Errorf("writing the executor's program: %w", err)
 	}
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
@@ -90,6 +88,30 @@ func openProgram(program []byte) (int, error) {
 	return unix.FcntlInt(uintptr(readOnly), unix.F_DUPFD_CLOEXEC, lowestProgramFD)
 }
 
+// descriptor writes to a descriptor.
+type descriptor int
+
+func (d descriptor) Write(p []byte) (written int, err error) {
+	for written < len(p) {
+		n, err := unix.Write(int(d), p[written:])
+		if err != nil {
+			return written, err
+		}
+		written += n
+	}
+	return written, nil
+}
+
 // lowestProgramFD is above all descriptors that children are given, which would
 // take its place before it is executed.
 const lowestProgramFD = 120
+
+// ExecProgram becomes a program that the binary carries, as if it had been executed
+// in its place. It returns if that is not possible.
+func ExecProgram(program io.Reader, args, environment []string) error {
+	fd, err := openProgram(program)
+	if err != nil {
+		return err
+	}
+	return unix.Exec(fdPath(fd), args, environment)
+}

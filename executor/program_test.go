@@ -4,6 +4,7 @@
 package executor
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -20,7 +21,7 @@ func openTrue(t *testing.T) (script []byte, fd int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fd, err = openProgram(script); err != nil {
+	if fd, err = openProgram(bytes.NewReader(script)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(fd) })

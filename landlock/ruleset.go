@@ -48,9 +48,23 @@ func (r *Ruleset) Admits(path string, access AccessFS) bool {
 	return access&^r.Granted(path) == 0
 }
 
-// Beneath reports whether path is dir or in it. Both are real paths.
-func Beneath(dir, path string) bool {
-	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+// Beneath reports whether a file is dir or in it, by components: /srv/models-old is
+// not in /srv/models. It looks nothing up: of paths with symbolic links on the way
+// it says what their names say.
+func Beneath(dir, file string) bool {
+	dir, file = clean(dir), clean(file)
+	if dir == "." {
+		return file != ".." && !strings.HasPrefix(file, "../") && !path.IsAbs(file)
+	}
+	return file == dir || strings.HasPrefix(file, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// clean is [path.Clean], faster for what is clean already.
+func clean(name string) string {
+	if name == "" || name[0] == '.' || strings.Contains(name, "/.") || strings.Contains(name, "//") || name[len(name)-1] == '/' {
+		return path.Clean(name)
+	}
+	return name
 }
 
 // Granted is what the rules grant on a real path: what any rule for it or for

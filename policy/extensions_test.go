@@ -194,7 +194,7 @@ func TestSocketsOfOthersInTheWorkspace(t *testing.T) {
 		}
 		rights := func(path string) (access landlock.AccessFS) {
 			for _, rule := range plan.Landlock.Paths {
-				if Contains(rule.Path, path) {
+				if landlock.Beneath(rule.Path, path) {
 					access |= rule.Access
 				}
 			}

@@ -49,20 +49,12 @@ func FuzzDecodeJSON(f *testing.F) {
 	})
 }
 
-// A root that is accepted stays where it may be, and containment is by
-// components.
+// A root that is accepted stays where it may be.
 func FuzzRoots(f *testing.F) {
-	for _, seed := range [][2]string{
-		{"local", "local/x"},
-		{"/srv/models", "/srv/models-old"},
-		{"../x", "/"},
-		{"a/../..", "//srv"},
-		{"/srv/./x/..", "/srv"},
-		{"", "\x00"},
-	} {
-		f.Add(seed[0], seed[1])
+	for _, seed := range []string{"local", "/srv/models", "../x", "a/../..", "/srv/./x/..", "//srv", "/", "", "\x00"} {
+		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, root, path string) {
+	f.Fuzz(func(t *testing.T, root string) {
 		const task = "/alloc/task"
 		if validateRoot(root) == nil {
 			full := root
@@ -75,14 +67,6 @@ func FuzzRoots(f *testing.F) {
 			if filepath.Clean(full) == "/" {
 				t.Fatalf("the root %q is the whole file system", root)
 			}
-		}
-		if !filepath.IsAbs(root) || !filepath.IsAbs(path) {
-			return
-		}
-		clean, beneath := filepath.Clean(root), filepath.Clean(path)
-		want := beneath == clean || strings.HasPrefix(beneath, strings.TrimSuffix(clean, "/")+"/")
-		if got := Contains(clean, beneath); got != want {
-			t.Fatalf("%q contains %q: %v, want %v", clean, beneath, got, want)
 		}
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -85,13 +84,6 @@ func describeCapabilities(capabilities map[string][]string) string {
 		return "no capability"
 	}
 	return strings.Join(out, ", ")
-}
-
-// Contains reports whether path is root or beneath it, by components:
-// /srv/models-old is not in /srv/models.
-func Contains(root, path string) bool {
-	rel, err := filepath.Rel(root, path)
-	return err == nil && filepath.IsLocal(rel)
 }
 
 func joinLine(errs []error) error {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
 // limit is what a list of a ceiling admits. That the list is absent is kept
@@ -58,7 +60,7 @@ func describeRoots(l limit[string]) string {
 // task's own directories. Relative roots are the task's own.
 func rootsWithin(field string, roots []string, l limit[string], own []string) error {
 	foreign := slices.DeleteFunc(slices.Clone(roots), func(root string) bool { return !filepath.IsAbs(root) || inside(own, root) })
-	beyond := l.beyond(foreign, Contains)
+	beyond := l.beyond(foreign, landlock.Beneath)
 	if len(beyond) == 0 {
 		return nil
 	}

@@ -228,7 +228,7 @@ func merge(rules []landlock.PathRule, handled landlock.AccessFS) []landlock.Path
 	}
 	covered := func(rule landlock.PathRule) bool {
 		return slices.ContainsFunc(merged, func(above landlock.PathRule) bool {
-			return above.Path != rule.Path && Contains(above.Path, rule.Path) && rule.Access&^above.Access == 0
+			return above.Path != rule.Path && landlock.Beneath(above.Path, rule.Path) && rule.Access&^above.Access == 0
 		})
 	}
 	needed := []landlock.PathRule{}

@@ -219,7 +219,7 @@ func TestMergeAdmitsTheSame(t *testing.T) {
 	}
 	granted := func(rules []landlock.PathRule, path string) (access landlock.AccessFS) {
 		for _, rule := range rules {
-			if Contains(rule.Path, path) {
+			if landlock.Beneath(rule.Path, path) {
 				access |= rule.Access & handled
 			}
 		}

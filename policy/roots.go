@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
 // Roots are the roots of a policy as real paths: absolute, without symbolic
@@ -134,9 +135,9 @@ func CheckVolume(ceiling *Policy, source string, readOnly bool, own []string) er
 		field, how, l = "read_only_roots", "read-only", ceiling.readableLimit()
 	}
 	switch {
-	case inside(own, source) || len(l.beyond([]string{source}, Contains)) == 0:
+	case inside(own, source) || len(l.beyond([]string{source}, landlock.Beneath)) == 0:
 		return nil
-	case !readOnly && len(ceiling.readableLimit().beyond([]string{source}, Contains)) == 0:
+	case !readOnly && len(ceiling.readableLimit().beyond([]string{source}, landlock.Beneath)) == 0:
 		return fmt.Errorf("its source %q is writable, which exceeds the operator's ceiling (%s: %s): mount it with read_only = true, or use a volume in the ceiling", source, field, describeRoots(l))
 	}
 	return fmt.Errorf("its source %q, %s, exceeds the operator's ceiling (%s: %s): use a volume in the ceiling", source, how, field, describeRoots(l))
@@ -286,5 +287,5 @@ func notThere(path string, linked bool) error {
 
 // inside reports whether path is one of the directories or beneath one.
 func inside(dirs []string, path string) bool {
-	return slices.ContainsFunc(dirs, func(dir string) bool { return Contains(dir, path) })
+	return slices.ContainsFunc(dirs, func(dir string) bool { return landlock.Beneath(dir, path) })
 }

@@ -5,7 +5,6 @@ package sandbox
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 )
 
@@ -51,7 +50,7 @@ var ownSetting = map[string]bool{
 
 // bookkeeping are what init systems and terminals set for the agent: no job
 // misses them.
-var bookkeeping = regexp.MustCompile(`^(?:INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|NOTIFY_SOCKET|WATCHDOG_.*|LISTEN_.*|MEMORY_PRESSURE_.*|CREDENTIALS_DIRECTORY|(?:XDG|SSH|SUDO|DBUS|LESS|LS|HIST)_?.*|MAIL|DISPLAY)$`)
+var bookkeeping = pattern(`^(?:INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|NOTIFY_SOCKET|WATCHDOG_.*|LISTEN_.*|MEMORY_PRESSURE_.*|CREDENTIALS_DIRECTORY|(?:XDG|SSH|SUDO|DBUS|LESS|LS|HIST)_?.*|MAIL|DISPLAY)$`)
 
 // namedVariables is how many variables a task event names.
 const namedVariables = 4
@@ -59,7 +58,7 @@ const namedVariables = 4
 // withheldNote names the variables that a job may miss, for the task's event.
 // It never shows a value.
 func withheldNote(withheld []string) []string {
-	missed := slices.DeleteFunc(slices.Clone(withheld), func(name string) bool { return ownSetting[name] || bookkeeping.MatchString(name) })
+	missed := slices.DeleteFunc(slices.Clone(withheld), func(name string) bool { return ownSetting[name] || bookkeeping().MatchString(name) })
 	if len(missed) == 0 {
 		return nil
 	}

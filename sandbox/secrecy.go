@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // nomadsNames are what Nomad sets for every task, and nomadsPrefixes what the
@@ -22,50 +23,56 @@ var nomadsNames = map[string]bool{
 
 func nomadSets(name string) bool { return nomadsNames[name] }
 
+// pattern compiles a regular expression when it is first used: what only starts the
+// command line does not pay for it.
+func pattern(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
+
 // secretName is what the names of variables hold that are given to credentials.
-var secretName = regexp.MustCompile(`(?i)key|token|secret|pass|pwd|phrase|cred|auth|private|cookie|session|signature|signing|salt|seed|dsn|conn|jwt|cert|license|webhook|otp|pin$|_pat$|^pg|mysql|^vault|^consul|^aws|^azure|^arm_|^google|^gcp|^docker|^kube|^nomad_`)
+var secretName = pattern(`(?i)key|token|secret|pass|pwd|phrase|cred|auth|private|cookie|session|signature|signing|salt|seed|dsn|conn|jwt|cert|license|webhook|otp|pin$|_pat$|^pg|mysql|^vault|^consul|^aws|^azure|^arm_|^google|^gcp|^docker|^kube|^nomad_`)
 
 // plainValues are the forms of values that hold no secret. Each is short, or
 // made of words.
-var plainValues = []*regexp.Regexp{
-	regexp.MustCompile(`^$`),
-	regexp.MustCompile(`^[0-9]{1,5}$`), // a port, a number of threads
-	regexp.MustCompile(`^(?:[A-Za-z]{1,16}|[A-Z][a-z]{1,16}/[A-Za-z_/]{1,24})$`),                         // a word, a time zone
-	regexp.MustCompile(`^[A-Za-z]{1,3}(?:_[A-Z]{2})?(?:\.[A-Za-z]{1,10}-?[0-9]{0,4})?(?:@[a-z]{1,8})?$`), // a locale
-	regexp.MustCompile(`^(?:[a-z]{2,8}-)?[a-z]{2,8}(?:-[0-9]{1,3}color)$`),                               // a terminal
+var plainValues = []func() *regexp.Regexp{
+	pattern(`^$`),
+	pattern(`^[0-9]{1,5}$`), // a port, a number of threads
+	pattern(`^(?:[A-Za-z]{1,16}|[A-Z][a-z]{1,16}/[A-Za-z_/]{1,24})$`),                         // a word, a time zone
+	pattern(`^[A-Za-z]{1,3}(?:_[A-Z]{2})?(?:\.[A-Za-z]{1,10}-?[0-9]{0,4})?(?:@[a-z]{1,8})?$`), // a locale
+	pattern(`^(?:[a-z]{2,8}-)?[a-z]{2,8}(?:-[0-9]{1,3}color)$`),                               // a terminal
 }
 
 // pathNames are lists of directories, hostNames are hosts and addresses: by the
 // form of their values alone they could be anything.
 var (
-	pathNames  = regexp.MustCompile(`^(?:PATH|[A-Z_]*PATH|[A-Z_]+_HOME|[A-Z_]+_ROOT|[A-Z_]+_DIR|NVM_DIR)$`)
-	localNames = regexp.MustCompile(`^(?:LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|COLORTERM)$`)
-	hostNames  = regexp.MustCompile(`(?i)^(?:no_proxy|(?:https?|ftp|all|rsync)_proxy)$`)
-	directory  = regexp.MustCompile(`^(?:/[A-Za-z0-9._+@-]+)*/?$`)
-	word       = regexp.MustCompile(`^[A-Za-z0-9._:@/+-]{0,64}$`)
-	hosts      = regexp.MustCompile(`^[A-Za-z0-9.*:/,_ \[\]-]*$`)
+	pathNames  = pattern(`^(?:PATH|[A-Z_]*PATH|[A-Z_]+_HOME|[A-Z_]+_ROOT|[A-Z_]+_DIR|NVM_DIR)$`)
+	localNames = pattern(`^(?:LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|COLORTERM)$`)
+	hostNames  = pattern(`(?i)^(?:no_proxy|(?:https?|ftp|all|rsync)_proxy)$`)
+	directory  = pattern(`^(?:/[A-Za-z0-9._+@-]+)*/?$`)
+	word       = pattern(`^[A-Za-z0-9._:@/+-]{0,64}$`)
+	hosts      = pattern(`^[A-Za-z0-9.*:/,_ \[\]-]*$`)
 )
 
 // mayBeSecret reports whether a variable may hold a secret. What is not known to
 // hold none may.
 func mayBeSecret(name, value string) bool {
 	switch {
-	case localNames.MatchString(name):
-		return !word.MatchString(value)
-	case hostNames.MatchString(name):
-		return !hosts.MatchString(value) || !plainURL(value)
-	case pathNames.MatchString(name) && (name == "PATH" || !secretName.MatchString(strings.TrimSuffix(name, "PATH"))):
+	case localNames().MatchString(name):
+		return !word().MatchString(value)
+	case hostNames().MatchString(name):
+		return !hosts().MatchString(value) || !plainURL(value)
+	case pathNames().MatchString(name) && (name == "PATH" || !secretName().MatchString(strings.TrimSuffix(name, "PATH"))):
 		for dir := range strings.SplitSeq(value, ":") {
-			if !directory.MatchString(dir) {
+			if !directory().MatchString(dir) {
 				return true
 			}
 		}
 		return false
-	case secretName.MatchString(name):
+	case secretName().MatchString(name):
 		return true
 	}
 	for _, form := range plainValues {
-		if form.MatchString(value) {
+		if form().MatchString(value) {
 			return false
 		}
 	}

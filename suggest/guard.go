@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
-	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
 // A task has a say in what it is denied, and writes its log: it could ask for what
@@ -128,11 +128,11 @@ func (g *Guard) Refuse(name string) string {
 func (g *Guard) refuse(name string) string {
 	for _, place := range slices.Concat(hosts, g.Places) {
 		for _, at := range alias(place.Path) {
-			if policy.Contains(at, name) {
+			if landlock.Beneath(at, name) {
 				return "it is " + place.Why
 			}
 			// What the driver covers by itself may be above.
-			if strings.Contains(place.Why, "socket") && policy.Contains(name, at) {
+			if strings.Contains(place.Why, "socket") && landlock.Beneath(name, at) {
 				return fmt.Sprintf("in it is %s, %s", plain.Name(at), place.Why)
 			}
 		}
@@ -161,7 +161,7 @@ func (g *Guard) refuse(name string) string {
 		}
 	}
 	for _, home := range g.homesOfPeople() {
-		if policy.Contains(name, home) {
+		if landlock.Beneath(name, home) {
 			return fmt.Sprintf("the home %s is all in it, where credentials are kept: name what the task needs of it", plain.Name(home))
 		}
 	}
@@ -221,7 +221,7 @@ func (g *Guard) nomadData(name string) string {
 // directories of others.
 func (g *Guard) task(taskDir, name string) string {
 	above := filepath.Dir(taskDir)
-	if taskDir == "" || above == "/" || above == "." || policy.Contains(taskDir, name) || !policy.Contains(above, name) && !policy.Contains(name, above) {
+	if taskDir == "" || above == "/" || above == "." || landlock.Beneath(taskDir, name) || !landlock.Beneath(above, name) && !landlock.Beneath(name, above) {
 		return ""
 	}
 	return "Nomad has the directories of all tasks there: a task gets its own only"

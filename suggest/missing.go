@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
@@ -48,55 +49,55 @@ const (
 // has its path in one of the groups of [named]. What stands between a path and the
 // system's text is listed: any text there would take the name of a script, as in
 // "/x.sh: line 4: y: No such file or directory", for the missing file.
-var messages = compile(
-	// coreutils, shells, Go, perl, ruby's interpreter, php, awk, tar, ld.so, make, ssh, nginx, psql:
-	// "cat: /x: No such file or directory", "open /x: no such file or directory",
-	// `open() "/x" failed (2: No such file or directory)`, "/x (No such file or directory)".
-	named+`\)?(?: ?: ?| ?\(| failed \(\d+: | failed: | failed, | not accessible: | for (?:reading|writing)[:,] ?| \(os error \d+\): )`+
-		`(?:(?i:cannot|can't|could ?n.t|unable to|failed to) [a-z ]{1,40}: ?|[Bb]ad interpreter: |error=\d+, ?|\[Errno \d+\] |open\(\) )?`+texts,
-	// Perl: "Can't open '/x': ...", `Can't open perl script "/x": ...` are above; OpenSSL: `Can't open "/x" for reading, No such ...` too.
-	// node, Python, zsh, ruby: "ENOENT: no such file or directory, open '/x'", "[Errno 2] ...: b'/x'",
-	// "... @ rb_sysopen - /x". In a rename there are two.
-	texts+`(?:[:,] ?| @ | -- )(?:[a-z_]{1,30}(?: -)? )?b?`+named,
-	texts+`[:,] ?(?:[a-z_]{1,30} )?b?(?:'[^'\n]+'|"[^"\n]+") -> b?`+named,
-	// In other languages, a verb stands behind the name: "Zugriff auf '/x' nicht möglich: ...".
-	`(?:`+quoted+`) ?[^\s/:][^/:\n]{0,40}: ?`+texts,
-	// Go: "rename /x /y: ...".
-	`\b(?:rename|link|symlink) `+named+` `+named+`: `+texts,
-	// OpenSSL: "...:No such file or directory:../file_store.c:266:calling stat(/x)".
-	texts+`:.{1,200}:calling [a-z]+\(`+named,
-	`Could not open [a-z ]{1,60} from `+named,
-	// Java's NIO, node's spawn, modules, and loaders.
-	`(?:NoSuchFile|AccessDenied|FileNotFound|NotDirectory|FileSystemNotFound)Exception: `+named,
-	`(?:Unable to access jarfile|Error opening zip file or JAR manifest missing :) ?`+named,
-	`\bspawn `+named+` (?:ENOENT|EACCES)`,
-	`Cannot find (?:module|package) `+named,
-	`cannot load such file -- `+named,
-	`Could not open input file: `+named,
-	`Couldn't open file `+named,
-	`Failed opening(?: required)? `+named,
-	// git, cmake, cargo, make, sqlite, curl, ld: with words of their own.
-	`(?i:\b(?:repository|directory|file|path|manifest path|archive|database|config(?:uration)? file|source directory|identity file)) `+named+` (?i:does not exist|doesn't exist|not found|was not found|could not be found|cannot be found|not accessible)`,
-	`\b(?i:file not found|not a git repository): `+named,
-	`\bcan't cd to `+named,
-	`Can't locate `+named+` at `,
-	`object `+named+` from LD_PRELOAD cannot be preloaded`,
-	named+` does not appear to be a git repository`,
-	`No rule to make target `+named,
-	`unable to open database(?: file)? `+named,
-	`(?:error setting certificate (?:file|verify locations):?|CAfile:|CApath:) `+named,
-	`\bcannot find `+named,
-	`(?i:failed to (?:read|open|load)|could not (?:read|open|load|access)|couldn't (?:read|open|load)|can't (?:read|open|load)|cannot (?:read|open|load|access|stat)|unable to (?:read|open|load)|error (?:reading|opening|loading)) (?:[a-z]+ ){0,2}`+named+`\s*(?:$|[:.,(])`,
-	// dash and busybox: "sh: 1: /x: not found", "sh: /x: not found".
-	`^\S*sh: (?:(?:line )?\d+: )?`+named+`: not found`,
-	// A path on a line of its own, behind "file failed to open for reading (No such file or directory):".
-	`^\s+`+named+`$`,
-)
+var messages = sync.OnceValue(func() []*regexp.Regexp {
+	return compile(
+		// coreutils, shells, Go, perl, ruby's interpreter, php, awk, tar, ld.so, make, ssh, nginx, psql:
+		// "cat: /x: No such file or directory", "open /x: no such file or directory",
+		// `open() "/x" failed (2: No such file or directory)`, "/x (No such file or directory)".
+		named+`\)?(?: ?: ?| ?\(| failed \(\d+: | failed: | failed, | not accessible: | for (?:reading|writing)[:,] ?| \(os error \d+\): )`+
+			`(?:(?i:cannot|can't|could ?n.t|unable to|failed to) [a-z ]{1,40}: ?|[Bb]ad interpreter: |error=\d+, ?|\[Errno \d+\] |open\(\) )?`+texts,
+		// Perl: "Can't open '/x': ...", `Can't open perl script "/x": ...` are above; OpenSSL: `Can't open "/x" for reading, No such ...` too.
+		// node, Python, zsh, ruby: "ENOENT: no such file or directory, open '/x'", "[Errno 2] ...: b'/x'",
+		// "... @ rb_sysopen - /x". In a rename there are two.
+		texts+`(?:[:,] ?| @ | -- )(?:[a-z_]{1,30}(?: -)? )?b?`+named,
+		texts+`[:,] ?(?:[a-z_]{1,30} )?b?(?:'[^'\n]+'|"[^"\n]+") -> b?`+named,
+		// In other languages, a verb stands behind the name: "Zugriff auf '/x' nicht möglich: ...".
+		`(?:`+quoted+`) ?[^\s/:][^/:\n]{0,40}: ?`+texts,
+		// Go: "rename /x /y: ...".
+		`\b(?:rename|link|symlink) `+named+` `+named+`: `+texts,
+		// OpenSSL: "...:No such file or directory:../file_store.c:266:calling stat(/x)".
+		texts+`:.{1,200}:calling [a-z]+\(`+named,
+		`Could not open [a-z ]{1,60} from `+named,
+		// Java's NIO, node's spawn, modules, and loaders.
+		`(?:NoSuchFile|AccessDenied|FileNotFound|NotDirectory|FileSystemNotFound)Exception: `+named,
+		`(?:Unable to access jarfile|Error opening zip file or JAR manifest missing :) ?`+named,
+		`\bspawn `+named+` (?:ENOENT|EACCES)`,
+		`Cannot find (?:module|package) `+named,
+		`cannot load such file -- `+named,
+		`Could not open input file: `+named,
+		`Couldn't open file `+named,
+		`Failed opening(?: required)? `+named,
+		// git, cmake, cargo, make, sqlite, curl, ld: with words of their own.
+		`(?i:\b(?:repository|directory|file|path|manifest path|archive|database|config(?:uration)? file|source directory|identity file)) `+named+` (?i:does not exist|doesn't exist|not found|was not found|could not be found|cannot be found|not accessible)`,
+		`\b(?i:file not found|not a git repository): `+named,
+		`\bcan't cd to `+named,
+		`Can't locate `+named+` at `,
+		`object `+named+` from LD_PRELOAD cannot be preloaded`,
+		named+` does not appear to be a git repository`,
+		`No rule to make target `+named,
+		`unable to open database(?: file)? `+named,
+		`(?:error setting certificate (?:file|verify locations):?|CAfile:|CApath:) `+named,
+		`\bcannot find `+named,
+		`(?i:failed to (?:read|open|load)|could not (?:read|open|load|access)|couldn't (?:read|open|load)|can't (?:read|open|load)|cannot (?:read|open|load|access|stat)|unable to (?:read|open|load)|error (?:reading|opening|loading)) (?:[a-z]+ ){0,2}`+named+`\s*(?:$|[:.,(])`,
+		// dash and busybox: "sh: 1: /x: not found", "sh: /x: not found".
+		`^\S*sh: (?:(?:line )?\d+: )?`+named+`: not found`,
+		// A path on a line of its own, behind "file failed to open for reading (No such file or directory):".
+		`^\s+`+named+`$`,
+	)
+})
 
-// own is the last of messages, which counts only behind a line with the system's text.
 var (
-	own      = messages[len(messages)-1]
-	hasText  = regexp.MustCompile(texts)
+	hasText  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(texts) })
 	escapes  = regexp.MustCompile(`\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])`)
 	tooShort = regexp.MustCompile(`^/[^/]*$`) // the root and what is in it: a directory that every task has
 )
@@ -134,7 +135,7 @@ func FromLog(r io.Reader) ([]audit.Line, error) {
 			tally.Add(audit.Denial{Kind: audit.FS, Rights: []string{"fs.read_file"}, Path: path, Count: 1, Command: "the task's log"})
 		}
 		if text := strings.TrimSpace(line); text != "" {
-			behind = hasText.MatchString(text) && strings.HasSuffix(text, ":")
+			behind = hasText().MatchString(text) && strings.HasSuffix(text, ":")
 		}
 		if err != nil {
 			break
@@ -162,8 +163,10 @@ func missing(line string, behind bool) (paths []string) {
 	if !strings.Contains(line, "/") || !utf8.ValidString(line) {
 		return nil
 	}
-	for _, message := range messages {
-		if message == own && !behind {
+	all := messages()
+	for i, message := range all {
+		// The last one counts only behind a line with the system's text.
+		if i == len(all)-1 && !behind {
 			continue
 		}
 		for _, match := range message.FindAllStringSubmatch(line, -1) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -132,7 +133,7 @@ func wishes(p *policy.Policy, guard *Guard, lines []audit.Line) []*wish {
 			continue
 		}
 		guarded := func(path string) string {
-			if line.TaskDir != "" && line.TaskDir != "/" && policy.Contains(line.TaskDir, path) {
+			if line.TaskDir != "" && line.TaskDir != "/" && landlock.Beneath(line.TaskDir, path) {
 				return "" // its own
 			}
 			if why := guard.Refuse(path); why != "" {
@@ -177,7 +178,7 @@ func merge(all []*wish) []*wish {
 		return slices.ContainsFunc(all, func(other *wish) bool {
 			path, _ := w.change.Value.(string)
 			above, _ := other.change.Value.(string)
-			if w == other || w.reason != "" || other.reason != "" || w.change.Field != other.change.Field || !isRoot(w.change) || path == above || !policy.Contains(above, path) {
+			if w == other || w.reason != "" || other.reason != "" || w.change.Field != other.change.Field || !isRoot(w.change) || path == above || !landlock.Beneath(above, path) {
 				return false
 			}
 			other.change.Why = append(other.change.Why, w.change.Why...)
@@ -314,14 +315,14 @@ func fileWish(p *policy.Policy, line *audit.Line, guarded func(string) string, s
 	}
 	read := only(line.Rights, reading)
 	within := func(roots []string) bool {
-		return slices.ContainsFunc(roots, func(r string) bool { return policy.Contains(absolute(r, line.TaskDir), line.Path) })
+		return slices.ContainsFunc(roots, func(r string) bool { return landlock.Beneath(absolute(r, line.TaskDir), line.Path) })
 	}
 	switch {
 	case within(p.ReadOnlyRoots) && !read:
 		return refuse("it is in a read-only root: take it out of read_only_roots, and add it to workspace_roots")
 	case within(p.ReadOnlyRoots):
 		return refuse("the policy admits it by now: it was denied under another one, or by the file's permissions")
-	case within(p.WorkspaceRoots) || p.WorkspaceRoots == nil && line.TaskDir != "" && policy.Contains(line.TaskDir, line.Path):
+	case within(p.WorkspaceRoots) || p.WorkspaceRoots == nil && line.TaskDir != "" && landlock.Beneath(line.TaskDir, line.Path):
 		operation := policy.WriteText
 		switch {
 		case p.Capabilities == nil:

@@ -1,11 +1,14 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package image carries the executor's own program inside the plugin, which
-// stays one file to install.
+// Package image carries a program for the executor and the command line inside the
+// plugin, which stays one file to install.
 package image
 
-import "embed"
+import (
+	"embed"
+	"io"
+)
 
 // files has the program where "make build" has put it. A plugin that was built
 // by "go build" alone has none.
@@ -13,9 +16,9 @@ import "embed"
 //go:embed all:files
 var files embed.FS
 
-// Program is the executor's program, nil in a plugin that carries none.
-func Program() []byte {
-	program, err := files.ReadFile("files/program")
+// Program reads the program, nil in a plugin that carries none.
+func Program() io.Reader {
+	program, err := files.Open("files/program")
 	if err != nil {
 		return nil
 	}

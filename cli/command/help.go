@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package cli
+package command
 
 import (
 	"flag"
@@ -18,24 +18,24 @@ import (
 const width = 79
 
 // Help implements cli.Command. It has the sections of a page of man(7).
-func (c *command) Help() string {
+func (c *Command) Help() string {
 	var b strings.Builder
-	line := strings.TrimSpace(Name + " " + c.name + " [options] " + c.arguments)
-	section(&b, "NAME", fmt.Sprintf("%s %s: %s", Name, c.name, lowerFirst(c.synopsis)))
+	line := strings.TrimSpace(Name + " " + c.Name + " [options] " + c.Arguments)
+	section(&b, "NAME", fmt.Sprintf("%s %s: %s", Name, c.Name, lowerFirst(c.Summary)))
 	section(&b, "SYNOPSIS", line)
-	section(&b, "DESCRIPTION", c.description)
+	section(&b, "DESCRIPTION", c.Description)
 	var options []string
-	c.flags.VisitAll(func(f *flag.Flag) { options = append(options, option(f)) })
+	c.Flags.VisitAll(func(f *flag.Flag) { options = append(options, option(f)) })
 	list(&b, "OPTIONS", options)
-	if len(c.examples) > 0 {
+	if len(c.Examples) > 0 {
 		heading(&b, "EXAMPLES")
-		for _, e := range c.examples {
-			fmt.Fprintf(&b, "%s\n\n        %s %s\n\n", indent(e.what, 4), Name, e.line)
+		for _, e := range c.Examples {
+			fmt.Fprintf(&b, "%s\n\n        %s %s\n\n", indent(e.What, 4), Name, e.Line)
 		}
 	}
 	var statuses []string
-	for _, s := range c.statuses {
-		statuses = append(statuses, item(s.code, s.meaning))
+	for _, s := range c.Statuses {
+		statuses = append(statuses, item(s.Code, s.Meaning))
 	}
 	list(&b, "EXIT STATUS", statuses)
 	return strings.TrimRight(b.String(), "\n")
@@ -64,7 +64,7 @@ func list(b *strings.Builder, title string, items []string) {
 func option(f *flag.Flag) string {
 	placeholder, text := flag.UnquoteUsage(f)
 	title := "-" + f.Name
-	if !isBool(f) && placeholder != "" {
+	if !IsSwitch(f) && placeholder != "" {
 		title += " " + strings.ToUpper(placeholder)
 	}
 	if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
@@ -92,8 +92,8 @@ func indent(text string, columns int) string {
 
 func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
 
-// overview is what there is.
-func overview(all map[string]*command) string {
+// Overview is what there is.
+func Overview(all map[string]*Command) string {
 	var b strings.Builder
 	section(&b, "NAME", Name+": a Nomad task driver that confines tasks by a Harn capability policy")
 	section(&b, "SYNOPSIS", Name+" COMMAND [options]")
@@ -101,7 +101,7 @@ func overview(all map[string]*command) string {
 		"On a command line, it answers what a policy means, and what a host offers. None of the commands needs a Nomad agent.")
 	var items []string
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		items = append(items, item(name, all[name].synopsis))
+		items = append(items, item(name, all[name].Summary))
 	}
 	list(&b, "COMMANDS", items)
 	list(&b, "OPTIONS", []string{

@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package cli
+package command
 
 import (
 	"errors"
@@ -11,8 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/posener/complete"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
@@ -28,50 +26,50 @@ const (
 	notFound      = 127
 )
 
-func newRun(s *streams) *command {
-	c := &command{
-		streams:   s,
-		name:      "run",
-		arguments: "-- COMMAND [ARGUMENT ...]",
-		synopsis:  "Run a command under a policy, without Nomad",
-		description: "Runs a command under a policy as the driver would run it as a task, to try the policy. The task directory is the current " +
+func newRun(s *Streams) *Command {
+	c := &Command{
+		Streams:   s,
+		Name:      "run",
+		Arguments: "-- COMMAND [ARGUMENT ...]",
+		Summary:   "Run a command under a policy, without Nomad",
+		Description: "Runs a command under a policy as the driver would run it as a task, to try the policy. The task directory is the current " +
 			"directory: relative roots join it, and it is the workspace if the policy names none. /tmp is empty, and gone afterwards. " +
 			"The command has the terminal, the standard input, output and error, and gets the signals of who runs it; of the environment it gets TERM and what -env names.\n" +
 			"Root is needed for a user of its own only: the command runs as -user, else as who called sudo, else as nobody. Without root, it " +
 			"runs as you, in a user namespace; where there is none to have, Landlock and seccomp alone confine it, and a policy that needs more is refused. " +
 			"What is not applied is said on stderr, a line each.",
-		examples: []example{
+		Examples: []Example{
 			{"Try a policy on a program:", "run -policy p.json -- python3 agent.py"},
 			{"Try one without a file:", "run -read_only_roots /opt -side_effect_level none -- bash"},
 			{"Look around in the world of a job's task:", "run -job example/hardened.nomad.hcl -- bash"},
 		},
-		statuses: []status{
+		Statuses: []Status{
 			{"0 to 255", "That of the command; 128 and the number of the signal, if one ended it."},
 			{"125", "It was not run: the policy was refused, or the command line is wrong. The reason is on stderr."},
 			{"126", "It was not run: it is there, but cannot be executed under the policy."},
 			{"127", "It was not run: it was not found."},
 		},
-		misuse: notRun,
-		flags:  flag.NewFlagSet("run", flag.ContinueOnError),
-		predictors: complete.Flags{
-			"job": complete.PredictFiles("*.hcl"), "policy": complete.PredictFiles("*.json"), "config": complete.PredictFiles("*.hcl"),
+		Misuse: notRun,
+		Flags:  flag.NewFlagSet("run", flag.ContinueOnError),
+		Files: map[string]string{
+			"job": "*.hcl", "policy": "*.json", "config": "*.hcl",
 		},
 	}
-	r := &runner{command: c, env: variables{}, options: newPolicyOptions(c.flags)}
-	c.flags.StringVar(&r.job, "job", "", "Run a task of the job `file`: with its policy, options, user and environment; its command if there is no other.")
-	c.flags.StringVar(&r.task, "task", "", "Run the task of this `name`, if the job has several.")
-	c.flags.StringVar(&r.policyFile, "policy", "", "Read the policy from this JSON `file`.")
-	c.flags.StringVar(&r.config, "config", "", "Apply the plugin block in this Nomad agent configuration `file`: ceiling, default policy and the like.")
-	c.flags.StringVar(&r.user, "user", "", "Run as the user of this `name`. It takes root.")
-	c.flags.Var(r.env, "env", "Set a `variable`, NAME=VALUE, or pass the one called NAME on. Can be repeated.")
-	c.flags.BoolVar(&r.quiet, "quiet", false, "Do not say what is not applied.")
-	c.run = r.run
+	r := &runner{Command: c, env: variables{}, options: newPolicyOptions(c.Flags)}
+	c.Flags.StringVar(&r.job, "job", "", "Run a task of the job `file`: with its policy, options, user and environment; its command if there is no other.")
+	c.Flags.StringVar(&r.task, "task", "", "Run the task of this `name`, if the job has several.")
+	c.Flags.StringVar(&r.policyFile, "policy", "", "Read the policy from this JSON `file`.")
+	c.Flags.StringVar(&r.config, "config", "", "Apply the plugin block in this Nomad agent configuration `file`: ceiling, default policy and the like.")
+	c.Flags.StringVar(&r.user, "user", "", "Run as the user of this `name`. It takes root.")
+	c.Flags.Var(r.env, "env", "Set a `variable`, NAME=VALUE, or pass the one called NAME on. Can be repeated.")
+	c.Flags.BoolVar(&r.quiet, "quiet", false, "Do not say what is not applied.")
+	c.Do = r.run
 	return c
 }
 
 // runner is the command run with its options.
 type runner struct {
-	*command
+	*Command
 	job, task, policyFile, config, user string
 	env                                 variables
 	options                             *policyOptions
@@ -102,12 +100,12 @@ func (v variables) Set(text string) error {
 func (r *runner) run(args []string) (int, error) {
 	files := r.job != "" || r.policyFile != ""
 	if r.job != "" && r.policyFile != "" || files == !r.options.empty() {
-		return 0, usage("give either -job FILE, or -policy FILE, or options with the names of the policy's fields")
+		return 0, Usage("give either -job FILE, or -policy FILE, or options with the names of the policy's fields")
 	}
 	if len(args) == 0 && r.job == "" {
-		return 0, usage("give a command behind the options: -- COMMAND [ARGUMENT ...]")
+		return 0, Usage("give a command behind the options: -- COMMAND [ARGUMENT ...]")
 	}
-	operator, err := readOperator(r.config)
+	operator, err := r.Operator(r.config)
 	if err != nil {
 		return notRun, err
 	}
@@ -161,7 +159,7 @@ func (r *runner) read(operator *sandbox.Settings, args []string) (*sandbox.Reque
 	if err != nil {
 		return nil, err
 	}
-	if task := asked.task; task != nil {
+	if task := asked.job; task != nil {
 		for name, value := range task.Env {
 			if _, set := r.env[name]; !set {
 				r.env[name] = value
@@ -179,7 +177,7 @@ func (r *runner) read(operator *sandbox.Settings, args []string) (*sandbox.Reque
 
 func (r *runner) asked(operator *sandbox.Settings) (*request, error) {
 	if r.options.empty() {
-		return readRequest(operator, fileSource(r.job, r.policyFile), r.task)
+		return r.readRequest(operator, fileSource(r.job, r.policyFile), r.task)
 	}
 	p, err := r.options.policy()
 	return policyRequest(p), err
@@ -231,7 +229,7 @@ func privateDirectory() (string, error) {
 // remark says what the command is not confined by.
 func (r *runner) remark(prepared *sandbox.Run, noNamespaces error) {
 	line := func(format string, args ...any) {
-		fmt.Fprintln(r.stderr, plain.Line(Name+" run: "+fmt.Sprintf(format, args...)))
+		fmt.Fprintln(r.Stderr, plain.Line(Name+" run: "+fmt.Sprintf(format, args...)))
 	}
 	if prepared.Policy.Warning != "" {
 		line("warning: %s", prepared.Policy.Warning)

@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package cli
+package command
 
 import (
 	"flag"
@@ -9,45 +9,43 @@ import (
 	"os"
 	"strings"
 
-	"github.com/posener/complete"
-
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
-func newExplain(s *streams) *command {
-	c := &command{
-		streams:  s,
-		name:     "explain",
-		synopsis: "Show what a task will be able to do",
-		description: "Shows what a task will be able to do on this host, as the driver decides it: " +
+func newExplain(s *Streams) *Command {
+	c := &Command{
+		Streams: s,
+		Name:    "explain",
+		Summary: "Show what a task will be able to do",
+		Description: "Shows what a task will be able to do on this host, as the driver decides it: " +
 			"files and why they can be reached, network, system calls, namespaces, user, limits, and what this kernel cannot enforce.\n" +
 			"The policy comes from a job file, read by Nomad's own parser, from a JSON file as Harn writes it, or from options that have the names of " +
 			"the policy's fields. Of two files, the difference is shown: what the second takes away (-) and adds (+). /TASK stands " +
 			"for the task's directory. Roots that do not exist here are reported: on a node like this, the task would be refused.",
-		examples: []example{
+		Examples: []Example{
 			{"What the task of a job may do:", "explain -job example/hardened.nomad.hcl"},
 			{"The same on a node with Linux 6.1, whose operator has set a ceiling:", "explain -job example/hardened.nomad.hcl -abi 2 -config agent.hcl"},
 			{"What a policy would mean:", "explain -read_only_roots /opt -side_effect_level read_only"},
 			{"What a change of a job changes:", "explain -job old.nomad.hcl -job new.nomad.hcl"},
 		},
-		statuses:   []status{{"0", "It was shown."}, {"1", "The task would be refused: the reason is on stderr."}, {"2", "The command line is wrong."}},
-		misuse:     2,
-		flags:      flag.NewFlagSet("explain", flag.ContinueOnError),
-		predictors: complete.Flags{"job": complete.PredictFiles("*.hcl"), "policy": complete.PredictFiles("*.json"), "config": complete.PredictFiles("*.hcl")},
+		Statuses: []Status{{"0", "It was shown."}, {"1", "The task would be refused: the reason is on stderr."}, {"2", "The command line is wrong."}},
+		Misuse:   2,
+		Flags:    flag.NewFlagSet("explain", flag.ContinueOnError),
+		Files:    map[string]string{"job": "*.hcl", "policy": "*.json", "config": "*.hcl"},
 	}
-	e := &explainer{command: c, options: newPolicyOptions(c.flags)}
-	c.flags.Func("job", "Read the job `file`. Can be repeated, also with -policy: then the difference is shown.", e.source(true))
-	c.flags.Func("policy", "Read a policy from this JSON `file`. Can be repeated.", e.source(false))
-	c.flags.StringVar(&e.task, "task", "", "Explain the task of this `name`, if the job has several.")
-	c.flags.StringVar(&e.config, "config", "", "Apply the plugin block in this Nomad agent configuration `file`: ceiling, default policy and the like.")
-	c.flags.IntVar(&e.abi, "abi", -1, "Explain for a kernel with the Landlock ABI `n`; this kernel's by default.")
-	asJSON := c.flags.Bool("json", false, "Print a JSON object.")
-	c.run = func(args []string) (int, error) {
+	e := &explainer{Command: c, options: newPolicyOptions(c.Flags)}
+	c.Flags.Func("job", "Read the job `file`. Can be repeated, also with -policy: then the difference is shown.", e.source(true))
+	c.Flags.Func("policy", "Read a policy from this JSON `file`. Can be repeated.", e.source(false))
+	c.Flags.StringVar(&e.task, "task", "", "Explain the task of this `name`, if the job has several.")
+	c.Flags.StringVar(&e.config, "config", "", "Apply the plugin block in this Nomad agent configuration `file`: ceiling, default policy and the like.")
+	c.Flags.IntVar(&e.abi, "abi", -1, "Explain for a kernel with the Landlock ABI `n`; this kernel's by default.")
+	asJSON := c.Flags.Bool("json", false, "Print a JSON object.")
+	c.Do = func(args []string) (int, error) {
 		if len(args) > 0 || len(e.sources) > 2 || (len(e.sources) == 0) == e.options.empty() {
-			return 0, usage("give -job FILE, or -policy FILE, or two of them, or options with the names of the policy's fields, and nothing else")
+			return 0, Usage("give -job FILE, or -policy FILE, or two of them, or options with the names of the policy's fields, and nothing else")
 		}
 		explanations, err := e.explainAll()
 		switch {
@@ -56,11 +54,11 @@ func newExplain(s *streams) *command {
 		case len(explanations) == 2:
 			d := difference(explanations[0].parts(), explanations[1].parts())
 			if *asJSON {
-				return 0, c.printJSON(d)
+				return 0, c.PrintJSON(d)
 			}
 			d.print(c)
 		case *asJSON:
-			return 0, c.printJSON(explanations[0])
+			return 0, c.PrintJSON(explanations[0])
 		default:
 			explanations[0].print(c)
 		}
@@ -71,7 +69,7 @@ func newExplain(s *streams) *command {
 
 // explainer is the command explain with its options.
 type explainer struct {
-	*command
+	*Command
 	sources      []source
 	options      *policyOptions
 	task, config string
@@ -85,14 +83,14 @@ func (e *explainer) source(isJob bool) func(string) error {
 	}
 }
 
-func (e *explainer) explainAll() ([]*explanation, error) {
-	operator, err := readOperator(e.config)
+func (e *explainer) explainAll() ([]*Explanation, error) {
+	operator, err := e.Operator(e.config)
 	if err != nil {
 		return nil, err
 	}
 	var requests []*request
 	for _, from := range e.sources {
-		r, err := readRequest(operator, from, e.task)
+		r, err := e.readRequest(operator, from, e.task)
 		if err != nil {
 			return nil, err
 		}
@@ -105,16 +103,16 @@ func (e *explainer) explainAll() ([]*explanation, error) {
 		}
 		requests = append(requests, policyRequest(p))
 	}
-	var all []*explanation
+	var all []*Explanation
 	for i, r := range requests {
-		explanation, err := explain(r, operator, e.abi)
+		Explanation, err := explain(r, operator, e.abi)
 		if err != nil {
 			if len(requests) > 1 {
 				err = fmt.Errorf("%s: %w", plain.Name(e.sources[i].file), err)
 			}
 			return nil, err
 		}
-		all = append(all, explanation)
+		all = append(all, Explanation)
 	}
 	return all, nil
 }
@@ -126,7 +124,7 @@ const (
 )
 
 // explain plans the task, in a directory of its own that is gone afterwards.
-func explain(r *request, operator *sandbox.Settings, abi int) (*explanation, error) {
+func explain(r *request, operator *sandbox.Settings, abi int) (*Explanation, error) {
 	f := &sandbox.Forecast{Settings: operator, Cgroup: cgroupPlace, Node: policy.Node{ABI: landlock.ABI(abi)}}
 	if abi < 0 {
 		f.Node.ABI, f.Node.Absent = landlock.Detect()

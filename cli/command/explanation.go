@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package cli
+package command
 
 import (
 	"fmt"
@@ -18,11 +18,11 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
-// explanation is what is said of a task.
-type explanation struct {
+// Explanation is what is said of a task.
+type Explanation struct {
 	Profile      string           `json:"profile"`
 	ABI          int              `json:"landlock_abi"`
-	Files        []fileAccess     `json:"files"`
+	Files        []FileAccess     `json:"files"`
 	AllFiles     bool             `json:"all_files"` // the task sees the host's
 	Masked       []string         `json:"masked"`
 	Network      string           `json:"network"`
@@ -37,7 +37,8 @@ type explanation struct {
 	Missing      []string         `json:"missing"`
 }
 
-type fileAccess struct {
+// FileAccess is what the task can do with a path.
+type FileAccess struct {
 	Path   string   `json:"path"`
 	Access string   `json:"access"` // of r, w and x
 	Rights string   `json:"rights"` // Landlock's names
@@ -53,11 +54,11 @@ type deniedSyscalls struct {
 
 // newExplanation words what was found. names puts what a reader knows in the
 // place of directories that stand for others.
-func newExplanation(found *sandbox.Explanation, r *request, names *strings.Replacer) *explanation {
+func newExplanation(found *sandbox.Explanation, r *request, names *strings.Replacer) *Explanation {
 	plan := found.Plan
-	e := &explanation{
+	e := &Explanation{
 		Profile: plan.Profile.String(), ABI: int(plan.ABI), AllFiles: found.AllFiles,
-		Files: []fileAccess{}, Masked: []string{}, Syscalls: []deniedSyscalls{},
+		Files: []FileAccess{}, Masked: []string{}, Syscalls: []deniedSyscalls{},
 		Warning: plan.Warning, NotEnforced: append([]string{}, plan.Notes...), Missing: append([]string{}, found.Missing...),
 		Capabilities: append([]string{}, found.Capabilities...), Limits: append(r.limits(), found.Limits...),
 		Namespaces: namespaces(found, r), User: found.User,
@@ -83,7 +84,7 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 		e.Network = "allowed"
 	}
 	for _, f := range found.Files {
-		e.Files = append(e.Files, fileAccess{names.Replace(f.Path), letters(f.Access), f.Access.String(), f.Why, partial(f.Access)})
+		e.Files = append(e.Files, FileAccess{names.Replace(f.Path), letters(f.Access), f.Access.String(), f.Why, partial(f.Access)})
 	}
 	e.Files = append(e.Files, r.volumes(found)...)
 	for _, path := range found.Masked {
@@ -172,7 +173,7 @@ type part struct {
 	warn  bool
 }
 
-func (e *explanation) parts() []part {
+func (e *Explanation) parts() []part {
 	files := []string{"all, as far as file permissions go"}
 	if !e.AllFiles {
 		files = nil
@@ -238,7 +239,7 @@ func orNone(s string) string {
 	return s
 }
 
-func (e *explanation) print(c *command) {
+func (e *Explanation) print(c *Command) {
 	for _, s := range e.parts() {
 		if len(s.lines) == 0 {
 			continue
@@ -247,9 +248,9 @@ func (e *explanation) print(c *command) {
 		if s.warn {
 			title, body = color.New(color.Bold, color.FgYellow), color.New(color.FgYellow)
 		}
-		_, _ = title.Fprintln(c.stdout, s.title)
+		_, _ = title.Fprintln(c.Stdout, s.title)
 		for _, line := range s.lines {
-			_, _ = body.Fprintf(c.stdout, "  %s\n", plain.Text(line))
+			_, _ = body.Fprintf(c.Stdout, "  %s\n", plain.Text(line))
 		}
 	}
 }
@@ -296,9 +297,9 @@ func difference(before, after []part) *changes {
 	return d
 }
 
-func (d *changes) print(c *command) {
+func (d *changes) print(c *Command) {
 	if len(d.Removed)+len(d.Added) == 0 {
-		fmt.Fprintln(c.stdout, "No difference.")
+		fmt.Fprintln(c.Stdout, "No difference.")
 		return
 	}
 	bold, minus, plus := color.New(color.Bold), color.New(color.FgRed), color.New(color.FgGreen)
@@ -306,12 +307,12 @@ func (d *changes) print(c *command) {
 		if len(d.Removed[title])+len(d.Added[title]) == 0 {
 			continue
 		}
-		_, _ = bold.Fprintln(c.stdout, title)
+		_, _ = bold.Fprintln(c.Stdout, title)
 		for _, line := range d.Removed[title] {
-			_, _ = minus.Fprintf(c.stdout, "- %s\n", plain.Text(line))
+			_, _ = minus.Fprintf(c.Stdout, "- %s\n", plain.Text(line))
 		}
 		for _, line := range d.Added[title] {
-			_, _ = plus.Fprintf(c.stdout, "+ %s\n", plain.Text(line))
+			_, _ = plus.Fprintf(c.Stdout, "+ %s\n", plain.Text(line))
 		}
 	}
 }

@@ -1,0 +1,180 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package command
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
+)
+
+// Reader reads Nomad's files.
+type Reader interface {
+	// Job reads a task of a job file: the one of this name, or its only one of the
+	// driver. settings are the operator's, nil for the defaults.
+	Job(settings *sandbox.Settings, file, task string) (*Job, error)
+	// Settings reads the driver's plugin block in an agent's configuration.
+	Settings(file string) (*sandbox.Settings, error)
+	// Directories reads the agent's own directories and files in its configuration.
+	Directories(file string) ([]string, error)
+}
+
+// Job is what a job file says of a task.
+type Job struct {
+	Request *sandbox.Request
+	User    string // "" if it names none
+	Env     map[string]string
+	// MemoryMB and MemoryMaxMB are in MiB, CPU in MHz; 0 if the file does not say.
+	MemoryMB, MemoryMaxMB int64
+	CPU, Cores            int
+	// Network is the mode of the group's network; "" for the host's.
+	Network string
+	Mounts  []VolumeMount
+}
+
+// VolumeMount is a volume_mount block.
+type VolumeMount struct {
+	Volume, Destination string
+	ReadOnly            bool
+}
+
+// request is what a task asks for.
+type request struct {
+	config *sandbox.Request
+	job    *Job // nil for a policy alone
+}
+
+// source is a file with a policy.
+type source struct {
+	file  string
+	isJob bool
+}
+
+// fileSource is the one that is named of two files.
+func fileSource(job, policyFile string) source {
+	if job != "" {
+		return source{job, true}
+	}
+	return source{policyFile, false}
+}
+
+// policyRequest asks for a policy alone.
+func policyRequest(p *policy.Policy) *request {
+	return &request{config: &sandbox.Request{Policy: p}}
+}
+
+// readRequest reads the configuration of a task, of a job or with a policy
+// alone. operator is the plugin's configuration, nil for the default one.
+func (s *Streams) readRequest(operator *sandbox.Settings, from source, task string) (*request, error) {
+	if from.isJob {
+		job, err := s.Reader.Job(operator, from.file, task)
+		if err != nil {
+			return nil, err
+		}
+		return &request{job.Request, job}, nil
+	}
+	data, err := os.ReadFile(from.file)
+	if err != nil {
+		return nil, err
+	}
+	p, err := decodePolicy(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", plain.Name(from.file), err)
+	}
+	return policyRequest(p), nil
+}
+
+func decodePolicy(data []byte) (*policy.Policy, error) {
+	p, _, err := policy.DecodeJSON(data)
+	if err == nil {
+		err = p.Validate()
+	}
+	return p, err
+}
+
+// describe fills in what the job says of its task.
+func (r *request) describe(f *sandbox.Forecast) {
+	if r.job != nil {
+		f.User, f.MemoryMB, f.MemoryMaxMB = r.job.User, r.job.MemoryMB, r.job.MemoryMaxMB
+	}
+}
+
+// limits are those of the job's resources that are not the driver's.
+func (r *request) limits() []string {
+	lines := []string{}
+	if r.job == nil {
+		return lines
+	}
+	if r.job.CPU > 0 {
+		lines = append(lines, fmt.Sprintf("cpu: %d MHz", r.job.CPU))
+	}
+	if r.job.Cores > 0 {
+		lines = append(lines, fmt.Sprintf("cores: %d of the task's own", r.job.Cores))
+	}
+	return lines
+}
+
+// network is whose network a task has that may use one.
+func (r *request) network() string {
+	if r.job != nil && r.job.Network != "" && r.job.Network != "host" {
+		return "the group's, mode " + r.job.Network
+	}
+	return "the host's"
+}
+
+// volumes are what the job mounts. What is in them is known on a node alone.
+func (r *request) volumes(found *sandbox.Explanation) (files []FileAccess) {
+	if r.job == nil {
+		return nil
+	}
+	for _, mount := range r.job.Mounts {
+		access, in := found.Workspace, found.VolumesIn
+		if mount.ReadOnly {
+			access, in = policy.ReadAccess, found.ReadOnlyVolumesIn
+		}
+		why := "volume_mount"
+		if mount.Volume != "" {
+			why += " of " + mount.Volume
+		}
+		if in != "" {
+			why += ", if its source is in the operator's ceiling (" + in + ")"
+		}
+		files = append(files, FileAccess{Path: mount.Destination, Access: letters(access), Rights: access.String(), Why: []string{why}})
+	}
+	return files
+}
+
+// sharing are notes on the volumes that a dynamic user writes.
+func (r *request) sharing(found *sandbox.Explanation) (notes []string) {
+	if r.job == nil || r.job.User != "" || found.Workspace&^policy.ReadAccess == 0 {
+		return nil
+	}
+	for _, mount := range r.job.Mounts {
+		if mount.Destination != "" && !mount.ReadOnly {
+			notes = append(notes, sandbox.SharingNote(mount.Destination))
+		}
+	}
+	return notes
+}
+
+// Operator reads the operator's settings in an agent's configuration: nil
+// without a file, for the defaults.
+func (s *Streams) Operator(file string) (*sandbox.Settings, error) {
+	if file == "" {
+		return nil, nil
+	}
+	return s.Reader.Settings(file)
+}
+
+// Policy is what a task of a job file asks for, or else what is in a JSON file.
+func (s *Streams) Policy(operator *sandbox.Settings, job, policyFile, task string) (*policy.Policy, error) {
+	r, err := s.readRequest(operator, fileSource(job, policyFile), task)
+	if err != nil {
+		return nil, err
+	}
+	return r.config.Policy, nil
+}

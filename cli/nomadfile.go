@@ -1,0 +1,153 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/hcl"
+	"github.com/hashicorp/nomad/api"
+	"github.com/hashicorp/nomad/jobspec2"
+
+	"github.com/burin-labs/nomad-driver-harn/cli/command"
+	"github.com/burin-labs/nomad-driver-harn/driver"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
+)
+
+// reader reads Nomad's files by Nomad's own parsers.
+type reader struct{}
+
+// Job implements command.Reader.
+func (reader) Job(settings *sandbox.Settings, file, name string) (*command.Job, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := jobspec2.ParseWithConfig(&jobspec2.ParseConfig{Path: file, Body: text, AllowFS: true, Strict: true})
+	if err != nil {
+		return nil, err
+	}
+	task, group, err := findTask(parsed, name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", plain.Name(file), err)
+	}
+	job := describe(task, group)
+	if job.Request, err = driver.DecodeTask(settings, task.Config); err != nil {
+		return nil, fmt.Errorf("%s: task %q: %w", plain.Name(file), task.Name, err)
+	}
+	return job, nil
+}
+
+// findTask returns the job's task of that name, or its only one of the driver.
+func findTask(job *api.Job, name string) (found *api.Task, in *api.TaskGroup, err error) {
+	var names []string
+	for _, group := range job.TaskGroups {
+		for _, task := range group.Tasks {
+			if task.Driver == driver.Name && (name == "" || name == task.Name) {
+				found, in = task, group
+				names = append(names, task.Name)
+			}
+		}
+	}
+	switch {
+	case len(names) == 1:
+		return found, in, nil
+	case len(names) == 0 && name != "":
+		return nil, nil, fmt.Errorf("no task %q with driver = %q", name, driver.Name)
+	case len(names) == 0:
+		return nil, nil, fmt.Errorf("no task with driver = %q", driver.Name)
+	}
+	return nil, nil, fmt.Errorf("several tasks have driver = %q: choose one by -task: %s", driver.Name, plain.Names(names))
+}
+
+// describe is what a job says of its task beside the config block.
+func describe(task *api.Task, group *api.TaskGroup) *command.Job {
+	job := &command.Job{User: task.User, Env: task.Env}
+	if r := task.Resources; r != nil {
+		job.MemoryMB, job.MemoryMaxMB = int64(orZero(r.MemoryMB)), int64(orZero(r.MemoryMaxMB))
+		job.CPU, job.Cores = orZero(r.CPU), orZero(r.Cores)
+	}
+	if len(group.Networks) > 0 {
+		job.Network = group.Networks[0].Mode
+	}
+	for _, mount := range task.VolumeMounts {
+		job.Mounts = append(job.Mounts, command.VolumeMount{
+			Volume: orZero(mount.Volume), Destination: orZero(mount.Destination), ReadOnly: orZero(mount.ReadOnly),
+		})
+	}
+	return job
+}
+
+// orZero is what a pointer points to, the zero value for nil.
+func orZero[T any](p *T) (value T) {
+	if p != nil {
+		value = *p
+	}
+	return value
+}
+
+// Settings implements command.Reader.
+func (reader) Settings(file string) (*sandbox.Settings, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var agent struct {
+		Plugins []struct {
+			Name   string         `hcl:",key"`
+			Config map[string]any `hcl:"config"`
+		} `hcl:"plugin"`
+	}
+	if err := hcl.Decode(&agent, string(data)); err != nil {
+		return nil, fmt.Errorf("%s: %w", plain.Name(file), err)
+	}
+	for _, plugin := range agent.Plugins {
+		if plugin.Name != command.Name {
+			continue
+		}
+		config, err := driver.DecodeConfig(plugin.Config)
+		if err != nil {
+			return nil, fmt.Errorf("%s: plugin %q: %w", plain.Name(file), command.Name, err)
+		}
+		return &config.Settings, nil
+	}
+	return nil, fmt.Errorf("%s: it has no block plugin %q", plain.Name(file), command.Name)
+}
+
+// Directories implements command.Reader: those that the file names, and its own path.
+func (reader) Directories(file string) ([]string, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var agent struct {
+		DataDir   string `hcl:"data_dir"`
+		PluginDir string `hcl:"plugin_dir"`
+		Client    []struct {
+			StateDir       string `hcl:"state_dir"`
+			AllocDir       string `hcl:"alloc_dir"`
+			AllocMountsDir string `hcl:"alloc_mounts_dir"`
+		} `hcl:"client"`
+	}
+	if err := hcl.Decode(&agent, string(data)); err != nil {
+		return nil, err
+	}
+	all := []string{agent.DataDir, agent.PluginDir}
+	for _, c := range agent.Client {
+		all = append(all, c.StateDir, c.AllocDir, c.AllocMountsDir)
+	}
+	if path, err := filepath.Abs(file); err == nil {
+		all = append(all, path)
+	}
+	var named []string
+	for _, path := range all {
+		if filepath.IsAbs(path) && filepath.Clean(path) != "/" {
+			named = append(named, filepath.Clean(path))
+		}
+	}
+	return named, nil
+}
