@@ -4,6 +4,7 @@
 package sandbox
 
 import (
+	"os"
 	"slices"
 
 	"github.com/burin-labs/nomad-driver-harn/policy"
@@ -21,6 +22,9 @@ var settings = []string{
 // target is more than settings.
 func (w *taskWorld) addSettings(system []string) {
 	for _, file := range settings {
+		if _, err := os.Readlink(file); err != nil {
+			continue // no link, mostly: one system call
+		}
 		target, links, err := policy.Follow(file)
 		if err != nil || len(links) == 0 || !isBeneathAny(system, file) || isBeneathAny(w.policy.System, target) ||
 			tooMuch(target) || checkPath(w.places, file, target, false) != nil {

@@ -5,7 +5,6 @@ package sandbox
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -119,17 +118,15 @@ func (w *taskWorld) privateMounts() []placed {
 	return mounts
 }
 
-// systemLinks are the links of a directory that lead to the system's programs, as
-// /run/current-system does on NixOS.
-func (w *taskWorld) systemLinks(dir string) []placed {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil
-	}
+// runLinks are links in /run by which NixOS names what is in /nix/store.
+var runLinks = []string{"current-system", "booted-system", "opengl-driver"}
+
+// systemLinks are those that lead to the system's programs.
+func (w *taskWorld) systemLinks(run string) []placed {
 	var mounts []placed
-	for _, entry := range entries {
-		path := filepath.Join(dir, entry.Name())
-		if entry.Type() != fs.ModeSymlink {
+	for _, name := range runLinks {
+		path := filepath.Join(run, name)
+		if _, err := os.Readlink(path); err != nil {
 			continue
 		}
 		if target, links, err := policy.Follow(path); err == nil && isBeneathAny(w.policy.System, target) {
