@@ -50,6 +50,8 @@ type place struct {
 	// links are the symbolic links that lead there. What replaces one is as
 	// protected as the place.
 	links []string
+	// passed are those of them that lead to a directory above it, and their targets.
+	passed map[string]string
 }
 
 // builtinMasks are files with secrets of the system and of Nomad.
@@ -145,6 +147,12 @@ func (p *place) resolve() {
 		}
 		if filepath.IsAbs(target) {
 			done = "/"
+		}
+		if slices.ContainsFunc(rest, func(name string) bool { return name != "" && name != "." }) {
+			if p.passed == nil {
+				p.passed = map[string]string{}
+			}
+			p.passed[next] = target
 		}
 		rest = append(strings.Split(target, "/"), rest...)
 	}

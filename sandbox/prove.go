@@ -69,6 +69,9 @@ func proveAt(mounts []executor.Mount, shows int, set *landlock.Ruleset, p *place
 	})
 	switch {
 	case p.rule == readOnly:
+		if place, same := showsAt(m, p.real); top != shows && (!same || place != at) {
+			return nil // something else is there
+		}
 		if !covered && !m.ReadOnly && there(p.real) {
 			return fmt.Errorf("%q is writable in the view", at)
 		}
