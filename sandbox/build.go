@@ -26,6 +26,9 @@ type Sandbox struct {
 	Policy *policy.Plan
 	// Cgroup are the settings of the task's cgroups.
 	Cgroup *CgroupLimits
+	// Egress is the task's network, if its policy names hosts; nil if it does not. The plan
+	// is to be joined to it: as it stands, the task has no network then.
+	Egress *Egress
 	// Notes are what the task's user should know of its environment.
 	Notes []string
 	// UserName is the name of who the task runs as.
@@ -68,6 +71,7 @@ func Build(settings *Settings, host *Host, task *Task, request *Request) (*Sandb
 	}
 	s.UserName, s.Withheld = user.Name, withheld
 	env := Environment(task.Env, withheld, user.Name, s.Home)
+	AddVariables(env, s.Variables())
 	if err := s.plan(task, user, env); err != nil {
 		return nil, err
 	}
@@ -109,6 +113,9 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if s.effective, s.roots, err = effectivePolicy(settings.Ceiling, request.Policy, dirs, resolve); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
+	if err := checkEgress(settings, s.effective, task); err != nil {
+		return nil, err
+	}
 	includeOwn(&s.roots, dirs.Task)
 	dirs.findStorage(task.Mounts)
 	places := protectedPlaces(settings, dirs, host.Agent)
@@ -139,7 +146,12 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if s.surroundings.aliases, err = findAliases(s.roots, volumes, dirs, places); err != nil {
 		return nil, err
 	}
-	s.surroundings.setDNS(findDNS(task))
+	if s.effective.Egress != nil {
+		s.surroundings.hosts = egressHosts()
+		s.surroundings.setDNS(egressDNS(s.effective))
+	} else {
+		s.surroundings.setDNS(findDNS(task))
+	}
 	access := s.effective.WorkspaceAccess()
 	s.surroundings.addPrivate(s.roots, access)
 	s.surroundings.listTaskDir(s.roots, access)
@@ -154,6 +166,9 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	node.NetAdmin = slices.Contains(s.capabilities, unix.CAP_NET_ADMIN)
 	if s.Policy, err = policy.Build(s.effective, s.roots, s.surroundings.policy, node); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	if err := s.planEgress(task); err != nil {
+		return nil, err
 	}
 	if s.limits, err = limitCore(s.limits, s.Policy.Profile); err != nil {
 		return nil, err
@@ -170,7 +185,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 
 func (s *Sandbox) world(task *Task) executor.World {
 	return executor.World{
-		Network:     network(task, s.Policy.Network),
+		Network:     network(task, s.Policy.Network && s.Egress == nil),
 		HostPID:     s.modes.hostPID,
 		HostIPC:     s.modes.hostIPC,
 		PrivateRoot: s.view.private,
@@ -297,7 +312,10 @@ func (s *Sandbox) Attributes() map[string]string {
 		"landlock_abi":    "none",
 		"denied_syscalls": "none",
 	}
-	if s.Policy.Network {
+	switch {
+	case s.Egress != nil:
+		a["network"] = "egress"
+	case s.Policy.Network:
 		a["network"] = "allowed"
 	}
 	if s.Policy.Deny != nil {

@@ -72,6 +72,9 @@ func (w *taskWorld) layered(m placed, network bool) placed {
 		if network && w.dns != "" && w.isOpen(resolvConf) {
 			add(resolvConf, executor.LayerFile, w.dns)
 		}
+		if network && w.hosts != "" && w.isOpen(hostsFile) {
+			add(hostsFile, executor.LayerFile, w.hosts)
+		}
 	}
 	if m.Layers = outermost(layers); len(m.Layers) > 0 {
 		m.Type = executor.Overlay
@@ -97,7 +100,7 @@ func (w *taskWorld) isOpen(path string) bool {
 func (w *taskWorld) followed(network bool) []string {
 	var files []string
 	for _, file := range followed {
-		if network && w.dirs.HostFiles != "" && w.isOpen(file) && (file != resolvConf || w.dns == "") {
+		if network && w.dirs.HostFiles != "" && w.isOpen(file) && (file != resolvConf || w.dns == "") && (file != hostsFile || w.hosts == "") {
 			files = append(files, file)
 		}
 	}
@@ -167,6 +170,9 @@ func (w *taskWorld) ownFiles(mounts []placed, network bool) []placed {
 	}
 	for path, content := range w.accounts {
 		file(path, content)
+	}
+	if network && w.hosts != "" {
+		file(hostsFile, w.hosts)
 	}
 	slices.SortFunc(files, func(a, b placed) int { return strings.Compare(a.Target, b.Target) })
 	if network && w.dns != "" && isBeneathAny(w.policy.System, dnsTarget()) {

@@ -71,6 +71,7 @@ type taskWorld struct {
 	overlayWorks func(dir string) error
 	modes        modes
 	dns          string // a resolv.conf of its own
+	hosts        string // a hosts file of its own
 	// private are the private, writable places beside /tmp and /dev/shm.
 	private []string
 	// accounts are the passwd and group of the task's own, by path.
