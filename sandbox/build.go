@@ -129,7 +129,11 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
-	places := slices.Concat(protectedPlaces(settings, dirs, host.Agent), marked, credentialPlaces(shownOf(&s.roots, task.Mounts, dirs)))
+	driverPlaces := protectedPlaces(settings, dirs, host.Agent)
+	if err := checkOwn(driverPlaces, dirs.Task); err != nil {
+		return nil, err
+	}
+	places := slices.Concat(driverPlaces, marked, credentialPlaces(shownOf(&s.roots, task.Mounts, dirs)))
 	if err := checkRoots(places, s.roots); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
@@ -292,6 +296,13 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(taskDir, path)
 	}
+	outside := fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
+	if err := checkPath(v.places, dir, filepath.Clean(path), false); err != nil {
+		return "", fmt.Errorf("work_dir: %w", err)
+	}
+	if v.conceals(path) {
+		return "", outside
+	}
 	path, err := v.resolve(path)
 	if err != nil {
 		return "", fmt.Errorf("work_dir: %q: %w", dir, err)
@@ -300,7 +311,7 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 		return "", fmt.Errorf("work_dir: %w", err)
 	}
 	if !v.admits(path, landlock.ReadDir) {
-		return "", fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
+		return "", outside
 	}
 	return path, nil
 }

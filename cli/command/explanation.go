@@ -76,6 +76,7 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 		e.User = "one of its own, of Nomad's dynamic workload users"
 	}
 	e.NotEnforced = append(e.NotEnforced, r.notes...)
+	e.NotEnforced = append(e.NotEnforced, r.sharing(found)...)
 	if note := levelNote(found.Level); note != "" {
 		e.NotEnforced = append(e.NotEnforced, note)
 	}
