@@ -35,6 +35,9 @@ plugin "nomad-driver-harn" {
     # Capabilities that tasks may add with cap_add.
     allow_caps = []
 
+    # Tasks with a network must name the hosts that they connect to.
+    egress_required = false
+
     # pid_mode = "host" and ipc_mode = "host" are refused.
     allow_host_pid = false
     allow_host_ipc = false
@@ -47,6 +50,15 @@ plugin "nomad-driver-harn" {
 
     # Hidden from every task, even where a root shows them.
     masked_paths = ["/etc/machine-id"]
+
+    # Sets of roots and variables that policies can name, and the node advertises.
+    preset "locale" {
+      read_only_roots = ["/usr/share/i18n"]
+      env { LC_ALL = "C.UTF-8" }
+    }
+
+    # The presets of tasks whose policy says nothing of presets.
+    default_presets = []
 
     # What every task may read and execute.
     system_read_roots = ["/bin", "/lib", "/lib64", "/usr", "/etc", "/nix/store", "/System"]

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/burin-labs/nomad-driver-harn/egress/rule"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
@@ -57,6 +58,12 @@ type Plan struct {
 	Profile Profile
 	ABI     landlock.ABI
 	Network bool
+	// Loopback: there is no network but TCP on a loopback of the task's own.
+	Loopback bool
+	// Egress are the hosts that can be connected to; nil is no limit. EgressLog has
+	// connections listed.
+	Egress    *rule.Set
+	EgressLog bool
 	// Landlock is nil if the task runs without.
 	Landlock *landlock.Ruleset
 	// Deny are the system calls denied, by group; nil if the task runs without seccomp.
@@ -75,9 +82,13 @@ type Reason struct{ Path, Why string }
 // Build makes the plan for a valid policy. An error means that the policy
 // demands what the node does not have.
 func Build(p *Policy, roots Roots, world World, node Node) (*Plan, error) {
-	plan := &Plan{Profile: p.Profile(), ABI: node.ABI, Network: p.NetworkAllowed()}
+	plan := &Plan{Profile: p.Profile(), ABI: node.ABI, Network: p.NetworkAllowed(), Loopback: p.LoopbackOnly()}
 	if err := p.enforceable(node); err != nil {
 		return nil, err
+	}
+	if p.Egress != nil && plan.Network {
+		rules := p.Egress.Rules()
+		plan.Egress, plan.EgressLog = &rules, p.EgressLog
 	}
 	if plan.Profile == Unrestricted {
 		plan.Warning = "unrestricted: no Landlock and no seccomp"
@@ -169,9 +180,15 @@ func grants(p *Policy, roots Roots, world World) (all []grant) {
 		workspaceWhy = "the workspace, as no workspace_roots are named"
 	}
 	add("programs and libraries (plugin option system_read_roots)", world.System, readSet, true)
-	add("read_only_roots", roots.ReadOnly, readSet, false)
-	add(workspaceWhy, roots.Workspace, workspace, false)
-	add("unix_socket_roots", roots.Sockets, landlock.ResolveUnix, false)
+	for _, root := range roots.ReadOnly {
+		add(cmp.Or(roots.field(root), "read_only_roots"), []string{root}, readSet, false)
+	}
+	for _, root := range roots.Workspace {
+		add(cmp.Or(roots.field(root), workspaceWhy), []string{root}, workspace, false)
+	}
+	for _, root := range roots.Sockets {
+		add(cmp.Or(roots.field(root), "unix_socket_roots"), []string{root}, landlock.ResolveUnix, false)
+	}
 	add("every task: a private one", world.Scratch, scratchSet, false)
 	add("every task: what programs ask of the kernel", world.Kernel, kernelSet, true)
 	add("every task: a private one", world.Listed, landlock.ReadDir, true)
@@ -202,6 +219,9 @@ func ruleset(p *Policy, granted []grant, node Node) *landlock.Ruleset {
 	if !p.NetworkAllowed() || p.PortsLimited() {
 		set.HandledNet = handled.Net
 		set.Ports = p.portRules()
+	}
+	if p.LoopbackOnly() { // ports of the loopback alone, which nobody else has
+		set.HandledNet &^= landlock.ConnectTCP | landlock.BindTCP
 	}
 	rules := make([]landlock.PathRule, len(granted))
 	for i, g := range granted {
@@ -281,7 +301,7 @@ func (plan *Plan) Filter() *seccomp.Filter {
 }
 
 // Groups names the groups of system calls denied, with the number of rules of
-// each: "baseline 18, always 9, local_ipc 7".
+// each: "baseline 18, always 10, local_ipc 7".
 func (plan *Plan) Groups() string {
 	var groups []string
 	for _, group := range plan.Deny {
@@ -319,7 +339,7 @@ func notes(p *Policy, node Node) []string {
 	if len(p.TCPBind) > 0 {
 		out = append(out, "a socket that listens without a port of its own gets one that the kernel chooses, which no rule for ports sees")
 	}
-	if p.PortsLimited() {
+	if p.PortsLimited() && p.Egress == nil {
 		out = append(out, "names are looked up by TCP alone: tcp_connect = [53] and the resolver's option use-vc")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Capabilities)) {
@@ -333,7 +353,7 @@ func notes(p *Policy, node Node) []string {
 			}
 		}
 	}
-	return out
+	return append(out, p.processNotes()...)
 }
 
 // String prints the whole plan, for people and for tests.
@@ -341,7 +361,10 @@ func (plan *Plan) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("profile: %v", plan.Profile)
-	line("network: %v", map[bool]string{true: "allowed", false: "denied"}[plan.Network])
+	line("network: %s", plan.network())
+	if plan.Egress != nil {
+		line("egress: allow %v, deny %v, others %v, private addresses %v", plan.Egress.Allow, plan.Egress.Deny, plan.Egress.Others, plan.Egress.Private)
+	}
 	if set := plan.Landlock; set == nil {
 		line("landlock: none")
 	} else {
@@ -381,13 +404,29 @@ func (plan *Plan) Summary() string {
 	if plan.Deny != nil {
 		parts = append(parts, fmt.Sprintf("system calls denied (%s)", plan.Groups()))
 	}
+	if plan.Egress != nil {
+		parts = append(parts, fmt.Sprintf("network of the hosts that %d rules name", len(plan.Egress.Allow)))
+	}
 	switch {
 	case plan.Network && plan.Landlock != nil && plan.Landlock.HandledNet != 0:
 		parts = append(parts, fmt.Sprintf("network limited to %d TCP ports", len(plan.Landlock.Ports)))
+	case plan.Egress != nil:
 	case plan.Network:
 		parts = append(parts, "network allowed")
+	case plan.Loopback:
+		parts = append(parts, "network: a loopback of its own, TCP")
 	default:
 		parts = append(parts, "network denied")
 	}
 	return strings.Join(parts, ", ")
+}
+
+func (plan *Plan) network() string {
+	switch {
+	case plan.Network:
+		return "allowed"
+	case plan.Loopback:
+		return "a loopback of the task's own, TCP"
+	}
+	return "denied"
 }

@@ -26,6 +26,9 @@ type Sandbox struct {
 	Policy *policy.Plan
 	// Cgroup are the settings of the task's cgroups.
 	Cgroup *CgroupLimits
+	// Egress is the task's network, if its policy names hosts; nil if it does not. The plan
+	// is to be joined to it: as it stands, the task has no network then.
+	Egress *Egress
 	// Notes are what the task's user should know of its environment.
 	Notes []string
 	// UserName is the name of who the task runs as.
@@ -34,6 +37,8 @@ type Sandbox struct {
 	Home string
 	// WorkDir is the working directory, a path of the task's view.
 	WorkDir string
+	// PresetEnv are the variables that presets set: see [AddPresetEnvironment].
+	PresetEnv map[string]string
 	// Withheld are the names of variables that the task does not get: see [Withhold].
 	Withheld []string
 
@@ -68,6 +73,8 @@ func Build(settings *Settings, host *Host, task *Task, request *Request) (*Sandb
 	}
 	s.UserName = user.Name
 	env := Environment(task.Env, s.Withheld, user.Name, s.Home)
+	AddPresetEnvironment(env, task.Env, s.PresetEnv)
+	AddVariables(env, s.Variables())
 	if err := s.plan(task, user, env); err != nil {
 		return nil, err
 	}
@@ -109,9 +116,24 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if s.effective, s.roots, err = effectivePolicy(settings.Ceiling, request.Policy, dirs, resolve); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
+	var presetNotes []string
+	if s.PresetEnv, presetNotes, err = settings.addPresets(s.effective, &s.roots, who.homeOutside(dirs)); err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	if err := checkEgress(settings, s.effective, task); err != nil {
+		return nil, err
+	}
 	includeOwn(&s.roots, dirs.Task)
 	dirs.findStorage(task.Mounts)
-	places := protectedPlaces(settings, dirs, host.Agent)
+	marked, err := markedPlaces(request.Policy, &s.roots, dirs)
+	if err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	driverPlaces := protectedPlaces(settings, dirs, host.Agent)
+	if err := checkOwn(driverPlaces, dirs.Task); err != nil {
+		return nil, err
+	}
+	places := slices.Concat(driverPlaces, marked, credentialPlaces(shownOf(&s.roots, task.Mounts, dirs)))
 	if err := checkRoots(places, s.roots); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
@@ -136,7 +158,12 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if s.surroundings.aliases, err = findAliases(s.roots, volumes, dirs, places); err != nil {
 		return nil, err
 	}
-	s.surroundings.setDNS(findDNS(task))
+	if s.effective.Egress != nil {
+		s.surroundings.hosts = egressHosts()
+		s.surroundings.setDNS(egressDNS(s.effective))
+	} else {
+		s.surroundings.setDNS(findDNS(task))
+	}
 	access := s.effective.WorkspaceAccess()
 	s.surroundings.addPrivate(s.roots, access)
 	s.surroundings.listTaskDir(s.roots, access)
@@ -153,12 +180,16 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if s.Policy, err = policy.Build(s.effective, s.roots, s.surroundings.policy, node); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
+	if err := s.planEgress(task); err != nil {
+		return nil, err
+	}
 	if s.limits, err = limitCore(s.limits, s.Policy.Profile); err != nil {
 		return nil, err
 	}
 	if s.Policy.Confined() {
 		s.Policy.Notes = slices.Concat(s.Policy.Notes, s.surroundings.notes, s.surroundings.overlayNote())
 	}
+	s.Policy.Notes = append(s.Policy.Notes, presetNotes...)
 	s.Policy.Notes = append(s.Policy.Notes, who.ownerNotes(s.surroundings, s.roots.Workspace)...)
 	if s.view, err = makeView(s.surroundings, s.roots, access, s.Policy); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
@@ -168,7 +199,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 
 func (s *Sandbox) world(task *Task) executor.World {
 	return executor.World{
-		Network:     network(task, s.Policy.Network),
+		Network:     network(task, s.Policy, s.Egress != nil),
 		HostPID:     s.modes.hostPID,
 		HostIPC:     s.modes.hostIPC,
 		PrivateRoot: s.view.private,
@@ -248,9 +279,9 @@ func effectivePolicy(ceiling, request *policy.Policy, dirs *Dirs, resolve resolv
 	return effective, roots, nil
 }
 
-func network(task *Task, allowed bool) executor.Network {
-	if !allowed {
-		return executor.Network{Isolated: true}
+func network(task *Task, plan *policy.Plan, egress bool) executor.Network {
+	if !plan.Network || egress {
+		return executor.Network{Isolated: true, Loopback: plan.Loopback}
 	}
 	return executor.Network{Namespace: task.NetworkNamespace}
 }
@@ -266,6 +297,13 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(taskDir, path)
 	}
+	outside := fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
+	if err := checkPath(v.places, dir, filepath.Clean(path), false); err != nil {
+		return "", fmt.Errorf("work_dir: %w", err)
+	}
+	if v.conceals(path) {
+		return "", outside
+	}
 	path, err := v.resolve(path)
 	if err != nil {
 		return "", fmt.Errorf("work_dir: %q: %w", dir, err)
@@ -274,7 +312,7 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 		return "", fmt.Errorf("work_dir: %w", err)
 	}
 	if !v.admits(path, landlock.ReadDir) {
-		return "", fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
+		return "", outside
 	}
 	return path, nil
 }
@@ -288,8 +326,13 @@ func (s *Sandbox) Attributes() map[string]string {
 		"landlock_abi":    "none",
 		"denied_syscalls": "none",
 	}
-	if s.Policy.Network {
+	switch {
+	case s.Egress != nil:
+		a["network"] = "egress"
+	case s.Policy.Network:
 		a["network"] = "allowed"
+	case s.Policy.Loopback:
+		a["network"] = "loopback"
 	}
 	if s.Policy.Deny != nil {
 		a["denied_syscalls"] = s.Policy.Groups()

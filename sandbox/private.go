@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -111,7 +112,26 @@ func (w *taskWorld) privateMounts() []placed {
 		}
 	}
 	if slices.Contains(w.private, placeOf(privateRun)) {
-		mounts = append(mounts, symlink(varRun, privateRun))
+		mounts = append(mounts, symlink(filepath.Join(placeOf(filepath.Dir(varRun)), filepath.Base(varRun)), privateRun))
+		mounts = append(mounts, w.systemLinks(placeOf(privateRun))...)
+	}
+	return mounts
+}
+
+// runLinks are links in /run by which NixOS names what is in /nix/store.
+var runLinks = []string{"current-system", "booted-system", "opengl-driver"}
+
+// systemLinks are those that lead to the system's programs.
+func (w *taskWorld) systemLinks(run string) []placed {
+	var mounts []placed
+	for _, name := range runLinks {
+		path := filepath.Join(run, name)
+		if _, err := os.Readlink(path); err != nil {
+			continue
+		}
+		if target, links, err := policy.Follow(path); err == nil && isBeneathAny(w.policy.System, target) {
+			mounts = append(mounts, symlink(path, links[0].Target))
+		}
 	}
 	return mounts
 }
@@ -126,12 +146,17 @@ func (w *taskWorld) listTaskDir(roots policy.Roots, workspace landlock.AccessFS)
 	shown := isBeneathAny(slices.Concat(roots.Workspace, roots.ReadOnly), w.dirs.Task)
 	switch {
 	case w.dirs.Shared || shown || workspace&landlock.ReadDir == 0:
-	case w.dirs.Mounts != "" && workspace&policy.FullAccess == policy.FullAccess && !slices.ContainsFunc(slices.Concat(roots.ReadOnly, roots.Sockets), func(root string) bool { return landlock.Beneath(w.dirs.Task, root) }):
+	case w.dirs.Mounts != "" && workspace&policy.FullAccess == policy.FullAccess && !marksWithin(roots, w.dirs.Task) && !slices.ContainsFunc(slices.Concat(roots.ReadOnly, roots.Sockets), func(root string) bool { return landlock.Beneath(w.dirs.Task, root) }):
 		w.policy.Scratch = append(w.policy.Scratch, w.dirs.Task)
 		w.private = append(w.private, w.dirs.Task)
 	default:
 		w.policy.Listed = append(w.policy.Listed, w.dirs.Task)
 	}
+}
+
+// marksWithin reports whether the policy closes or keeps something in a directory.
+func marksWithin(roots policy.Roots, dir string) bool {
+	return slices.ContainsFunc(slices.Concat(roots.Denied, roots.Protected), func(m policy.Mark) bool { return landlock.Beneath(dir, m.Path) })
 }
 
 // taskDirMounts show the task directory itself, with nothing in it but what other

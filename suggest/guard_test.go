@@ -64,8 +64,8 @@ func TestNothingClosedIsSuggested(t *testing.T) {
 	for _, rel := range strings.Fields(harnsCredentials) {
 		closed = append(closed, "/root/"+rel, "/home/u/"+rel, "/data/people/ann/"+rel+"/x", "/anywhere/"+rel)
 	}
-	if n := len(strings.Fields(harnsCredentials)); n != 28 || n != len(credentials) {
-		t.Errorf("%d credentials, the guard has %d", n, len(credentials))
+	if n := len(strings.Fields(harnsCredentials)); n != 28 || n != len(policy.Credentials) {
+		t.Errorf("%d credentials, the guard has %d", n, len(policy.Credentials))
 	}
 	for _, path := range closed {
 		if g.Refuse(path) == "" {
@@ -80,7 +80,7 @@ func TestNothingClosedIsSuggested(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/srv/ok", "/srv/ok/file", "/srv/ok/link-srv_ok_file", "/home/u/project", "/root/project", "/data/people/ann/project", "/var/www", "/opt/tool", "/etc/shadows",
-		"/secret", "/home/u/.sshx", "/home/u/x.ssh", "/home/u/.config/nvim", "/run/postgresql/.s.PGSQL.5432", "/opt/nomads", "/devices",
+		"/secret", "/home/u/x.ssh", "/home/u/.config/nvim", "/run/postgresql/.s.PGSQL.5432", "/opt/nomads", "/devices",
 	} {
 		if why := g.Refuse(path); why != "" {
 			t.Errorf("%s: %s", path, why)

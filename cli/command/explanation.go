@@ -25,8 +25,11 @@ type Explanation struct {
 	Files        []FileAccess     `json:"files"`
 	AllFiles     bool             `json:"all_files"` // the task sees the host's
 	Masked       []string         `json:"masked"`
+	Denied       []closedPath     `json:"denied"` // by the policy, and credentials
+	Kept         []closedPath     `json:"kept"`
 	Network      string           `json:"network"`
 	LocalIPC     string           `json:"local_ipc,omitempty"` // without a network
+	Egress       []string         `json:"egress,omitempty"`    // which hosts, a line each
 	Namespaces   []string         `json:"namespaces"`
 	User         string           `json:"user"`
 	Capabilities []string         `json:"capabilities"`
@@ -49,6 +52,12 @@ type FileAccess struct {
 	partial string
 }
 
+// closedPath is a place that a task does not reach, or change, whatever is there.
+type closedPath struct {
+	Path string `json:"path"`
+	Why  string `json:"why"`
+}
+
 type deniedSyscalls struct {
 	Group string            `json:"group"`
 	Calls map[string]string `json:"calls"` // and what a program could do with each
@@ -60,7 +69,7 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 	plan := found.Plan
 	e := &Explanation{
 		Profile: plan.Profile.String(), ABI: int(plan.ABI), AllFiles: found.AllFiles,
-		Files: []FileAccess{}, Masked: []string{}, Syscalls: []deniedSyscalls{},
+		Files: []FileAccess{}, Masked: []string{}, Denied: []closedPath{}, Kept: []closedPath{}, Syscalls: []deniedSyscalls{},
 		Warning: plan.Warning, NotEnforced: append([]string{}, plan.Notes...), Missing: append([]string{}, found.Missing...),
 		Capabilities: append([]string{}, found.Capabilities...), Limits: append(r.limits(), found.Limits...),
 		Namespaces: namespaces(found, r), User: found.User, Unknown: append([]string{}, r.unknown()...),
@@ -68,13 +77,19 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 	if e.User == "" {
 		e.User = "one of its own, of Nomad's dynamic workload users"
 	}
+	e.NotEnforced = append(e.NotEnforced, r.notes...)
+	e.NotEnforced = append(e.NotEnforced, r.sharing(found)...)
 	if note := levelNote(found.Level); note != "" {
 		e.NotEnforced = append(e.NotEnforced, note)
 	}
 	set := plan.Landlock
 	switch {
+	case plan.Loopback:
+		e.Network, e.LocalIPC = "TCP on a loopback of the task's own", localIPC(plan)
 	case !plan.Network:
 		e.Network, e.LocalIPC = "denied", localIPC(plan)
+	case plan.Egress != nil:
+		e.Network, e.Egress = "TCP to the hosts that egress names, and nothing else", egressLines(plan)
 	case set != nil && set.HandledNet != 0:
 		var ports []string
 		for _, rule := range set.Ports {
@@ -91,6 +106,13 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 	for _, path := range found.Masked {
 		e.Masked = append(e.Masked, names.Replace(path))
 	}
+	for _, m := range found.Marked {
+		list := &e.Denied
+		if m.Readable {
+			list = &e.Kept
+		}
+		*list = append(*list, closedPath{names.Replace(m.Path), m.Why})
+	}
 	for _, group := range plan.Deny {
 		denied := deniedSyscalls{Group: group.Name, Calls: map[string]string{}}
 		for _, entry := range group.Entries {
@@ -99,6 +121,33 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 		e.Syscalls = append(e.Syscalls, denied)
 	}
 	return e
+}
+
+// egressLines say what each rule of egress admits.
+func egressLines(plan *policy.Plan) (lines []string) {
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for _, r := range plan.Egress.Allow {
+		add("allow %v: %s", r, r.Describe())
+	}
+	for _, r := range plan.Egress.Deny {
+		add("deny %v: %s", r, r.Describe())
+	}
+	if plan.Egress.Others {
+		add("others: allowed")
+	} else {
+		add("others: denied, and their names do not exist")
+	}
+	if !plan.Egress.Private {
+		add("names that resolve to private addresses, or to the node's: denied, unless a rule allows the address")
+	}
+	if set := plan.Landlock; set != nil && set.HandledNet != 0 {
+		var ports []string
+		for _, r := range set.Ports {
+			ports = append(ports, fmt.Sprintf("%d %v", r.Port, r.Access))
+		}
+		add("of TCP ports, these alone: %s", strings.Join(ports, ", "))
+	}
+	return lines
 }
 
 // levelNote says what a side-effect level does not do that has a name which promises
@@ -114,9 +163,9 @@ func levelNote(level string) string {
 // localIPC says which sockets a task without network has.
 func localIPC(plan *policy.Plan) string {
 	switch {
-	case slices.Contains(plan.Deny, seccomp.UnixOnly):
+	case slices.Contains(plan.Deny, seccomp.UnixOnly), slices.Contains(plan.Deny, seccomp.TCPAndUnix):
 		return "UNIX sockets: of the task itself, and where it may connect to them"
-	case slices.Contains(plan.Deny, seccomp.LocalIPC):
+	case slices.Contains(plan.Deny, seccomp.LocalIPC), slices.Contains(plan.Deny, seccomp.TCPAndPairs):
 		return "UNIX sockets: pairs, none with a path or name"
 	case slices.Contains(plan.Deny, seccomp.Network):
 		return "UNIX sockets: none, not even pairs (local_ipc = false)"
@@ -132,8 +181,13 @@ func namespaces(found *sandbox.Explanation, r *request) []string {
 		return what + ": private"
 	}
 	network := "network: " + r.network()
-	if !found.Plan.Network {
+	switch {
+	case found.Plan.Loopback:
+		network = "network: private, with a loopback alone"
+	case !found.Plan.Network:
 		network = "network: private, with nothing in it"
+	case found.Plan.Egress != nil:
+		network = "network: private, with a way to the hosts that egress names"
 	}
 	return []string{"mounts: private", private(found.HostPID, "processes"), private(found.HostIPC, "IPC"), network}
 }
@@ -192,6 +246,8 @@ func (e *Explanation) parts() []part {
 		if len(e.Masked) > 0 {
 			files = append(files, "---  covered: "+strings.Join(e.Masked, " "))
 		}
+		files = append(files, closedLines("---", e.Denied)...)
+		files = append(files, closedLines("r--", e.Kept)...)
 		files = append(files, "nothing else is there to be found; of what a path is in, the longest line decides")
 	}
 	var calls []string
@@ -205,7 +261,7 @@ func (e *Explanation) parts() []part {
 	all := []part{
 		{title: "Profile", lines: []string{fmt.Sprintf("%s, Landlock ABI %d", e.Profile, e.ABI)}},
 		{title: "Files", lines: files},
-		{title: "Network", lines: slices.DeleteFunc([]string{e.Network, e.LocalIPC}, func(line string) bool { return line == "" })},
+		{title: "Network", lines: slices.DeleteFunc(append([]string{e.Network, e.LocalIPC}, e.Egress...), func(line string) bool { return line == "" })},
 		{title: "Namespaces", lines: e.Namespaces},
 		{title: "User", lines: user},
 		{title: "Limits", lines: e.Limits},
@@ -218,6 +274,18 @@ func (e *Explanation) parts() []part {
 		all = append(all, part{title: "Warning", lines: []string{e.Warning}, warn: true})
 	}
 	return all
+}
+
+// closedLines are places, those of one reason on one line.
+func closedLines(access string, places []closedPath) (lines []string) {
+	byWhy := map[string][]string{}
+	for _, place := range places {
+		byWhy[place.Why] = append(byWhy[place.Why], plain.Name(place.Path))
+	}
+	for _, why := range slices.Sorted(maps.Keys(byWhy)) {
+		lines = append(lines, fmt.Sprintf("%s  %s: %s", access, why, strings.Join(byWhy[why], " ")))
+	}
+	return lines
 }
 
 // lines are the calls of a group by the reason, those of one on one line.

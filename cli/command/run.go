@@ -147,6 +147,7 @@ func (r *runner) run(args []string) (int, error) {
 	if !r.quiet {
 		r.remark(prepared, noNamespaces, asked.unknown())
 	}
+	prepared.Denied = func(message string) { fmt.Fprintln(r.Stderr, plain.Line(Name+" run: "+message)) }
 	exit, err := attend(prepared)
 	if err != nil {
 		return notRun, err
