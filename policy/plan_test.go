@@ -117,6 +117,11 @@ var goldenPolicies = []struct {
 	{name: "local-ipc", Policy: Policy{SideEffectLevel: "process_exec", Extensions: Extensions{LocalIPC: new(true)}}},
 	{name: "local-ipc-off", Policy: Policy{SideEffectLevel: "process_exec", Extensions: Extensions{LocalIPC: new(false)}}},
 	{name: "local-ipc-off-network", Policy: extended(Extensions{LocalIPC: new(false)})},
+	{name: "loopback", Policy: Policy{SideEffectLevel: "process_exec", ProcessSandbox: &ProcessSandbox{AllowTCPLoopback: true}}},
+	{name: "child-workspace-write", Policy: Policy{
+		Capabilities:   map[string][]string{"workspace": {"read_text"}},
+		ProcessSandbox: &ProcessSandbox{AllowChildWorkspaceWrite: true, ReadRoots: []string{"/srv/models"}, WriteRoots: []string{"/srv/cache"}},
+	}},
 	{name: "min-abi", Policy: extended(Extensions{MinLandlockABI: 6})},
 	{name: "agent", Policy: Policy{
 		SandboxProfile: "os_hardened", SideEffectLevel: "process_exec",
