@@ -48,7 +48,7 @@ func prepare(config *Config, host *sandbox.Host, hostFiles string, cfg *drivers.
 		Home:       s.Home,
 		Withheld:   s.Withheld,
 		Cgroup:     group,
-		Places:     denials.PlacesOf(&s.Plan.World),
+		Places:     denials.PlacesOf(&s.Plan.Isolation),
 		Attributes: s.Attributes(),
 	}}, nil
 }

@@ -13,12 +13,12 @@
 // looks at it before other packages initialize.
 //
 //   - The supervisor is process 1 of the task's PID namespace. It makes the
-//     task's view of the file system from what it was handed, and tries in it that
+//     task's view of the file system from the descriptors that it has inherited, and tries in it that
 //     protected places are closed (viewcheck.go). It opens the Landlock ruleset,
 //     starts the task's first process, reaps orphans, passes signals on to the first
 //     process, and records how the task ended. Where that is asked for, it writes the
 //     task's logs: see logs.go. It does not need the plugin or the Nomad agent. Once
-//     the program runs it has given up what it does not need, see renounce.go. When it
+//     the program runs it has given up what it does not need, see privileges.go. When it
 //     ends, for whatever reason, the kernel kills all that is left of the task.
 //   - The child enters the confinement, becomes the task's user and executes the
 //     task's program, in this order: see enter in confine.go. Until then it is no
@@ -36,10 +36,10 @@
 // see companion.go. Each has a keeper that starts it again.
 //
 // The plugin starts supervisors from a thread in a small mount namespace, the
-// nursery. It opens the sources of mounts, the cgroups and the network namespace
+// spawner. It opens the sources of mounts, the cgroups and the network namespace
 // before, and hands them over by descriptor: so the time of a start does not grow
 // with what is mounted on the host, and what is renamed meanwhile leads nowhere
-// else. See nursery.go, sources.go and handed.go.
+// else. See spawner.go, sources.go and inherited.go.
 //
 // A task's records lie in a directory that only root can read, and are believed
 // only if root alone can have written them: see record.go and trust.go.

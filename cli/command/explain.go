@@ -125,7 +125,7 @@ const (
 
 // explain plans the task, in a directory of its own that is gone afterwards.
 func explain(r *request, operator *sandbox.Settings, abi int) (*Explanation, error) {
-	f := &sandbox.Forecast{Settings: operator, Cgroup: cgroupPlace, Node: policy.Node{ABI: landlock.ABI(abi)}}
+	f := &sandbox.Placement{Settings: operator, Cgroup: cgroupPlace, Node: policy.Node{ABI: landlock.ABI(abi)}}
 	if abi < 0 {
 		f.Node.ABI, f.Node.Absent = landlock.Detect()
 	}

@@ -97,7 +97,7 @@ func decodePolicy(data []byte) (*policy.Policy, error) {
 }
 
 // describe fills in what the job says of its task.
-func (r *request) describe(f *sandbox.Forecast) {
+func (r *request) describe(f *sandbox.Placement) {
 	if r.job != nil {
 		f.User, f.MemoryMB, f.MemoryMaxMB = r.job.User, r.job.MemoryMB, r.job.MemoryMaxMB
 	}

@@ -145,7 +145,7 @@ func (r *runner) run(args []string) (int, error) {
 	if !r.quiet {
 		r.remark(prepared, noNamespaces)
 	}
-	exit, err := attend(prepared)
+	exit, err := runInForeground(prepared)
 	if err != nil {
 		return notRun, err
 	}
