@@ -4,6 +4,7 @@
 package audit
 
 import (
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,11 @@ const (
 	Net     = "net"     // an access to a port
 	Scope   = "scope"   // reaching a process or an abstract UNIX socket outside
 	Syscall = "syscall" // a system call
+	Egress  = "egress"  // a host that the task's rules do not admit
 )
+
+// EgressRight is the right that is missing of a denial of egress.
+const EgressRight = "egress.connect"
 
 // Denial is something that was denied.
 type Denial struct {
@@ -35,6 +40,10 @@ type Denial struct {
 	// Port is the TCP or UDP port, of the other side if the right is one to
 	// connect.
 	Port int `json:"port,omitempty"`
+	// Host is the name, or the address, of a denial of egress, whose Port is 0 if it was
+	// only looked up; Reason is why it was denied.
+	Host   string `json:"host,omitempty"`
+	Reason string `json:"reason,omitempty"`
 	// Command and PID are of the process, as the host sees it; 0 if unknown.
 	Command string `json:"comm,omitempty"`
 	PID     int    `json:"pid,omitempty"`
@@ -45,6 +54,12 @@ type Denial struct {
 // String says what was denied: "fs.write_file /etc/passwd". What a task could
 // have chosen is quoted if it is not plain text.
 func (d *Denial) String() string {
+	if d.Kind == Egress {
+		if d.Port == 0 {
+			return "egress to " + plain.Name(d.Host)
+		}
+		return "egress to " + plain.Name(net.JoinHostPort(d.Host, strconv.Itoa(d.Port)))
+	}
 	names := make([]string, len(d.Rights))
 	for i, name := range d.Rights {
 		if _, err := strconv.Atoi(strings.TrimPrefix(name, unnamed)); d.Kind == Syscall && err == nil {

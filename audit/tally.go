@@ -24,7 +24,7 @@ const MaxTally = 512
 
 // Add counts a denial. It keeps the time and the process of the first.
 func (t *Tally) Add(d Denial) {
-	key := fmt.Sprint(d.Kind, d.Rights, d.Port, " ", d.Path)
+	key := fmt.Sprint(d.Kind, d.Rights, d.Port, " ", d.Path, d.Host)
 	if known := t.index[key]; known != nil {
 		known.Count += d.Count
 		return

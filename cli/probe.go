@@ -13,6 +13,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/cli/command"
+	"github.com/burin-labs/nomad-driver-harn/egress"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -128,6 +129,8 @@ func find(proof executor.Proof) []finding {
 	}
 	add("audit: denials are reported", false, enabled == nil, reported(proof.ABI), hint)
 	all[len(all)-1].spare = true
+	noEgress := egress.Works()
+	add("egress: hosts by name", false, noEgress == nil, "", fmt.Sprint(noEgress))
 	version, value := 1, "v1"
 	if controllers, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers"); err == nil {
 		version, value = 2, "v2: "+strings.TrimSpace(string(controllers))

@@ -225,7 +225,7 @@ func TestHostProcessOfTheTasksUser(t *testing.T) {
 	host := sleeper(t, syscall.SysProcAttr{}, uid)
 	done := make(chan struct{})
 	d := newWatcher(t)
-	reported := d.Follow(&Task{ID: "t", Name: "t", PID: first, UID: uid, Cgroup: dir, Done: done, Emit: func(string) {}})
+	reported := d.Follow(&Task{ID: "t", Name: "t", PID: first, UID: uid, Cgroup: dir, Done: done, Emit: func(string) {}}, d.warn)
 	for _, pid := range []int{first, second} {
 		if got := d.whose(d.sight(&audit.Event{PID: pid, Parent: 1, UID: uid})); got == nil || got.ID != "t" {
 			t.Errorf("process %d of the task: %+v", pid, got)
@@ -238,7 +238,7 @@ func TestHostProcessOfTheTasksUser(t *testing.T) {
 	<-reported
 	// Without a cgroup, the PID namespace tells.
 	done = make(chan struct{})
-	reported = d.Follow(&Task{ID: "t", Name: "t", PID: first, UID: uid, Done: done, Emit: func(string) {}})
+	reported = d.Follow(&Task{ID: "t", Name: "t", PID: first, UID: uid, Done: done, Emit: func(string) {}}, d.warn)
 	if got := d.whose(d.sight(&audit.Event{PID: first, Parent: 1, UID: uid})); got == nil || got.ID != "t" {
 		t.Errorf("by PID namespace: %+v", got)
 	}
@@ -359,7 +359,7 @@ func TestDenialsFileIsOurs(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if f, err := openFile(dir, "t"); err == nil {
+		if f, err := OpenFile(dir, FileName("t")); err == nil {
 			f.Close()
 			t.Errorf("%s: it was opened", name)
 		}
@@ -372,7 +372,7 @@ func TestDenialsFileIsOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		f, err := openFile(dir, "t")
+		f, err := OpenFile(dir, FileName("t"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,16 +26,16 @@ func FileName(task string) string { return task + ".denials.ndjson" }
 // crosses it and the last one.
 const maxFile = 1<<20 - 64<<10
 
-// openFile opens the list of denials of a task. Tasks of other drivers can
-// write to that directory: so no link is followed, and what is there must be a
+// OpenFile opens a file in the allocation's log directory, to append to. Tasks of other
+// drivers can write to that directory: so no link is followed, and what is there must be a
 // file of root's own.
-func openFile(allocDir, task string) (*os.File, error) {
+func OpenFile(allocDir, file string) (*os.File, error) {
 	at, err := unix.Open(allocDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(at)
-	name := filepath.Join("alloc", "logs", FileName(task))
+	name := filepath.Join("alloc", "logs", file)
 	fd, err := unix.Openat2(at, name, &unix.OpenHow{
 		Flags:   unix.O_CREAT | unix.O_RDWR | unix.O_APPEND | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK,
 		Mode:    0o644,

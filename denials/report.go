@@ -122,7 +122,7 @@ func (r *report) list() {
 	for _, d := range denied.Denials() {
 		lines = append(lines, audit.Line{Denial: d, Task: r.Name, TaskDir: r.Dir})
 	}
-	f, err := openFile(r.AllocDir, r.Name)
+	f, err := OpenFile(r.AllocDir, FileName(r.Name))
 	if err == nil {
 		err = appendLines(f, lines)
 		f.Close()

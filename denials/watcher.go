@@ -9,6 +9,7 @@ package denials
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -166,6 +167,8 @@ type Task struct {
 	// What it can be denied: nil for anything.
 	Places *Places
 	Filter *seccomp.Filter
+	// Egress are the events of the task's forwarder; nil if it has none.
+	Egress io.ReadCloser
 	// Done is closed when the task has ended.
 	Done <-chan struct{}
 	// Emit sends a message to the task's user.
@@ -174,13 +177,49 @@ type Task struct {
 
 // Follow reports what a task is denied, from now until it has ended. The
 // channel is closed when all is reported.
-func (w *Watcher) Follow(t *Task) <-chan struct{} {
+//
+// Of a nil watcher, that is what its egress rules deny: nothing else knows of that.
+func (w *Watcher) Follow(t *Task, warn func(message string, args ...any)) <-chan struct{} {
 	reported := make(chan struct{})
-	if w == nil {
+	if w == nil && t.Egress == nil {
 		close(reported)
 		return reported
 	}
-	r := &report{Task: t, warn: w.warn}
+	r := &report{Task: t, warn: warn}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		if t.Egress != nil {
+			r.readEgress(t.Egress)
+		}
+	}()
+	if w != nil {
+		w.add(r)
+	}
+	go func() {
+		defer close(reported)
+		<-t.Done
+		if w != nil {
+			w.awaitLast(r)
+			w.remove(r)
+		}
+		if t.Egress != nil {
+			// The forwarder ends with the task, and with it what it has to tell.
+			select {
+			case <-read:
+			case <-time.After(lastDomainTime):
+			}
+			t.Egress.Close()
+			<-read
+		}
+		r.finish()
+	}()
+	return reported
+}
+
+// add adds a task to those that are followed.
+func (w *Watcher) add(r *report) {
+	t := r.Task
 	if t.Cgroup == "" {
 		if r.pidNamespace = pidNamespace(t.PID); r.pidNamespace == pidNamespace(os.Getpid()) {
 			r.pidNamespace = ""
@@ -200,23 +239,20 @@ func (w *Watcher) Follow(t *Task) <-chan struct{} {
 		}
 	}
 	w.lock.Unlock()
-	go func() {
-		defer close(reported)
-		<-t.Done
-		w.awaitLast(r)
-		w.lock.Lock()
-		if w.tasks[t.ID] == r {
-			delete(w.tasks, t.ID)
+}
+
+// remove removes a task from those that are followed.
+func (w *Watcher) remove(r *report) {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	if w.tasks[r.ID] == r {
+		delete(w.tasks, r.ID)
+	}
+	for domain, of := range w.domains {
+		if of == r {
+			delete(w.domains, domain)
 		}
-		for domain, of := range w.domains {
-			if of == r {
-				delete(w.domains, domain)
-			}
-		}
-		w.lock.Unlock()
-		r.finish()
-	}()
-	return reported
+	}
 }
 
 // How long the kernel may take to tell of the last denials of a task that has

@@ -34,10 +34,20 @@ var policySpec = map[string]*hclspec.Spec{
 	"capabilities":      hclspec.NewBlockAttrs("capabilities", "list(string)", false),
 	"tcp_connect":       hclspec.NewAttr("tcp_connect", "list(number)", false),
 	"tcp_bind":          hclspec.NewAttr("tcp_bind", "list(number)", false),
+	"egress":            hclspec.NewBlock("egress", false, hclspec.NewObject(egressSpec)),
+	"egress_log":        hclspec.NewAttr("egress_log", "bool", false),
 	"unix_socket_roots": hclspec.NewAttr("unix_socket_roots", "list(string)", false),
 	"local_ipc":         hclspec.NewAttr("local_ipc", "bool", false),
 	"devices":           hclspec.NewAttr("devices", "list(string)", false),
 	"min_landlock_abi":  hclspec.NewAttr("min_landlock_abi", "number", false),
+}
+
+// egressSpec is the schema of a policy's egress.
+var egressSpec = map[string]*hclspec.Spec{
+	"allow":         hclspec.NewAttr("allow", "list(string)", false),
+	"deny":          hclspec.NewAttr("deny", "list(string)", false),
+	"default":       hclspec.NewAttr("default", "string", false),
+	"block_private": hclspec.NewAttr("block_private", "bool", false),
 }
 
 // logFilesSpec is the schema of [LogFiles].
@@ -70,6 +80,10 @@ var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 	"pids_limit": hclspec.NewDefault(
 		hclspec.NewAttr("pids_limit", "number", false),
 		hclspec.NewLiteral(strconv.Itoa(sandbox.DefaultPidsLimit)),
+	),
+	"egress_required": hclspec.NewDefault(
+		hclspec.NewAttr("egress_required", "bool", false),
+		hclspec.NewLiteral("false"),
 	),
 	"masked_paths":      hclspec.NewAttr("masked_paths", "list(string)", false),
 	"system_read_roots": hclspec.NewAttr("system_read_roots", "list(string)", false),

@@ -235,18 +235,18 @@ func TestCeilingIsAdvertised(t *testing.T) {
 	}{
 		{Config{Settings: sandbox.Settings{Ceiling: &policy.Policy{}}}, map[string]string{
 			"profile": "worktree", "side_effect_level": noLimit, "workspace_roots": noLimit, "read_only_roots": noLimit, "capabilities": noLimit,
-			"unix_socket_roots": noLimit, "tcp_connect": noLimit, "tcp_bind": noLimit, "devices": nothing,
+			"unix_socket_roots": noLimit, "tcp_connect": noLimit, "tcp_bind": noLimit, "egress": noLimit, "devices": nothing,
 		}},
 		{
 			Config{Settings: sandbox.Settings{Devices: []string{"/dev/kvm", "/dev/dri/*"}, Ceiling: &policy.Policy{
 				SandboxProfile: "os_hardened", SideEffectLevel: "network", WorkspaceRoots: []string{}, ReadOnlyRoots: []string{"/srv/a", "/srv/b"},
 				Capabilities: map[string][]string{"workspace": {"list", "read_text"}, "process": {"exec"}},
-				Extensions:   policy.Extensions{TCPConnect: []int{53, 443}, TCPBind: []int{}, UnixSocketRoots: []string{"/run/x"}},
+				Extensions:   policy.Extensions{TCPConnect: []int{53, 443}, TCPBind: []int{}, UnixSocketRoots: []string{"/run/x"}, Egress: &policy.Egress{Allow: []string{"*.example.com:443", "a.org"}}},
 			}}},
 			map[string]string{
 				"profile": "os_hardened", "side_effect_level": "network", "workspace_roots": nothing, "read_only_roots": "/srv/a,/srv/b",
 				"capabilities":      "process.exec,workspace.list,workspace.read_text",
-				"unix_socket_roots": "/run/x", "tcp_connect": "53,443", "tcp_bind": nothing, "devices": "/dev/kvm,/dev/dri/*",
+				"unix_socket_roots": "/run/x", "tcp_connect": "53,443", "tcp_bind": nothing, "egress": "*.example.com:443,a.org", "devices": "/dev/kvm,/dev/dri/*",
 			},
 		},
 	} {

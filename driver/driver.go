@@ -26,6 +26,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/cgroup"
 	"github.com/burin-labs/nomad-driver-harn/denials"
+	"github.com/burin-labs/nomad-driver-harn/egress"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -52,6 +53,10 @@ type Driver struct {
 	denials *denials.Watcher // nil where denials are not reported; see watchDenials
 	copies  sandbox.HostFiles
 	copier  sync.Once
+	egress  struct {
+		once  sync.Once
+		works bool
+	}
 
 	lock   sync.RWMutex
 	config *Config
@@ -203,7 +208,7 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 func (d *Driver) adopt(cfg *drivers.TaskConfig, state TaskState, task *executor.Task) {
 	h := &taskHandle{config: cfg, state: state, task: task, cgroup: &state.Cgroup, compute: &d.compute, sampler: &d.sampler}
 	h.meter = meter.New(h.cgroup, h.pids)
-	h.reported = d.watchDenials().Follow(d.denied(h))
+	h.reported = d.watchDenials().Follow(d.denied(h), d.logger.Warn)
 	d.copier.Do(func() { go d.followHost() })
 	d.tasks.set(h)
 	go d.reportOOM(h)
@@ -226,12 +231,16 @@ func (d *Driver) watchDenials() *denials.Watcher {
 
 // denied is a task as the watcher of denials follows it.
 func (d *Driver) denied(h *taskHandle) *denials.Task {
-	return &denials.Task{
+	t := &denials.Task{
 		ID: h.config.ID, AllocID: h.config.AllocID, Name: h.config.Name, AllocDir: h.config.AllocDir, Dir: h.state.TaskDir,
 		PID: h.task.PID(), Supervisor: h.task.Supervisor().PID, UID: h.task.User().UID, Dynamic: sandbox.IsDynamic(h.state.UserName),
 		Cgroup: h.cgroup.Own(), Places: h.state.Places, Filter: h.task.Filter(), Done: h.task.Done(),
 		Emit: func(message string) { d.emit(h.config, message) },
 	}
+	if events := openEgressEvents(h.state.StateDir); events != nil {
+		t.Egress = events
+	}
+	return t
 }
 
 // reportOOM tells the task's user, by a task event, that the kernel has killed
@@ -336,8 +345,15 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	if err == nil {
 		err = p.state.Cgroup.Apply((*cgroup.Limits)(p.Cgroup))
 	}
+	var network *egress.Network
+	if err == nil {
+		network, err = joinEgress(cfg, p)
+	}
 	if err == nil {
 		task, err = output.start(cfg.ID, dir, p.Plan)
+	}
+	if network != nil {
+		network.Close()
 	}
 	if err != nil {
 		return nil, plain.Join(err, discard(cfg.ID, &p.state))

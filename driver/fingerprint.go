@@ -65,6 +65,7 @@ func (d *Driver) takeFingerprint() *drivers.Fingerprint {
 		return &drivers.Fingerprint{Health: drivers.HealthStateUnhealthy, HealthDescription: err.Error()}
 	}
 	fingerprint := describe(d.currentConfig(), proof, cgroup.Version())
+	fingerprint.Attributes["driver."+Name+".egress"] = structs.NewBoolAttribute(d.egressWorks())
 	fingerprint.Attributes["driver."+Name+".denial_events"] = structs.NewBoolAttribute(d.watchDenials() != nil)
 	return fingerprint
 }
@@ -128,6 +129,13 @@ func describeCeiling(config *Config) map[string]string {
 		}
 	}
 	attrs["devices"] = list(config.Devices)
+	attrs["egress"] = noLimit
+	if ceiling.Egress != nil {
+		attrs["egress"] = list(ceiling.Egress.Allow)
+		if ceiling.Egress.Default == policy.EgressAllow {
+			attrs["egress"] = noLimit
+		}
+	}
 	if ceiling.Capabilities != nil {
 		var operations []string
 		for _, capability := range slices.Sorted(maps.Keys(ceiling.Capabilities)) {

@@ -4,17 +4,27 @@
 package driver
 
 import (
+	"bytes"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
 
+// carried: supervisors and the like run the program that the plugin carries. Where it
+// cannot be built, they run the tests' own binary.
+var carried bool
+
 func TestMain(m *testing.M) {
 	kerneltest.Isolate()
+	if program, err := kerneltest.Program(); err == nil {
+		executor.SetProgram(bytes.NewReader(program))
+		carried = true
+	}
 	if _, chosen := os.LookupEnv("NOMAD_TEST_LOG_LEVEL"); !chosen {
 		_ = os.Setenv("NOMAD_TEST_LOG_LEVEL", "OFF") // of Nomad's own test harness
 	}

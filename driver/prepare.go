@@ -50,6 +50,7 @@ func prepare(config *Config, host *sandbox.Host, hostFiles string, cfg *drivers.
 		Cgroup:     group,
 		Places:     denials.PlacesOf(&s.Plan.Isolation),
 		Attributes: s.Attributes(),
+		Variables:  s.Variables(),
 	}}, nil
 }
 
@@ -73,6 +74,7 @@ func translate(cfg *drivers.TaskConfig, dirs *sandbox.Dirs, group *cgroup.Group)
 	if dns := cfg.DNS; dns != nil {
 		task.DNS = &sandbox.DNS{Servers: dns.Servers, Searches: dns.Searches, Options: dns.Options}
 	}
+	task.Ports = publishedPorts(cfg)
 	if network := cfg.NetworkIsolation; network != nil {
 		task.NetworkNamespace = network.Path
 	}

@@ -38,7 +38,10 @@ type TaskState struct {
 	// Withheld are the names of variables that the task did not get, see withhold:
 	// the agent's environment may be another when a session starts.
 	Withheld []string
-	Cgroup   cgroup.Group
+	// Variables are those that the driver adds to the environment, where the job does not
+	// set them.
+	Variables map[string]string
+	Cgroup    cgroup.Group
 	// Places are where the task's view has anything; nil if it sees the host's.
 	Places *denials.Places
 	// Attributes are shown by InspectTask.

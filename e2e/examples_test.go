@@ -50,6 +50,7 @@ func TestExamples(t *testing.T) {
 		"writer":   {"wrote ", "nothing else can be written\n"},
 		"network":  {"the server says: hello from the server\n"},
 		"egress":   {"port 443: ECONNREFUSED\nport 22: EACCES\nUDP: EPERM\nlistening: EPERM\n"},
+		"hosts":    {"curl: (6) Could not resolve host: pypi.org\n", "curl: (7) Failed to connect to 1.1.1.1 port 443"},
 		"hardened": {"profile os_hardened\n"},
 		"harn":     {"hello from harn\n"},
 	}

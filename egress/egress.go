@@ -44,7 +44,7 @@ type Network struct {
 	in    *executor.Companion
 }
 
-// Open makes a task's network.
+// Open makes a task's network. The files of the configuration can be closed then.
 func Open(c *Config) (*Network, error) {
 	n := &Network{}
 	if err := n.open(c); err != nil {
@@ -74,7 +74,28 @@ func (n *Network) Join(plan *executor.Plan) {
 	}
 }
 
+// keep duplicates a file, which is closed with the network.
+func (n *Network) keep(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("duplicating %s: %w", f.Name(), err)
+	}
+	kept := os.NewFile(uintptr(fd), f.Name())
+	n.files = append(n.files, kept)
+	return kept, nil
+}
+
 func (n *Network) open(c *Config) (err error) {
+	reports, err := n.keep(c.Reports)
+	if err != nil {
+		return err
+	}
+	log := reports // a descriptor must be there; nothing is written to it
+	if c.Connections != nil {
+		if log, err = n.keep(c.Connections); err != nil {
+			return err
+		}
+	}
 	own := addressesOf(c.Published)
 	others := func(p netip.Prefix) bool { return p.IsSingleIP() && slices.Contains(own, p.Addr()) }
 	addresses := slices.DeleteFunc(c.Rules.AddressRules(), others)
@@ -97,15 +118,11 @@ func (n *Network) open(c *Config) (err error) {
 	if err != nil {
 		return err
 	}
-	log := c.Connections
-	if log == nil {
-		log = c.Reports // a descriptor must be there; nothing is written to it
-	}
-	n.out = n.companion(c.ABI, connectPorts(c), plan, c.Reports, log, n.space.DNSPackets, n.space.DNSStreams, n.space.TCP)
+	n.out = n.companion(c.ABI, connectPorts(c), plan, reports, log, n.space.DNSPackets, n.space.DNSStreams, n.space.TCP)
 	if len(c.Published) == 0 {
 		return nil
 	}
-	return n.openInward(c, inner)
+	return n.openInward(c, reports, inner)
 }
 
 // ofInterest is how names are looked up, with those of the node's own that can be asked for.
@@ -121,7 +138,7 @@ func ofInterest(c *Config) forward.Resolver {
 }
 
 // openInward makes the sockets of published ports, in the node's network namespace.
-func (n *Network) openInward(c *Config, inner []byte) error {
+func (n *Network) openInward(c *Config, reports *os.File, inner []byte) error {
 	p := &forward.Plan{Filter: inner}
 	var sockets []*os.File
 	var ports []uint16
@@ -141,7 +158,7 @@ func (n *Network) openInward(c *Config, inner []byte) error {
 	if err != nil {
 		return err
 	}
-	in := n.companion(c.ABI, ports, append([]*os.File{plan, c.Reports, c.Reports}, sockets...)...)
+	in := n.companion(c.ABI, ports, append([]*os.File{plan, reports, reports}, sockets...)...)
 	in.Inside = true
 	n.in = &in
 	return nil

@@ -33,22 +33,10 @@ import (
 
 func TestMain(m *testing.M) {
 	kerneltest.Isolate()
-	dir, err := os.MkdirTemp("/var/tmp", "harn-egress-program-")
+	program, err := kerneltest.Program()
 	if err != nil {
 		panic(err)
 	}
-	// What the plugin carries: a test's binary needs libraries, which a forwarder cannot
-	// open.
-	build := exec.Command("go", "build", "-o", dir+"/program", "../executor/image/program")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		panic(string(out))
-	}
-	program, err := os.ReadFile(dir + "/program")
-	if err != nil {
-		panic(err)
-	}
-	os.RemoveAll(dir)
 	executor.SetProgram(bytes.NewReader(program))
 	kerneltest.Main(m)
 }

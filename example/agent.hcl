@@ -35,6 +35,9 @@ plugin "nomad-driver-harn" {
     # Capabilities that tasks may add with cap_add.
     allow_caps = []
 
+    # Tasks with a network must name the hosts that they connect to.
+    egress_required = false
+
     # pid_mode = "host" and ipc_mode = "host" are refused.
     allow_host_pid = false
     allow_host_ipc = false

@@ -29,6 +29,10 @@ type Extensions struct {
 	// TCPBind stands for ports that the kernel chooses.
 	TCPConnect []int `codec:"tcp_connect" json:"tcp_connect,omitzero"`
 	TCPBind    []int `codec:"tcp_bind" json:"tcp_bind,omitzero"`
+	// Egress says which hosts can be connected to, by name. nil is no limit.
+	Egress *Egress `codec:"egress" json:"egress,omitzero"`
+	// EgressLog has connections that were made listed, beside those that were denied.
+	EgressLog bool `codec:"egress_log" json:"egress_log,omitzero"`
 	// UnixSocketRoots are files and directories in which a task may connect to
 	// UNIX sockets, also without network. Its workspace is one as well if there are
 	// others, or a network.
@@ -88,7 +92,7 @@ func (p *Policy) contradictions() (problems []string) {
 	if len(p.UnixSocketRoots) > 0 && p.noLocalIPC() && !p.NetworkAllowed() {
 		problems = append(problems, fmt.Sprintf("unix_socket_roots: local_ipc = false leaves no sockets at side_effect_level %q: leave one of them out", p.SideEffectLevel))
 	}
-	return problems
+	return append(problems, p.egressContradictions()...)
 }
 
 type portField struct {
@@ -122,6 +126,7 @@ func reconcile(ceiling, result *Policy) error {
 		}
 		result.TCPConnect, result.TCPBind = nil, nil // of no ports, without network
 	}
+	problems = append(problems, narrowEgress(ceiling, result))
 	if ceiling.PortsLimited() && result.NetworkAllowed() {
 		if !result.PortsLimited() {
 			result.TCPConnect, result.TCPBind = notNil(ceiling.TCPConnect), notNil(ceiling.TCPBind)
@@ -216,6 +221,9 @@ func (p *Policy) socketGroups(node Node) []*seccomp.Group {
 	return []*seccomp.Group{seccomp.LocalIPC}
 }
 
+// namesPort is that of name servers.
+const namesPort = 53
+
 // portRules are the rules for the ports that the policy lists.
 func (p *Policy) portRules() []landlock.PortRule {
 	rights := map[int]landlock.AccessNet{}
@@ -224,6 +232,9 @@ func (p *Policy) portRules() []landlock.PortRule {
 	}
 	for _, port := range p.TCPBind {
 		rights[port] |= landlock.BindTCP
+	}
+	if p.Egress != nil && p.PortsLimited() {
+		rights[namesPort] |= landlock.ConnectTCP // of the name server, which knows names by its rules
 	}
 	var rules []landlock.PortRule
 	for port, access := range rights {

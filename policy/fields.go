@@ -91,6 +91,22 @@ func table() []Field {
 			validate: func(p *Policy) []string { return p.wrongPorts("tcp_bind") },
 		},
 		{
+			Name: "egress", Kind: Block, Members: egressFields(),
+			Text:   "with this block, the task reaches the hosts that it names by TCP, and nothing else: see [egress](#egress)",
+			Absent: "no limit at level `network`", Ceiling: "see its members; a job without the block has the ceiling's",
+			value: func(p *Policy) any { return &p.Egress },
+		},
+		{
+			Name: "egress_log", Kind: Switch,
+			Text:   "list the connections that were made, too: `alloc/logs/TASK.egress.ndjson` has time, name, address, port, bytes and duration of each, up to 16 MiB",
+			Absent: "`false`", Ceiling: "`true` for all, if it is", Kernel: "nothing: the forwarder writes it",
+			value: func(p *Policy) any { return &p.EgressLog },
+			narrow: func(ceiling, result *Policy) error {
+				result.EgressLog = result.EgressLog || ceiling.EgressLog
+				return nil
+			},
+		},
+		{
 			Name: "unix_socket_roots", Kind: Paths, Role: SocketRole, Since: unixSocketsABI,
 			Text:   "directories and files where the task may connect to UNIX sockets of others, also without network (then the workspace is one as well)",
 			Absent: "none", Empty: "none", Ceiling: "within those of the ceiling", Kernel: "Landlock's rules",

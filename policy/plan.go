@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/burin-labs/nomad-driver-harn/egress/rule"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
@@ -57,6 +58,10 @@ type Plan struct {
 	Profile Profile
 	ABI     landlock.ABI
 	Network bool
+	// Egress are the hosts that can be connected to; nil is no limit. EgressLog has
+	// connections listed.
+	Egress    *rule.Set
+	EgressLog bool
 	// Landlock is nil if the task runs without.
 	Landlock *landlock.Ruleset
 	// Deny are the system calls denied, by group; nil if the task runs without seccomp.
@@ -78,6 +83,10 @@ func Build(p *Policy, roots Roots, base Base, node Node) (*Plan, error) {
 	plan := &Plan{Profile: p.Profile(), ABI: node.ABI, Network: p.NetworkAllowed()}
 	if err := p.enforceable(node); err != nil {
 		return nil, err
+	}
+	if p.Egress != nil && plan.Network {
+		rules := p.Egress.Rules()
+		plan.Egress, plan.EgressLog = &rules, p.EgressLog
 	}
 	if plan.Profile == Unrestricted {
 		plan.Warning = "unrestricted: no Landlock and no seccomp"
@@ -281,7 +290,7 @@ func (plan *Plan) Filter() *seccomp.Filter {
 }
 
 // Groups names the groups of system calls denied, with the number of rules of
-// each: "baseline 18, always 9, local_ipc 7".
+// each: "baseline 18, always 10, local_ipc 7".
 func (plan *Plan) Groups() string {
 	var groups []string
 	for _, group := range plan.Deny {
@@ -319,7 +328,7 @@ func notes(p *Policy, node Node) []string {
 	if len(p.TCPBind) > 0 {
 		out = append(out, "a socket that listens without a port of its own gets one that the kernel chooses, which no rule for ports sees")
 	}
-	if p.PortsLimited() {
+	if p.PortsLimited() && p.Egress == nil {
 		out = append(out, "names are looked up by TCP alone: tcp_connect = [53] and the resolver's option use-vc")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Capabilities)) {
@@ -342,6 +351,9 @@ func (plan *Plan) String() string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("profile: %v", plan.Profile)
 	line("network: %v", map[bool]string{true: "allowed", false: "denied"}[plan.Network])
+	if plan.Egress != nil {
+		line("egress: allow %v, deny %v, others %v, private addresses %v", plan.Egress.Allow, plan.Egress.Deny, plan.Egress.Others, plan.Egress.Private)
+	}
 	if set := plan.Landlock; set == nil {
 		line("landlock: none")
 	} else {
@@ -381,9 +393,13 @@ func (plan *Plan) Summary() string {
 	if plan.Deny != nil {
 		parts = append(parts, fmt.Sprintf("system calls denied (%s)", plan.Groups()))
 	}
+	if plan.Egress != nil {
+		parts = append(parts, fmt.Sprintf("network of the hosts that %d rules name", len(plan.Egress.Allow)))
+	}
 	switch {
 	case plan.Network && plan.Landlock != nil && plan.Landlock.HandledNet != 0:
 		parts = append(parts, fmt.Sprintf("network limited to %d TCP ports", len(plan.Landlock.Ports)))
+	case plan.Egress != nil:
 	case plan.Network:
 		parts = append(parts, "network allowed")
 	default:

@@ -26,6 +26,9 @@ type Sandbox struct {
 	Policy *policy.Plan
 	// Cgroup are the settings of the task's cgroups.
 	Cgroup *CgroupLimits
+	// Egress is the task's network, if its policy names hosts; nil if it does not. The plan
+	// is to be joined to it: as it stands, the task has no network then.
+	Egress *Egress
 	// Notes are what the task's user should know of its environment.
 	Notes []string
 	// UserName is the name of who the task runs as.
@@ -68,6 +71,7 @@ func Build(settings *Settings, host *Host, task *Task, request *Request) (*Sandb
 	}
 	s.UserName, s.Withheld = user.Name, withheld
 	env := Environment(task.Env, withheld, user.Name, s.Home)
+	AddVariables(env, s.Variables())
 	if err := s.plan(task, user, env); err != nil {
 		return nil, err
 	}
@@ -109,9 +113,15 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if s.effective, s.roots, err = effectivePolicy(settings.Ceiling, request.Policy, dirs, resolve); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
+	if err := checkEgress(settings, s.effective, task); err != nil {
+		return nil, err
+	}
 	includeOwn(&s.roots, dirs.Task)
 	dirs.findStorage(task.Mounts)
 	places := protectedPlaces(settings, dirs, host.Agent)
+	if err := checkOwn(places, dirs.Task); err != nil {
+		return nil, err
+	}
 	if err := checkRoots(places, s.roots); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
@@ -136,7 +146,12 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if s.layout.aliases, err = findAliases(s.roots, volumes, dirs, places); err != nil {
 		return nil, err
 	}
-	s.layout.setDNS(findDNS(task))
+	if s.effective.Egress != nil {
+		s.layout.hosts = egressHosts()
+		s.layout.setDNS(egressDNS(s.effective))
+	} else {
+		s.layout.setDNS(findDNS(task))
+	}
 	access := s.effective.WorkspaceAccess()
 	s.layout.addPrivate(s.roots, access)
 	s.layout.listTaskDir(s.roots, access)
@@ -151,6 +166,9 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	node.NetAdmin = slices.Contains(s.capabilities, unix.CAP_NET_ADMIN)
 	if s.Policy, err = policy.Build(s.effective, s.roots, s.layout.policy, node); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	if err := s.planEgress(task); err != nil {
+		return nil, err
 	}
 	if s.limits, err = limitCore(s.limits, s.Policy.Profile); err != nil {
 		return nil, err
@@ -167,7 +185,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 
 func (s *Sandbox) isolation(task *Task) executor.Isolation {
 	return executor.Isolation{
-		Network:     network(task, s.Policy.Network),
+		Network:     network(task, s.Policy.Network && s.Egress == nil),
 		HostPID:     s.modes.hostPID,
 		HostIPC:     s.modes.hostIPC,
 		PrivateRoot: s.view.private,
@@ -265,6 +283,13 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(taskDir, path)
 	}
+	outside := fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
+	if err := checkPath(v.places, dir, filepath.Clean(path), false); err != nil {
+		return "", fmt.Errorf("work_dir: %w", err)
+	}
+	if v.conceals(path) {
+		return "", outside
+	}
 	path, err := v.resolve(path)
 	if err != nil {
 		return "", fmt.Errorf("work_dir: %q: %w", dir, err)
@@ -273,7 +298,7 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 		return "", fmt.Errorf("work_dir: %w", err)
 	}
 	if !v.admits(path, landlock.ReadDir) {
-		return "", fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
+		return "", outside
 	}
 	return path, nil
 }
@@ -287,7 +312,10 @@ func (s *Sandbox) Attributes() map[string]string {
 		"landlock_abi":    "none",
 		"denied_syscalls": "none",
 	}
-	if s.Policy.Network {
+	switch {
+	case s.Egress != nil:
+		a["network"] = "egress"
+	case s.Policy.Network:
 		a["network"] = "allowed"
 	}
 	if s.Policy.Deny != nil {

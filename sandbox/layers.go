@@ -34,7 +34,7 @@ func (w *layout) layered(m placed, network bool) placed {
 		}
 	}
 	volumes := w.lacking(m.Source)
-	if m.Target != overlaid && len(volumes) == 0 || w.dirs.NoOverlays || w.overlayWorks(m.Source) != nil {
+	if m.Target != overlaid && len(volumes) == 0 || w.dirs.NoOverlays || w.overlayWorks(m.Source) != nil || w.holdsOwn(m.Source) {
 		return m
 	}
 	for i := range w.places {
@@ -44,7 +44,13 @@ func (w *layout) layered(m placed, network bool) placed {
 		}
 		add(p.real, executor.LayerHide, "")
 		for _, link := range p.links {
-			add(link, executor.LayerHide, "")
+			// What lies beside the place is found by the link; what somebody puts in its
+			// place is not.
+			if target, ok := p.passed[link]; ok {
+				add(link, executor.LayerLink, target)
+			} else {
+				add(link, executor.LayerHide, "")
+			}
 		}
 	}
 	for _, v := range volumes {
@@ -66,11 +72,20 @@ func (w *layout) layered(m placed, network bool) placed {
 		if network && w.dns != "" && w.isOpen(resolvConf) {
 			add(resolvConf, executor.LayerFile, w.dns)
 		}
+		if network && w.hosts != "" && w.isOpen(hostsFile) {
+			add(hostsFile, executor.LayerFile, w.hosts)
+		}
 	}
 	if m.Layers = outermost(layers); len(m.Layers) > 0 {
 		m.Type = executor.Overlay
 	}
 	return m
+}
+
+// holdsOwn reports whether a protected place in a directory has the task's own
+// directories in it: what is hidden by name has no room for them.
+func (w *layout) holdsOwn(dir string) bool {
+	return slices.ContainsFunc(w.places, func(p place) bool { return landlock.Beneath(dir, p.real) && landlock.Beneath(p.real, w.dirs.Task) })
 }
 
 // isOpen reports whether a path of the host is neither a protected place nor
@@ -85,7 +100,7 @@ func (w *layout) isOpen(path string) bool {
 func (w *layout) followed(network bool) []string {
 	var files []string
 	for _, file := range followed {
-		if network && w.dirs.HostFiles != "" && w.isOpen(file) && (file != resolvConf || w.dns == "") {
+		if network && w.dirs.HostFiles != "" && w.isOpen(file) && (file != resolvConf || w.dns == "") && (file != hostsFile || w.hosts == "") {
 			files = append(files, file)
 		}
 	}
@@ -155,6 +170,9 @@ func (w *layout) ownFiles(mounts []placed, network bool) []placed {
 	}
 	for path, content := range w.accounts {
 		file(path, content)
+	}
+	if network && w.hosts != "" {
+		file(hostsFile, w.hosts)
 	}
 	slices.SortFunc(files, func(a, b placed) int { return strings.Compare(a.Target, b.Target) })
 	if network && w.dns != "" && isBeneathAny(w.policy.System, dnsTarget()) {

@@ -71,11 +71,14 @@ type layout struct {
 	overlayWorks func(dir string) error
 	modes        modes
 	dns          string // a resolv.conf of its own
+	hosts        string // a hosts file of its own
 	// private are the private, writable places beside /tmp and /dev/shm.
 	private []string
 	// accounts are the passwd and group of the task's own, by path.
 	accounts map[string]string
 	notes    []string // for the task's user
+	// links lead out of the system roots to what every program reads.
+	links []policy.Link
 }
 
 // makeLayout looks up what there is of it on this host.
@@ -107,6 +110,7 @@ func makeLayout(dirs *Dirs, system []string, cgroups []string, volumes []volume,
 		// Those of the host are not the task's own.
 		w.policy.Scratch, w.policy.Terminals = []string{dirs.tmp()}, []string{ttyDevice}
 	}
+	w.addSettings(system)
 	for _, d := range w.devices {
 		w.policy.Devices = append(w.policy.Devices, d.Device)
 	}
@@ -154,7 +158,7 @@ func (w *layout) baseMounts(landlocked, network bool) []placed {
 		system[i] = w.layered(system[i], network)
 	}
 	system = append(system, w.ownFiles(system, network)...)
-	mounts := slices.Concat(topLevel(landlocked), system, kernelFilesOf(bindAll(w.cgroups, true)), deviceMounts(w.devices))
+	mounts := slices.Concat(topLevel(landlocked), system, w.settingsLinks(), kernelFilesOf(bindAll(w.cgroups, true)), deviceMounts(w.devices))
 	add := func(m executor.Mount) { mounts = append(mounts, placed{Mount: m}) }
 
 	add(executor.Mount{Type: executor.Tmpfs, Target: "/dev", ReadOnly: true, Devices: true, NoExec: true})

@@ -4,6 +4,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/egress"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -56,6 +58,10 @@ type Run struct {
 	Policy *policy.Plan
 	// NotApplied is what the driver would do under Nomad, and a run does not.
 	NotApplied []string
+	// Denied, if not nil, is told what the task was denied by its egress rules.
+	Denied func(message string)
+
+	egress *Egress
 }
 
 // PrepareRun plans a task by the functions by which the driver does, and
@@ -96,6 +102,10 @@ func PrepareRun(request *Request, node policy.Node, o *RunOptions) (*Run, error)
 	for name, value := range o.Env {
 		env[name] = value
 	}
+	AddVariables(env, s.Variables())
+	if s.Egress != nil && o.Privilege != Root {
+		return nil, errors.New("capability_policy: egress: it takes root to make its network: use sudo, or leave the block out")
+	}
 	if err := s.plan(task, user, env); err != nil {
 		return nil, err
 	}
@@ -106,7 +116,7 @@ func PrepareRun(request *Request, node policy.Node, o *RunOptions) (*Run, error)
 	if o.Privilege == Unprivileged {
 		s.Plan.Isolation = executor.Isolation{Shared: true, HostPID: true, HostIPC: true}
 	}
-	r := &Run{plan: s.Plan, Policy: s.Policy, private: o.Private, NotApplied: notApplied(s, o)}
+	r := &Run{plan: s.Plan, egress: s.Egress, Policy: s.Policy, private: o.Private, NotApplied: notApplied(s, o)}
 	return r, lowerCore(s.Plan.Confinement.Limits)
 }
 
@@ -130,7 +140,38 @@ func (r *Run) Start(std [3]*os.File) (*executor.Task, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the task's tmp directory: %w", err)
 	}
+	if r.egress != nil {
+		network, err := r.openEgress()
+		if err != nil {
+			return nil, err
+		}
+		defer network.Close()
+		network.Join(r.plan)
+	}
 	return executor.StartForeground(filepath.Base(r.private), filepath.Join(r.private, "state"), r.plan, std)
+}
+
+// openEgress makes the task's network, and tells what it is denied.
+func (r *Run) openEgress() (*egress.Network, error) {
+	events, reports, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer reports.Close()
+	network, err := r.egress.Open(r.Policy.ABI, reports, nil)
+	if err != nil {
+		events.Close()
+		return nil, err
+	}
+	go func() {
+		defer events.Close()
+		egress.ReadEvents(events, func(e *egress.Event) {
+			if r.Denied != nil {
+				r.Denied(e.String())
+			}
+		})
+	}()
+	return network, nil
 }
 
 // User is who the task runs as.

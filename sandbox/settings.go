@@ -52,6 +52,10 @@ type Settings struct {
 	// empty one.
 	DefaultPolicy *policy.Policy `codec:"default_policy"`
 
+	// EgressRequired refuses tasks with a network whose policy, by the job or by the ceiling,
+	// names no hosts.
+	EgressRequired bool `codec:"egress_required"`
+
 	fallback    policy.Fallback
 	allowCaps   []int
 	deniedUsers deniedUsers

@@ -3,7 +3,11 @@
 
 package sandbox
 
-import "github.com/burin-labs/nomad-driver-harn/policy"
+import (
+	"net/netip"
+
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
 
 // Host is what is the same for all tasks that start now.
 type Host struct {
@@ -31,7 +35,10 @@ type Task struct {
 	// NetworkNamespace is the path of a network namespace to join, which counts if
 	// the policy admits the network; "" for the host's.
 	NetworkNamespace string
-	Resources        Resources
+	// Ports are those of the node that are the task's: they count with egress, where the
+	// task has none of its own.
+	Ports     []netip.AddrPort
+	Resources Resources
 	// Cgroups are the directories of the cgroups to join, OwnCgroup the one of them
 	// in which no other task is; "" if there are none.
 	Cgroups   []string

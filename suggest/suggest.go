@@ -8,12 +8,15 @@ package suggest
 
 import (
 	"fmt"
+	"net"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
+	"github.com/burin-labs/nomad-driver-harn/egress/rule"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
@@ -212,6 +215,9 @@ func wishFor(p *policy.Policy, line *audit.Line, guarded func(string) string) *w
 	}
 	network := set("side_effect_level", policy.LevelNetwork.String(), func(p *policy.Policy) { p.SideEffectLevel = policy.LevelNetwork.String() })
 
+	if line.Kind == audit.Egress {
+		return egressWish(line, set, refuse)
+	}
 	if len(line.Rights) == 0 || slices.ContainsFunc(line.Rights, func(name string) bool { return !rightNames.MatchString(name) }) {
 		return refuse("its rights are no names of the kernel's: the driver has not written this")
 	}
@@ -242,7 +248,7 @@ func wishFor(p *policy.Policy, line *audit.Line, guarded func(string) string) *w
 			return set("sandbox_profile", policy.Worktree.String(), func(p *policy.Policy) { p.SandboxProfile = policy.Worktree.String() })
 		case denies(seccomp.Network, name) && !p.NetworkAllowed():
 			off := p.LocalIPC != nil && !*p.LocalIPC
-			if local := rule(seccomp.LocalIPC, name); off && (local == nil || len(local.Admit) > 0) {
+			if local := ruleOf(seccomp.LocalIPC, name); off && (local == nil || len(local.Admit) > 0) {
 				return set("local_ipc", true, func(p *policy.Policy) { on := true; p.LocalIPC = &on })
 			}
 			return network
@@ -252,16 +258,44 @@ func wishFor(p *policy.Policy, line *audit.Line, guarded func(string) string) *w
 	return refuse("a denial of an unknown kind, of a newer driver")
 }
 
+// usualPort is what is proposed for a name that was looked up, and got no address to
+// connect to: nothing tells of a port then.
+const usualPort = 443
+
+// egressWish is for a host that the rules do not admit.
+func egressWish(line *audit.Line, set setter, refuse func(string, ...any) *wish) *wish {
+	port := line.Port
+	if port == 0 {
+		port = usualPort
+	}
+	r, err := rule.Parse(net.JoinHostPort(line.Host, strconv.Itoa(port)))
+	switch {
+	case err != nil || r.Below || !r.Addresses.IsSingleIP() && r.Name == "":
+		return refuse("it is no host that a rule could name")
+	case line.Reason != rule.NoRule:
+		return refuse("egress: %s: change that by hand, if the task is to reach it", plain.Line(line.Reason))
+	case r.Name == "" && rule.IsPrivate(r.Addresses.Addr()):
+		return refuse("egress: it is a private address: name it by hand, if the task is to reach it")
+	}
+	text := r.String()
+	return set("egress.allow", text, func(p *policy.Policy) {
+		if p.Egress == nil {
+			p.Egress = &policy.Egress{}
+		}
+		p.Egress.Allow = addPath(p.Egress.Allow, text)
+	})
+}
+
 // unconditionally reports whether the group denies the call whatever its arguments.
 func unconditionally(group *seccomp.Group, call string) bool {
-	r := rule(group, call)
+	r := ruleOf(group, call)
 	return r != nil && len(r.Admit) == 0
 }
 
-func denies(group *seccomp.Group, call string) bool { return rule(group, call) != nil }
+func denies(group *seccomp.Group, call string) bool { return ruleOf(group, call) != nil }
 
-// rule is that of a group for a system call, nil if there is none.
-func rule(group *seccomp.Group, call string) *seccomp.Rule {
+// ruleOf is that of a group for a system call, nil if there is none.
+func ruleOf(group *seccomp.Group, call string) *seccomp.Rule {
 	for i := range group.Entries {
 		if group.Entries[i].Syscall == call {
 			return &group.Entries[i].Rule

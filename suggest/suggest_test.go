@@ -160,3 +160,28 @@ func TestFromLog(t *testing.T) {
 		}
 	}
 }
+
+func TestEgressIsSuggested(t *testing.T) {
+	host := func(name string, port int, reason string) audit.Line {
+		return audit.Line{Denial: audit.Denial{Kind: audit.Egress, Rights: []string{audit.EgressRight}, Host: name, Port: port, Reason: reason, Count: 3}}
+	}
+	const none = "no allow rule matched"
+	under := func(ceiling *policy.Policy, lines ...audit.Line) *Suggestion {
+		return For(&policy.Policy{Extensions: policy.Extensions{Egress: &policy.Egress{Allow: []string{"a.com:443"}}}}, ceiling, lines)
+	}
+	s := under(&policy.Policy{}, host("pypi.org", 0, none), host("a.com", 8443, none), host("1.1.1.1", 80, none),
+		host("evil.com", 443, "matched deny rule `evil.com`"), host("b.com", 443, "it resolves to an address that is not admitted: 10.0.0.1 is a private address, and no rule admits it"),
+		host("169.254.169.254", 80, none), host("*", 443, none), host("a\x1b.com", 443, none))
+	want := []string{"a.com:443", "pypi.org:443", "a.com:8443", "1.1.1.1:80"}
+	if !reflect.DeepEqual(s.Policy.Egress.Allow, want) || len(s.Refused) != 5 {
+		t.Errorf("%q, refused %+v", s.Policy.Egress.Allow, s.Refused)
+	}
+	text, err := s.Verified()
+	if err != nil || !strings.Contains(text, "    \"pypi.org:443\", # egress to pypi.org (3 times)\n") {
+		t.Errorf("%s (%v)", text, err)
+	}
+	s = under(&policy.Policy{Extensions: policy.Extensions{Egress: &policy.Egress{Allow: []string{"a.com"}}}}, host("pypi.org", 0, none), host("a.com", 80, none))
+	if want := []string{"a.com:443", "a.com:80"}; !reflect.DeepEqual(s.Policy.Egress.Allow, want) || len(s.Refused) != 1 || !strings.Contains(s.Refused[0].Reason, "ceiling") {
+		t.Errorf("under a ceiling: %q, refused %+v", s.Policy.Egress.Allow, s.Refused)
+	}
+}

@@ -27,6 +27,7 @@ type Explanation struct {
 	Masked       []string         `json:"masked"`
 	Network      string           `json:"network"`
 	LocalIPC     string           `json:"local_ipc,omitempty"` // without a network
+	Egress       []string         `json:"egress,omitempty"`    // which hosts, a line each
 	Namespaces   []string         `json:"namespaces"`
 	User         string           `json:"user"`
 	Capabilities []string         `json:"capabilities"`
@@ -66,6 +67,7 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 	if e.User == "" {
 		e.User = "one of its own, of Nomad's dynamic workload users"
 	}
+	e.NotEnforced = append(e.NotEnforced, r.sharing(found)...)
 	if note := levelNote(found.Level); note != "" {
 		e.NotEnforced = append(e.NotEnforced, note)
 	}
@@ -73,6 +75,8 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 	switch {
 	case !plan.Network:
 		e.Network, e.LocalIPC = "denied", localIPC(plan)
+	case plan.Egress != nil:
+		e.Network, e.Egress = "TCP to the hosts that egress names, and nothing else", egressLines(plan)
 	case set != nil && set.HandledNet != 0:
 		var ports []string
 		for _, rule := range set.Ports {
@@ -97,6 +101,33 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 		e.Syscalls = append(e.Syscalls, denied)
 	}
 	return e
+}
+
+// egressLines say what each rule of egress admits.
+func egressLines(plan *policy.Plan) (lines []string) {
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for _, r := range plan.Egress.Allow {
+		add("allow %v: %s", r, r.Describe())
+	}
+	for _, r := range plan.Egress.Deny {
+		add("deny %v: %s", r, r.Describe())
+	}
+	if plan.Egress.Others {
+		add("others: allowed")
+	} else {
+		add("others: denied, and their names do not exist")
+	}
+	if !plan.Egress.Private {
+		add("names that resolve to private addresses, or to the node's: denied, unless a rule allows the address")
+	}
+	if set := plan.Landlock; set != nil && set.HandledNet != 0 {
+		var ports []string
+		for _, r := range set.Ports {
+			ports = append(ports, fmt.Sprintf("%d %v", r.Port, r.Access))
+		}
+		add("of TCP ports, these alone: %s", strings.Join(ports, ", "))
+	}
+	return lines
 }
 
 // levelNote says what a side-effect level does not do that has a name which promises
@@ -130,8 +161,11 @@ func namespaces(found *sandbox.Explanation, r *request) []string {
 		return what + ": private"
 	}
 	network := "network: " + r.network()
-	if !found.Plan.Network {
+	switch {
+	case !found.Plan.Network:
 		network = "network: private, with nothing in it"
+	case found.Plan.Egress != nil:
+		network = "network: private, with a way to the hosts that egress names"
 	}
 	return []string{"mounts: private", private(found.HostPID, "processes"), private(found.HostIPC, "IPC"), network}
 }
@@ -203,7 +237,7 @@ func (e *Explanation) parts() []part {
 	all := []part{
 		{title: "Profile", lines: []string{fmt.Sprintf("%s, Landlock ABI %d", e.Profile, e.ABI)}},
 		{title: "Files", lines: files},
-		{title: "Network", lines: slices.DeleteFunc([]string{e.Network, e.LocalIPC}, func(line string) bool { return line == "" })},
+		{title: "Network", lines: slices.DeleteFunc(append([]string{e.Network, e.LocalIPC}, e.Egress...), func(line string) bool { return line == "" })},
 		{title: "Namespaces", lines: e.Namespaces},
 		{title: "User", lines: user},
 		{title: "Limits", lines: e.Limits},

@@ -145,6 +145,7 @@ func (r *runner) run(args []string) (int, error) {
 	if !r.quiet {
 		r.remark(prepared, noNamespaces)
 	}
+	prepared.Denied = func(message string) { fmt.Fprintln(r.Stderr, plain.Line(Name+" run: "+message)) }
 	exit, err := runInForeground(prepared)
 	if err != nil {
 		return notRun, err

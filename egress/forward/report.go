@@ -30,6 +30,9 @@ type Event struct {
 	Duration  time.Duration `json:"duration,omitempty"`
 	// Count is how often the same has happened since it was reported last.
 	Count int `json:"count,omitempty"`
+	// second: it is the second half of what another event tells of, or the first of two:
+	// programs look up addresses of IPv4 and of IPv6.
+	second bool
 }
 
 // reporter writes events: the first of a kind at once, before the task knows of it, and
@@ -60,7 +63,13 @@ func (r *reporter) add(e Event) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if again := r.seen[key]; again != nil {
-		again.Count++
+		switch {
+		case e.second:
+		case again.second:
+			again.second = false
+		default:
+			again.Count++
+		}
 		return
 	}
 	if len(r.seen) >= r.most {

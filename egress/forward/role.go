@@ -51,7 +51,7 @@ func init() {
 const mostLogged = 16 << 20
 
 // reportPeriod is how long events are collected before they are told.
-const reportPeriod = 500 * time.Millisecond
+const reportPeriod = 100 * time.Millisecond
 
 // mostReported is how many different events are told at once.
 const mostReported = 100

@@ -164,7 +164,7 @@ func (s *nameServer) lookUp(q *dnsmessage.Question) ([]netip.Addr, dnsmessage.RC
 		return nil, dnsmessage.RCodeNameError
 	}
 	if v := s.rules.Lookup(name); !v.Admitted {
-		s.report(Event{Name: name, Reason: v.Reason})
+		s.report(Event{Name: name, Reason: v.Reason, second: q.Type == dnsmessage.TypeAAAA})
 		return nil, dnsmessage.RCodeNameError
 	}
 	if q.Type != dnsmessage.TypeA && (q.Type != dnsmessage.TypeAAAA || !s.ipv6) {

@@ -44,6 +44,25 @@ func (r Rule) String() string {
 	return host + ":" + strconv.Itoa(int(r.Port))
 }
 
+// Describe says what the rule matches.
+func (r Rule) Describe() string {
+	var what string
+	switch {
+	case r.Below:
+		what = "every name below " + r.Name + ", not itself"
+	case r.Name != "":
+		what = "this name"
+	case r.Addresses.IsSingleIP():
+		what = "this address"
+	default:
+		what = "these addresses"
+	}
+	if r.Port == 0 {
+		return what + ", on any port"
+	}
+	return what + ", on this port"
+}
+
 // matchesName reports whether the rule is for a name, on whichever port. The name is
 // in lower case and without a final dot.
 func (r Rule) matchesName(name string) bool {

@@ -29,8 +29,8 @@ type Verdict struct {
 	Reason string
 }
 
-// The reasons of Harn.
-const noRule = "no allow rule matched"
+// NoRule is Harn's reason for what no rule names.
+const NoRule = "no allow rule matched"
 
 func denied(by *Rule) Verdict {
 	return Verdict{Rule: by, Reason: fmt.Sprintf("matched deny rule `%v`", *by)}
@@ -57,7 +57,7 @@ func (s *Set) decide(match func(Rule) bool) Verdict {
 	if allow := first(s.Allow, match); allow != nil || s.Others {
 		return Verdict{Admitted: true, Rule: allow}
 	}
-	return Verdict{Reason: noRule}
+	return Verdict{Reason: NoRule}
 }
 
 // Lookup decides whether a name may be looked up: whether it is admitted on any port.
@@ -82,7 +82,7 @@ func (s *Set) Lookup(name string) Verdict {
 		}
 	}
 	if last.Reason == "" {
-		last.Reason = noRule
+		last.Reason = NoRule
 	}
 	return last
 }

@@ -1,0 +1,141 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/egress"
+	egressrule "github.com/burin-labs/nomad-driver-harn/egress/rule"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// Egress is the network of a task that reaches what its rules name, and nothing else.
+// Who starts the task makes it: see package egress.
+type Egress struct {
+	Rules egressrule.Set
+	// Published are the node's ports that are the task's.
+	Published []netip.AddrPort
+	// Log: connections that were made are listed.
+	Log bool
+}
+
+// checkEgress says why a task cannot have the egress that its policy says, or must have
+// some.
+func checkEgress(settings *Settings, effective *policy.Policy, task *Task) error {
+	if effective.Egress == nil {
+		if settings.EgressRequired && effective.NetworkAllowed() {
+			return fmt.Errorf("capability_policy: egress: the operator requires a block egress of tasks with a network (plugin option egress_required): name the hosts, or set side_effect_level = %q for none", policy.LevelProcessExec)
+		}
+		return nil
+	}
+	switch {
+	case task.NetworkNamespace != "":
+		return errors.New(`capability_policy: egress: the group's network gives the task the network namespace of its allocation (mode = "bridge", CNI or Connect), and egress one of its own: leave egress out, or use network { mode = "host" }, whose ports are forwarded to the task`)
+	case task.DNS != nil:
+		return errors.New("capability_policy: egress: the group's dns block names name servers, and with egress it is the node that looks names up: leave one of them out")
+	}
+	return nil
+}
+
+// beyondEgress are capabilities by which a task could change its network, or get
+// another one.
+var beyondEgress = []int{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_SYS_MODULE, unix.CAP_BPF}
+
+// planEgress says what the task's network is to have.
+func (s *Sandbox) planEgress(task *Task) error {
+	if s.Policy.Egress == nil {
+		return nil
+	}
+	for _, n := range s.capabilities {
+		if slices.Contains(beyondEgress, n) {
+			return fmt.Errorf("cap_add: %s lets a task change its network, or leave it: leave it out, or egress", capabilityNames[n])
+		}
+	}
+	if !s.Policy.Confined() {
+		return fmt.Errorf("capability_policy: egress: %s", s.Policy.Warning)
+	}
+	s.Egress = &Egress{Rules: *s.Policy.Egress, Published: task.Ports, Log: s.Policy.EgressLog}
+	return nil
+}
+
+// egressDNS is the resolv.conf(5) of a task with egress. Where there is TCP alone, names
+// are looked up by that.
+func egressDNS(p *policy.Policy) string {
+	conf := "nameserver 127.0.0.1\noptions ndots:1\n"
+	if p.PortsLimited() {
+		conf += "options use-vc\n"
+	}
+	return conf
+}
+
+// egressHosts is the hosts(5) of a task with egress: addresses of the host's file are
+// ones that it has no route to, and it looks these names up by its name server.
+func egressHosts() string {
+	text := "127.0.0.1\tlocalhost"
+	if own, err := os.Hostname(); err == nil {
+		if name, ok := egressrule.Name(own); ok && name != "localhost" {
+			text += " " + name
+		}
+	}
+	return text + "\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+}
+
+// Open makes the network. The files take events, as lines of JSON: see
+// [egress.Config]; connections is nil if they are not to be logged.
+func (e *Egress) Open(abi landlock.ABI, reports, connections *os.File) (*egress.Network, error) {
+	resolver, err := egress.NodeResolver()
+	if err != nil {
+		return nil, err
+	}
+	return egress.Open(&egress.Config{
+		Rules: e.Rules, Published: e.Published, Resolver: resolver, Reports: reports, Connections: connections, ABI: abi,
+	})
+}
+
+// environment are Harn's variables for the same rules, so that a Harn in the task says
+// no by itself to what it would not reach.
+func (e *Egress) environment() map[string]string {
+	if e == nil {
+		return nil
+	}
+	list := func(rules []egressrule.Rule) string {
+		var texts []string
+		for _, r := range rules {
+			texts = append(texts, r.String())
+		}
+		return strings.Join(texts, ",")
+	}
+	env := map[string]string{
+		"HARN_EGRESS_ALLOW": list(e.Rules.Allow), "HARN_EGRESS_DENY": list(e.Rules.Deny),
+		// The forwarder looks at the addresses: those that the task sees are synthetic ones,
+		// which Harn would take for private.
+		"HARN_EGRESS_DEFAULT": policy.EgressDeny, "HARN_EGRESS_BLOCK_PRIVATE": "off",
+	}
+	if e.Rules.Others {
+		env["HARN_EGRESS_DEFAULT"] = policy.EgressAllow
+	}
+	return env
+}
+
+// Variables are those that the sandbox adds to a task's environment, where the job does
+// not set them.
+func (s *Sandbox) Variables() map[string]string { return s.Egress.environment() }
+
+// AddVariables adds variables that are not there.
+func AddVariables(env, more map[string]string) {
+	for name, value := range more {
+		if _, ok := env[name]; !ok {
+			env[name] = value
+		}
+	}
+}
