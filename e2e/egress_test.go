@@ -123,7 +123,9 @@ func database(t *testing.T, dir string) (port int) {
 		t.Fatal(err)
 	}
 	command(t, dir, "chown", "nobody", data)
-	as := func(args ...string) []string { return append([]string{"setpriv", "--reuid=nobody", "--clear-groups"}, args...) }
+	as := func(args ...string) []string {
+		return append([]string{"setpriv", "--reuid=nobody", "--clear-groups"}, args...)
+	}
 	init := as(found[0], "-D", data, "-A", "trust", "-U", "harn", "--no-sync")
 	command(t, dir, init[0], init[1:]...)
 	port = freePort(t)
