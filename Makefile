@@ -14,7 +14,7 @@ PACKAGES := \
   /usr/bin/node:nodejs /usr/bin/python3:python3 /bin/tar:tar \
   /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/iptables:iptables /usr/bin/bwrap:bubblewrap \
   /usr/bin/qemu-system-x86_64:qemu-system-x86 /bin/busybox:busybox-static \
-  /bin/cpio:cpio /sbin/depmod:kmod /usr/bin/xz:xz-utils
+  /bin/cpio:cpio /sbin/depmod:kmod /usr/bin/xz:xz-utils /sbin/mkfs.btrfs:btrfs-progs
 
 # The packages whose tests run under other kernels as well.
 KERNEL_PACKAGES := landlock seccomp executor policy sandbox denials driver
@@ -55,7 +55,7 @@ e2e: build nomad setup $(BIN)/e2e-device ## Run jobs under a real Nomad agent
 programs: build nomad ## Run agents, browsers, servers and build tools, write docs/programs.md: PROGRAMS='redis|tmux' for some of them
 	programs/fetch.sh
 	cd e2e && go test -c -o $(BIN)/programs.test .
-	cd e2e && ../programs/with.sh $(BIN)/programs.test -test.timeout 40m -test.parallel 2 -test.run '^TestWhatRuns$$/all/^($(or $(PROGRAMS),.*))$$'
+	cd e2e && ../programs/with.sh $(BIN)/programs.test -test.timeout 60m -test.parallel 2 -test.run '^TestWhatRuns$$/all/^($(or $(PROGRAMS),.*))$$'
 
 # A failing input is written to the package's testdata/fuzz: commit it with the fix.
 FUZZTIME := 60s

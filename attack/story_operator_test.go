@@ -132,6 +132,25 @@ func operatorStories() (stories []story) {
 			},
 		})
 	}
+	stories = append(stories, story{
+		name: "operator_exec_limits", about: "A task sets limits of all processes of its user, while a command of a session runs in it.",
+		play: func(s *scene) {
+			s.limitControl()
+			c := s.company("attack", s.profile.user)
+			p := c.begin(driver.TaskConfig{}, "limit").mustStart()
+			time.Sleep(100 * time.Millisecond)
+			for range 3 {
+				result, err := s.session(p.id, 10*time.Second, "/bin/sh", "-c", "sleep 0.3; ls /usr > /dev/null && echo hello")
+				if err != nil {
+					s.escape("the command of the session: %v", err)
+				} else if string(result.Stdout) != "hello\n" {
+					s.escape("the command of the session: %q", result.Stdout)
+				}
+			}
+			s.destroyed(p.id)
+			s.nothingLeft()
+		},
+	})
 	add := func(name, about string, play func(s *scene, c *company)) {
 		stories = append(stories, story{name: "operator_" + name, about: about, once: true, play: func(s *scene) {
 			play(s, s.company("attack", s.profile.user))
@@ -236,6 +255,21 @@ func (s *scene) stormControl(signal int) {
 	time.Sleep(time.Second)
 	if _, err := os.Stat(file); err == nil {
 		s.unproved = "the storm stops nobody"
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+}
+
+// limitControl shows that without the driver the limits end a command.
+func (s *scene) limitControl() {
+	s.count++
+	file := s.path(fmt.Sprintf("limit-%d", s.count))
+	cmd := exec.CommandContext(s.ctx, "/bin/sh", "-c", fmt.Sprintf("%s probe %s.x limit & sleep 0.5; ls / > /dev/null && echo hello > %s", s.suite, file, file))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
+	s.check(cmd.Start())
+	time.Sleep(1500 * time.Millisecond)
+	if data, _ := os.ReadFile(file); len(data) > 0 {
+		s.unproved = "the limits stop nobody"
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()

@@ -197,6 +197,12 @@ func TestExplainSources(t *testing.T) {
 		t.Fatal(err)
 	}
 	writable := write(t, "writable.hcl", strings.Replace(string(text), "read_only   = true", "read_only   = false", 1))
+	shared := write(t, "shared.hcl", strings.NewReplacer("read_only   = true", "read_only   = false", `user   = "root"`, "").Replace(string(text)))
+	read := write(t, "read.hcl", strings.Replace(string(text), `user   = "root"`, "", 1))
+	others, repository, open := ofDaemon(t, 0o755), ofDaemon(t, 0o777), ofDaemon(t, 0o777)
+	if err := os.Mkdir(filepath.Join(repository, ".git"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct {
 		args     []string
 		status   int
@@ -224,6 +230,19 @@ func TestExplainSources(t *testing.T) {
 		"difference":      {[]string{"-job", plain, "-job", more, "-config", agent}, 0, []string{"Limits\n- ", "+ CPU: never", "- processes and threads: 99", "+ processes and threads: 7", "+ capabilities: chown", "+ rwx /TASK/local"}, []string{"/proc", "memory"}},
 		"no difference":   {[]string{"-job", plain, "-job", plain}, 0, []string{"No difference."}, nil},
 		"difference json": {[]string{"-json", "-job", plain, "-job", more, "-config", agent}, 0, []string{`"added"`, `"removed"`, `"User"`}, nil},
+		"volume of a dynamic user": {[]string{"-job", shared}, 0, []string{
+			`volume_mount: destination "/data": what the task makes there belongs to a dynamic user of its own, whom no other task is`,
+			`need the same user = "..."`, "users of one group",
+		}, nil},
+		"volume of a named user":    {[]string{"-job", writable}, 0, nil, []string{"whom no other task is"}},
+		"volume that it only reads": {[]string{"-job", read}, 0, nil, []string{"whom no other task is"}},
+		"root of another owner": {[]string{"-workspace_roots", others}, 0, []string{
+			`workspace_roots: "` + others + `" belongs to "daemon" (user 1), mode 0755: the task runs as a dynamic user of its own, which cannot write there: name a user of the host that may, by user = "..."`,
+		}, nil},
+		"repository of another owner": {[]string{"-workspace_roots", repository}, 0, []string{
+			`workspace_roots: "` + repository + `" belongs to "daemon" (user 1), mode 0777, the task runs as a dynamic user of its own: git calls that dubious ownership`,
+		}, nil},
+		"root that all may write": {[]string{"-workspace_roots", open}, 0, nil, []string{"belongs to"}},
 	} {
 		status, stdout, stderr := call(append([]string{"explain"}, tc.args...)...)
 		all := stdout + stderr
@@ -232,6 +251,23 @@ func TestExplainSources(t *testing.T) {
 		}
 		wantTexts(t, name, all, tc.has, tc.not)
 	}
+}
+
+// ofDaemon makes a directory of another user's.
+func ofDaemon(t *testing.T, mode os.FileMode) string {
+	t.Helper()
+	kerneltest.Root(t)
+	dir, err := os.MkdirTemp("/var/tmp", "harn-explain-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	for _, err := range []error{os.Chmod(dir, mode), os.Chown(dir, 1, 1)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // The examples are explained as they stand.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 
@@ -20,6 +21,9 @@ import (
 // variables: so they are believed only if they name the very directories that
 // the client names in the task's configuration.
 func findTaskDirs(cfg *drivers.TaskConfig) (*sandbox.Dirs, error) {
+	if err := checkTaskName(cfg.Name); err != nil {
+		return nil, err
+	}
 	host := cfg.TaskDir()
 	local := cfg.Env["NOMAD_TASK_DIR"]
 	if !filepath.IsAbs(local) {
@@ -45,6 +49,26 @@ func findTaskDirs(cfg *drivers.TaskConfig) (*sandbox.Dirs, error) {
 		return nil, fmt.Errorf("the client's alloc_dir: %w", err)
 	}
 	return &sandbox.Dirs{Task: task, Name: filepath.Dir(local), Links: links, Clients: clients, Mounts: filepath.Dir(task)}, nil
+}
+
+// checkTaskName refuses names that make another directory than one of its own the
+// task's. Nomad makes the directory of a task by joining the allocation's and the
+// task's name, whatever that is.
+func checkTaskName(name string) error {
+	what := ""
+	switch {
+	case name == "..":
+		what = "the directory of all allocations"
+	case name == "" || name == ".":
+		what = "the allocation's own, with those of its other tasks"
+	case name == "alloc":
+		what = "the one that the tasks of the allocation share"
+	case strings.ContainsAny(name, "/\x00"):
+		what = "one below another task's"
+	default:
+		return nil
+	}
+	return fmt.Errorf("the task's name %s makes its directory %s: rename the task", plain.Quote(name), what)
 }
 
 func sameDir(a, b string) error {

@@ -6,6 +6,7 @@ package driver
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
@@ -51,5 +52,18 @@ func TestFindTaskDirsBelievesOnlyTheClient(t *testing.T) {
 	for _, lie := range []string{"", "/", "/etc/x", "local", base + "/other/local", base + "/none/local", base + "/alloc/a/t/local"} {
 		_, err := find(lie)
 		wantError(t, lie, err, "NOMAD_TASK_DIR")
+	}
+}
+
+// Nomad joins the allocation's directory and the task's name, whatever that is.
+func TestFindTaskDirsRefusesNamesThatLeadElsewhere(t *testing.T) {
+	for _, name := range []string{"..", ".", "", "alloc", "t/local", "../b", "t\x00"} {
+		_, err := findTaskDirs(&drivers.TaskConfig{Name: name, AllocDir: "/alloc/a", Env: map[string]string{"NOMAD_TASK_DIR": "/mounts/x/local"}})
+		wantError(t, name, err, "name "+strconv.Quote(name), "rename the task")
+	}
+	for _, name := range []string{"...", "a..b", "allocs", "local", " "} {
+		if err := checkTaskName(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }

@@ -652,7 +652,7 @@ func TestEvents(t *testing.T) {
 	h.start(cfg)
 	select {
 	case event := <-events:
-		for _, want := range []string{"Confined: profile worktree", "Landlock ABI", "system calls denied (baseline 18, always 9, ", "network denied", "capability git is not enforced"} {
+		for _, want := range []string{"Confined: profile worktree", "Landlock ABI", "system calls denied (baseline 18, always 10, ", "network denied", "capability git is not enforced"} {
 			if !strings.Contains(event.Message, want) {
 				t.Errorf("%q does not say %q", event.Message, want)
 			}

@@ -109,3 +109,35 @@ func TestVolumesOnNewPlaces(t *testing.T) {
 		}
 	}
 }
+
+// Nomad unmounts and removes its own directories of a task by their names: a task
+// cannot put anything else there.
+func TestNomadsDirectoriesStay(t *testing.T) {
+	h := newHarness(t, nil)
+	cfg := h.task(sh(`
+		for d in private secrets alloc; do
+			test -e $d || echo "no $d"
+			mv $d moved 2> /dev/null && echo "moved $d"
+			rm -rf $d 2> /dev/null; rmdir $d 2> /dev/null
+			test -e $d || echo "removed $d"
+		done
+		mkdir own && mv own other && rmdir other && echo sibling works
+		ls private/* 2> /dev/null; echo done`))
+	for _, dir := range []string{"", "private"} {
+		dir = filepath.Join(cfg.TaskDir().Dir, dir)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(cfg.TaskDir().Dir, "private/word"), []byte("word"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h.start(cfg)
+	h.wait(cfg.ID)
+	if got := h.log(cfg, "stdout", "done"); got != "sibling works\ndone\n" {
+		t.Errorf("%s", got)
+	}
+}

@@ -45,7 +45,7 @@ var whatRuns = []row{
 	{title: "Codex", job: "codex", from: []string{"npm @openai/codex"}, want: session, cells: agent3, note: "With `--sandbox danger-full-access`: the driver confines it."},
 	{
 		title: "Codex's own sandbox", job: "codex-sandbox", from: []string{"npm @openai/codex"}, want: session,
-		cells: cannot("bwrap: setting up uid map: Permission denied", noModel, "bwrap: No permissions to create new namespace"),
+		cells: cannot("bwrap: setting up uid map: Permission denied|Codex's Linux sandbox uses bubblewrap and needs access to create user namespaces", noModel, "bwrap: No permissions to create new namespace"),
 		note:  "It is bubblewrap, also with `use_legacy_landlock`. Codex ends with status 0 all the same. Instead: the row above.",
 	},
 	{title: "Gemini CLI", job: "gemini-cli", from: []string{"npm @google/gemini-cli"}, want: session, cells: agent3, note: "Without `--sandbox`: the driver confines it."},

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -168,8 +169,11 @@ func openSupervisor(task string, id Identity) (*process, error) {
 	if string(command) == supervisorName+"\x00"+task+"\x00" {
 		return p, nil
 	}
-	ended := false
-	if err := p.withFD(func(fd int) (err error) { ended, err = readable(fd); return err }); err == nil && ended {
+	ended, wait := false, time.Duration(0)
+	if len(command) == 0 {
+		wait = exitTime // a process that exits loses its command line first
+	}
+	if err := p.withFD(func(fd int) (err error) { ended, err = readable(fd, wait); return err }); err == nil && ended {
 		return p, nil // one that nobody has reaped has no command line
 	}
 	p.close()
@@ -195,7 +199,7 @@ func (p *process) wait() error {
 	var pollErr error
 	err = raw.Read(func(fd uintptr) bool {
 		var ended bool
-		ended, pollErr = readable(int(fd))
+		ended, pollErr = readable(int(fd), 0)
 		return ended || pollErr != nil
 	})
 	if err = errors.Join(err, pollErr); err != nil {
@@ -210,11 +214,15 @@ func (p *process) wait() error {
 	})
 }
 
-// readable reports whether a pidfd's process has ended, pidfd_open(2).
-func readable(fd int) (bool, error) {
+// exitTime is how long a process may take from losing its memory to its end.
+const exitTime = time.Second
+
+// readable reports whether a pidfd's process has ended, or ends in so much time,
+// pidfd_open(2).
+func readable(fd int, wait time.Duration) (bool, error) {
 	for {
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, 0)
+		n, err := unix.Poll(fds, int(wait.Milliseconds()))
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

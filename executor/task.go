@@ -116,7 +116,7 @@ func AwaitStart(id, dir string) {
 		}
 		ended := true
 		_ = supervisor.withFD(func(fd int) (err error) {
-			ended, err = readable(fd)
+			ended, err = readable(fd, 0)
 			return err
 		})
 		if ended {

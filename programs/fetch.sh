@@ -76,6 +76,13 @@ inside() { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_
   APT_CONFIG=/tmp/apt/apt.conf ${proxies[@]+"${proxies[@]}"} chroot "$root" "$@"; }
 mapfile -t proxies < <(env | grep -iE '^(https?_proxy|no_proxy|npm_config_[a-z_]*|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE)=' || true)
 
+# unchanged says what to do if packages of this machine were changed meanwhile:
+# what changes below an overlay is a stale file handle in it.
+unchanged() {
+  [ "$(cat "$here/packages" /var/lib/dpkg/status | sha256sum)" = "${HARN_PROGRAMS_STAMPS%:*}" ] ||
+    echo ": somebody has installed packages on this machine meanwhile, run it again"
+}
+
 if [ ! -f "$dir/debian" ]; then
   # No service starts: invoke-rc.d(8) asks this program.
   printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"
@@ -95,7 +102,7 @@ if [ ! -f "$dir/debian" ]; then
     fi
   done < <(grep -v '^#' "$here/packages")
   inside apt-get -qq -y --allow-downgrades install "${wanted[@]}" > "$dir/apt.log" 2>&1 < /dev/null ||
-    { tail -n 20 "$dir/apt.log" >&2; fail "apt-get install failed"; }
+    { tail -n 20 "$dir/apt.log" >&2; fail "apt-get install failed$(unchanged)"; }
   rm "$root/usr/sbin/policy-rc.d"
   echo "${HARN_PROGRAMS_STAMPS%:*}" > "$dir/debian"
 fi

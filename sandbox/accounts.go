@@ -232,13 +232,28 @@ func (a *account) ownerNotes(w *taskWorld, workspace []string) []string {
 			continue
 		}
 		before := len(notes)
-		what := fmt.Sprintf("volume_mount: destination %q", v.task)
+		what := volumeAt(v.task)
 		note(what, v.host)
 		if len(notes) == before && a.dynamic() {
-			notes = append(notes, fmt.Sprintf("%s: what the task makes there belongs to %s, whom no other task is: tasks that share it need the same user = \"...\"", what, a))
+			notes = append(notes, sharingNote(what, a.String()))
 		}
 	}
 	return notes
+}
+
+func volumeAt(destination string) string {
+	return fmt.Sprintf("volume_mount: destination %q", destination)
+}
+
+// sharingNote is about a volume that a task writes under a user of its own.
+func sharingNote(what, user string) string {
+	return fmt.Sprintf("%s: what the task makes there belongs to %s, whom no other task is: tasks that share it need the same user = \"...\", or users of one group (chmod g+ws on the host, umask 002 in the tasks)", what, user)
+}
+
+// SharingNote is what a task without a user is told of a volume that it can write,
+// before it is known where it runs.
+func SharingNote(destination string) string {
+	return sharingNote(volumeAt(destination), (&account{anyone: true}).String())
 }
 
 // dynamic reports whether it is one of Nomad's dynamic workload users.

@@ -119,6 +119,9 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	includeOwn(&s.roots, dirs.Task)
 	dirs.findStorage(task.Mounts)
 	places := protectedPlaces(settings, dirs, host.Agent)
+	if err := checkOwn(places, dirs.Task); err != nil {
+		return nil, err
+	}
 	if err := checkRoots(places, s.roots); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
@@ -280,6 +283,13 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(taskDir, path)
 	}
+	outside := fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
+	if err := checkPath(v.places, dir, filepath.Clean(path), false); err != nil {
+		return "", fmt.Errorf("work_dir: %w", err)
+	}
+	if v.conceals(path) {
+		return "", outside
+	}
 	path, err := v.resolve(path)
 	if err != nil {
 		return "", fmt.Errorf("work_dir: %q: %w", dir, err)
@@ -288,7 +298,7 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 		return "", fmt.Errorf("work_dir: %w", err)
 	}
 	if !v.admits(path, landlock.ReadDir) {
-		return "", fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
+		return "", outside
 	}
 	return path, nil
 }

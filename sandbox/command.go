@@ -79,9 +79,15 @@ func (e noCommand) Error() string { return string(e) }
 func (noCommand) Is(target error) bool { return target == fs.ErrNotExist }
 
 func (f *finder) check(path string) error {
+	if f.conceals(path) {
+		return f.concealed(path)
+	}
 	file, err := f.resolve(path)
 	if err != nil {
 		return err
+	}
+	if f.conceals(file) {
+		return f.concealed(path)
 	}
 	host, visible := f.hostPath(file)
 	if !visible || f.lacks(file) {

@@ -175,7 +175,7 @@ func (v *view) linkGuards() []policy.Guard {
 			for j := range v.mounts {
 				if m := &v.mounts[j]; m.showsHost() && !p.isOwn(m.Source) && landlock.Beneath(m.Source, link) {
 					at, _ := m.place(link)
-					if m.hides(at) {
+					if m.replaces(at) {
 						continue
 					}
 					guards = append(guards, policy.Guard{Path: at, Keep: p.keep(), Except: p.own})

@@ -34,7 +34,7 @@ func (w *taskWorld) layered(m placed, network bool) placed {
 		}
 	}
 	volumes := w.lacking(m.Source)
-	if m.Target != overlaid && len(volumes) == 0 || w.dirs.NoOverlays || w.overlayWorks(m.Source) != nil {
+	if m.Target != overlaid && len(volumes) == 0 || w.dirs.NoOverlays || w.overlayWorks(m.Source) != nil || w.holdsOwn(m.Source) {
 		return m
 	}
 	for i := range w.places {
@@ -44,7 +44,13 @@ func (w *taskWorld) layered(m placed, network bool) placed {
 		}
 		add(p.real, executor.LayerHide, "")
 		for _, link := range p.links {
-			add(link, executor.LayerHide, "")
+			// What lies beside the place is found by the link; what somebody puts in its
+			// place is not.
+			if target, ok := p.passed[link]; ok {
+				add(link, executor.LayerLink, target)
+			} else {
+				add(link, executor.LayerHide, "")
+			}
 		}
 	}
 	for _, v := range volumes {
@@ -74,6 +80,12 @@ func (w *taskWorld) layered(m placed, network bool) placed {
 		m.Type = executor.Overlay
 	}
 	return m
+}
+
+// holdsOwn reports whether a protected place in a directory has the task's own
+// directories in it: what is hidden by name has no room for them.
+func (w *taskWorld) holdsOwn(dir string) bool {
+	return slices.ContainsFunc(w.places, func(p place) bool { return landlock.Beneath(dir, p.real) && landlock.Beneath(p.real, w.dirs.Task) })
 }
 
 // isOpen reports whether a path of the host is neither a protected place nor

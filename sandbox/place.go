@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -49,6 +50,8 @@ type place struct {
 	// links are the symbolic links that lead there. What replaces one is as
 	// protected as the place.
 	links []string
+	// passed are those of them that lead to a directory above it, and their targets.
+	passed map[string]string
 }
 
 // builtinMasks are files with secrets of the system and of Nomad.
@@ -86,8 +89,14 @@ func protectedPlaces(settings *Settings, dirs *Dirs, agent []AgentPath) []place 
 	if dirs.Mounts != "" {
 		add(place{path: filepath.Join(dirs.Task, "alloc", "logs"), what: "the log directory of the allocation, in which Nomad alone writes", rule: readOnly})
 	}
-	if dirs.HostFiles != "" {
-		add(place{path: dirs.HostFiles, what: "the driver's copies of the host's resolv.conf and hosts", rule: readOnly})
+	// In the agent's mount namespace this is a mount, which Nomad unmounts by its
+	// name: a task that puts a link there chooses what. It cannot rename what is a
+	// mount in its view, as Nomad's other directories are there.
+	if dirs.Mounts != "" {
+		add(place{path: filepath.Join(dirs.Task, "private"), what: "Nomad's own directory of the task"})
+	}
+	if settings.StateDir != "" {
+		add(place{path: HostFilesDir(settings.StateDir), what: "the driver's copies of the host's resolv.conf and hosts", rule: readOnly})
 	}
 	for _, p := range []AgentPath{
 		{path: settings.StateDir, what: "the driver's records (plugin option state_dir)"},
@@ -138,6 +147,12 @@ func (p *place) resolve() {
 		}
 		if filepath.IsAbs(target) {
 			done = "/"
+		}
+		if slices.ContainsFunc(rest, func(name string) bool { return name != "" && name != "." }) {
+			if p.passed == nil {
+				p.passed = map[string]string{}
+			}
+			p.passed[next] = target
 		}
 		rest = append(strings.Split(target, "/"), rest...)
 	}
@@ -191,6 +206,33 @@ func checkRoots(places []place, roots policy.Roots) error {
 	check("unix_socket_roots", roots.Sockets, false)
 	if len(problems) > 0 {
 		return errors.New(strings.Join(problems, "; "))
+	}
+	return nil
+}
+
+// checkOwn refuses a task whose own directory is, by whatever name, one of the
+// protected places or above one: own directories are exempt from the rules.
+func checkOwn(places []place, task string) error {
+	own, err := os.Stat(task)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // of a task that is only explained
+	}
+	if err != nil {
+		return err
+	}
+	for i := range places {
+		p := &places[i]
+		if len(p.own) == 0 {
+			continue
+		}
+		for path := p.real; ; path = filepath.Dir(path) {
+			if info, err := os.Stat(path); err == nil && os.SameFile(info, own) {
+				return fmt.Errorf("the task's directory %s is %s, and holds %s, which is protected: %s", plain.Quote(task), plain.Quote(path), plain.Quote(p.real), p.what)
+			}
+			if path == "/" {
+				break
+			}
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -111,7 +112,26 @@ func (w *taskWorld) privateMounts() []placed {
 		}
 	}
 	if slices.Contains(w.private, placeOf(privateRun)) {
-		mounts = append(mounts, symlink(varRun, privateRun))
+		mounts = append(mounts, symlink(filepath.Join(placeOf(filepath.Dir(varRun)), filepath.Base(varRun)), privateRun))
+		mounts = append(mounts, w.systemLinks(placeOf(privateRun))...)
+	}
+	return mounts
+}
+
+// runLinks are links in /run by which NixOS names what is in /nix/store.
+var runLinks = []string{"current-system", "booted-system", "opengl-driver"}
+
+// systemLinks are those that lead to the system's programs.
+func (w *taskWorld) systemLinks(run string) []placed {
+	var mounts []placed
+	for _, name := range runLinks {
+		path := filepath.Join(run, name)
+		if _, err := os.Readlink(path); err != nil {
+			continue
+		}
+		if target, links, err := policy.Follow(path); err == nil && isBeneathAny(w.policy.System, target) {
+			mounts = append(mounts, symlink(path, links[0].Target))
+		}
 	}
 	return mounts
 }

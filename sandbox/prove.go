@@ -69,6 +69,9 @@ func proveAt(mounts []executor.Mount, shows int, set *landlock.Ruleset, p *place
 	})
 	switch {
 	case p.rule == readOnly:
+		if place, same := showsAt(m, p.real); top != shows && (!same || place != at) {
+			return nil // something else is there
+		}
 		if !covered && !m.ReadOnly && there(p.real) {
 			return fmt.Errorf("%q is writable in the view", at)
 		}
@@ -80,8 +83,8 @@ func proveAt(mounts []executor.Mount, shows int, set *landlock.Ruleset, p *place
 	case !covered && there(p.real):
 		return fmt.Errorf("nothing covers %q in the view", at)
 	}
-	if set == nil {
-		return nil
+	if set == nil || !p.dynamic {
+		return nil // nobody replaces what the mount covers
 	}
 	const names = landlock.ReadDir
 	for _, rule := range set.Paths {

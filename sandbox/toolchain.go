@@ -276,6 +276,9 @@ func (n *needs) interpreter(file string) string {
 	if !visible {
 		host = file
 	}
+	if !n.legible(host) {
+		return ""
+	}
 	f, err := os.Open(host)
 	if err != nil {
 		return ""
@@ -352,6 +355,9 @@ var loaderDirs = []string{"/lib64", "/usr/lib64", "/lib", "/usr/lib", "/lib/*-li
 // libraries are the files of the libraries that a binary names, as far as they
 // are found.
 func (n *needs) libraries(file string) []string {
+	if !n.legible(file) {
+		return nil
+	}
 	binary, err := elf.Open(file)
 	if err != nil {
 		return nil

@@ -53,7 +53,6 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 			mounts = append(mounts, w.networkMounts()...)
 		}
 		mounts = append(mounts, w.taskDirMounts(mounts)...)
-		mounts = unlinked(mounts)
 	} else {
 		mounts = append(mounts, w.procMount())
 	}
@@ -62,6 +61,7 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 		if mounts, err = w.withoutSockets(mounts, roots); err != nil {
 			return nil, err
 		}
+		mounts = unlinked(mounts)
 	}
 	slices.SortStableFunc(mounts, func(a, b placed) int { return strings.Compare(a.Target, b.Target) })
 	for _, m := range mounts {
@@ -190,6 +190,14 @@ func (m *placed) showsHost() bool { return m.Type == executor.Bind || m.Type == 
 func (m *placed) hides(path string) bool {
 	return slices.ContainsFunc(m.Layers, func(l executor.Layer) bool {
 		return l.Kind == executor.LayerHide && landlock.Beneath(filepath.Join(m.Target, l.Path), path)
+	})
+}
+
+// replaces reports whether a path in the mount is that of its layers, whatever the
+// host has there.
+func (m *placed) replaces(path string) bool {
+	return slices.ContainsFunc(m.Layers, func(l executor.Layer) bool {
+		return l.Kind != executor.LayerDir && landlock.Beneath(filepath.Join(m.Target, l.Path), path)
 	})
 }
 

@@ -77,6 +77,8 @@ type taskWorld struct {
 	// accounts are the passwd and group of the task's own, by path.
 	accounts map[string]string
 	notes    []string // for the task's user
+	// links lead out of the system roots to what every program reads.
+	links []policy.Link
 }
 
 // makeWorld looks up what there is of it on this host.
@@ -108,6 +110,7 @@ func makeWorld(dirs *Dirs, system []string, cgroups []string, volumes []volume, 
 		// Those of the host are not the task's own.
 		w.policy.Scratch, w.policy.Terminals = []string{dirs.tmp()}, []string{ttyDevice}
 	}
+	w.addSettings(system)
 	for _, d := range w.devices {
 		w.policy.Devices = append(w.policy.Devices, d.Device)
 	}
@@ -155,7 +158,7 @@ func (w *taskWorld) baseMounts(landlocked, network bool) []placed {
 		system[i] = w.layered(system[i], network)
 	}
 	system = append(system, w.ownFiles(system, network)...)
-	mounts := slices.Concat(topLevel(landlocked), system, kernelFilesOf(bindAll(w.cgroups, true)), deviceMounts(w.devices))
+	mounts := slices.Concat(topLevel(landlocked), system, w.settingsLinks(), kernelFilesOf(bindAll(w.cgroups, true)), deviceMounts(w.devices))
 	add := func(m executor.Mount) { mounts = append(mounts, placed{Mount: m}) }
 
 	add(executor.Mount{Type: executor.Tmpfs, Target: "/dev", ReadOnly: true, Devices: true, NoExec: true})

@@ -35,11 +35,11 @@ var Mounts = group("mounts", []Entry{
 })
 
 // Always are the calls besides those of Baseline that no confined program gets.
-// With one exception they reach what belongs to the whole machine, which no
+// Most of them reach what belongs to the whole machine, which no
 // namespace separates and no cgroup accounts.
 //
-// It looks at the arguments of ioctl, which is therefore not remembered by the
-// kernel.
+// It looks at the arguments of ioctl and prlimit64, which are therefore not
+// remembered by the kernel.
 //
 // ENOSYS is what a kernel that was built without the call answers: programs are
 // made for that. EPERM is what container engines answer for keyrings.
@@ -55,6 +55,9 @@ var Always = group("always", []Entry{
 		unless(isNot(1, unix.TIOCSTI, unix.TIOCLINUX, unix.TIOCSETD, unix.TIOCCONS,
 			unix.SIOCGIFBR, unix.SIOCSIFBR, unix.SIOCBRADDBR, unix.SIOCBRDELBR, unix.SIOCGIFVLAN, unix.SIOCSIFVLAN)),
 	deny("keyctl", "works on the keyrings of its user, which outlive the task and no namespace separates"),
+	deny("prlimit64", "ends other processes of its user, by a limit of no CPU time: Landlock scopes signals, and not this").
+		unless(is(0, 0)).                  // its own
+		unless(is(2, 0), is(2, 0).high()), // it asks, and changes nothing
 	deny("request_key", "has the kernel run a program of the host to get a key"),
 })
 

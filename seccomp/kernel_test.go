@@ -84,7 +84,12 @@ func TestKernelLooksAtArguments(t *testing.T) {
 		{Hardened, call("500", "0"), "ENOSYS", "ENOSYS"},
 		{Always, call("ioctl", "0xffffffff,0x8940"), "EBADF", "EPERM"}, // SIOCGIFBR
 		{Always, call("ioctl", "0xffffffff,"+high+"00008982"), "EBADF", "EPERM"},
-		{Always, call("ioctl", "0xffffffff,0x8912"), "EBADF", "EBADF"}, // SIOCGIFCONF
+		{Always, call("ioctl", "0xffffffff,0x8912"), "EBADF", "EBADF"},   // SIOCGIFCONF
+		{Always, call("prlimit64", "0x7fffffff,0,1"), "EFAULT", "EPERM"}, // new limits for another process
+		{Always, call("prlimit64", "0x7fffffff,0,"+high+"00000000"), "EFAULT", "EPERM"},
+		{Always, call("prlimit64", "0x7fffffff,0,0"), "ESRCH", "ESRCH"}, // it asks
+		{Always, call("prlimit64", "0,99,1"), "EFAULT", "EFAULT"},       // its own
+		{Always, call("prlimit64", high+"00000000,99,1"), "EFAULT", "EFAULT"},
 		{Families, attempt.New("socketpair"), "OK", "OK"},
 		{Families, call("socketpair", "2,1,0,0"), "EFAULT", "EAFNOSUPPORT"},
 		{Families, call("socket", "45,1,0"), "EAFNOSUPPORT", "EAFNOSUPPORT"}, // no such family

@@ -160,6 +160,9 @@ func (g *Guard) refuse(name string) string {
 			}
 		}
 	}
+	if why := g.secret(name); why != "" {
+		return why
+	}
 	for _, home := range g.homesOfPeople() {
 		if landlock.Beneath(name, home) {
 			return fmt.Sprintf("the home %s is all in it, where credentials are kept: name what the task needs of it", plain.Name(home))

@@ -80,7 +80,7 @@ func TestNothingClosedIsSuggested(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/srv/ok", "/srv/ok/file", "/srv/ok/link-srv_ok_file", "/home/u/project", "/root/project", "/data/people/ann/project", "/var/www", "/opt/tool", "/etc/shadows",
-		"/secret", "/home/u/.sshx", "/home/u/x.ssh", "/home/u/.config/nvim", "/run/postgresql/.s.PGSQL.5432", "/opt/nomads", "/devices",
+		"/secret", "/home/u/x.ssh", "/home/u/.config/nvim", "/run/postgresql/.s.PGSQL.5432", "/opt/nomads", "/devices",
 	} {
 		if why := g.Refuse(path); why != "" {
 			t.Errorf("%s: %s", path, why)

@@ -67,6 +67,7 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 	if e.User == "" {
 		e.User = "one of its own, of Nomad's dynamic workload users"
 	}
+	e.NotEnforced = append(e.NotEnforced, r.sharing(found)...)
 	if note := levelNote(found.Level); note != "" {
 		e.NotEnforced = append(e.NotEnforced, note)
 	}

@@ -148,6 +148,19 @@ func (r *request) volumes(found *sandbox.Explanation) (files []FileAccess) {
 	return files
 }
 
+// sharing are notes on the volumes that a dynamic user writes.
+func (r *request) sharing(found *sandbox.Explanation) (notes []string) {
+	if r.job == nil || r.job.User != "" || found.Workspace&^policy.ReadAccess == 0 {
+		return nil
+	}
+	for _, mount := range r.job.Mounts {
+		if mount.Destination != "" && !mount.ReadOnly {
+			notes = append(notes, sandbox.SharingNote(mount.Destination))
+		}
+	}
+	return notes
+}
+
 // Operator reads the operator's settings in an agent's configuration: nil
 // without a file, for the defaults.
 func (s *Streams) Operator(file string) (*sandbox.Settings, error) {

@@ -1,0 +1,154 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// events subscribes to the tasks' events.
+func (h *harness) events() <-chan *drivers.TaskEvent {
+	h.t.Helper()
+	events, err := h.TaskEvents(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // until the server has subscribed
+	return events
+}
+
+// confined is the event that says how a task is confined.
+func (h *harness) confined(events <-chan *drivers.TaskEvent, cfg *drivers.TaskConfig) string {
+	h.t.Helper()
+	for end := time.After(10 * time.Second); ; {
+		select {
+		case event := <-events:
+			if event.TaskID == cfg.ID && strings.HasPrefix(event.Message, "Confined: ") {
+				return event.Message
+			}
+		case <-end:
+			h.t.Fatal("no event")
+		}
+	}
+}
+
+// runAs runs a script as a user, with workspace roots and a volume at /shared, and
+// returns what it prints and the task's event.
+func (h *harness) runAs(events <-chan *drivers.TaskEvent, user, script string, roots []string, volume string) (out, event string) {
+	h.t.Helper()
+	config := sh(script + "\necho end")
+	config.Policy = &policy.Policy{WorkspaceRoots: append([]string{"local"}, roots...)}
+	cfg := h.task(config)
+	cfg.User = user
+	if volume != "" {
+		cfg.Mounts = []*drivers.MountConfig{{HostPath: volume, TaskPath: "/shared"}}
+	}
+	h.start(cfg)
+	h.wait(cfg.ID)
+	return strings.TrimSuffix(h.log(cfg, "stdout", "end\n"), "end\n"), h.confined(events, cfg)
+}
+
+// owned makes a directory with an owner and a mode.
+func (h *harness) owned(name string, uid, gid int, mode os.FileMode) string {
+	h.t.Helper()
+	dir := filepath.Join(filepath.Dir(h.config.StateDir), name)
+	check(h.t, os.Mkdir(dir, 0o700))
+	check(h.t, os.Chown(dir, uid, gid))
+	check(h.t, os.Chmod(dir, mode))
+	return dir
+}
+
+// hostUsers adds users and groups to the host's, until the end of the test.
+func hostUsers(t *testing.T, passwd, group string) {
+	t.Helper()
+	for file, lines := range map[string]string{"/etc/passwd": passwd, "/etc/group": group} {
+		f, err := os.OpenFile(bindOver(t, file), os.O_APPEND|os.O_WRONLY, 0)
+		check(t, err)
+		_, err = f.WriteString(lines)
+		check(t, err)
+		check(t, f.Close())
+	}
+}
+
+// Where a root belongs to somebody else, the event says whose it is, and who the
+// task is; its owner can write, and is told nothing.
+func TestRootsOfOthers(t *testing.T) {
+	h := newHarness(t, nil)
+	hostUsers(t, "harn-owner:x:7001:7001::/:/bin/sh\n", "harn-owner:x:7001:\n")
+	events := h.events()
+	root := h.owned("root", 7001, 7001, 0o755)
+	open := h.owned("open", 7001, 7001, 0o777)
+	repository := h.owned("repository", 7001, 7001, 0o777)
+	check(t, os.Mkdir(repository+"/.git", 0o755))
+	const remedy = `name a user of the host that may, by user = "..."`
+	for _, tc := range []struct {
+		name, user, root, prints string
+		says                     []string
+	}{
+		{"dynamic", "nomad-80771", root, "refused\n", []string{`"` + root + `" belongs to "harn-owner" (user 7001), mode 0755`, `the task runs as "nomad-80771" (user 80771), which cannot write there`, remedy}},
+		{"named", "nobody", root, "refused\n", []string{`"` + root + `" belongs to "harn-owner" (user 7001)`, `the task runs as "nobody" (user 65534), which cannot write there`, remedy}},
+		{"owner", "harn-owner", root, "written\n", nil},
+		{"open", "nomad-80772", open, "written\n", nil},
+		{"repository", "nomad-80773", repository, "written\n", []string{`"` + repository + `" belongs to "harn-owner" (user 7001)`, `the task runs as "nomad-80773" (user 80773)`, "dubious ownership", remedy}},
+		{"owner of the repository", "harn-owner", repository, "written\n", nil},
+	} {
+		out, event := h.runAs(events, tc.user, "touch "+tc.root+"/f 2> /dev/null && echo written && rm -f "+tc.root+"/f || echo refused", []string{tc.root}, "")
+		if out != tc.prints {
+			t.Errorf("%s: it printed %q, want %q", tc.name, out, tc.prints)
+		}
+		for _, text := range tc.says {
+			if !strings.Contains(event, text) {
+				t.Errorf("%s: the event %q does not say %q", tc.name, event, text)
+			}
+		}
+		if tc.says == nil && strings.Contains(event, "belongs to") {
+			t.Errorf("%s: the event says %q", tc.name, event)
+		}
+	}
+}
+
+// What a dynamic user makes on a volume, the next one cannot change, and the event
+// says what to do: a named user for both works, and so does a group.
+func TestVolumeOfTwoUsers(t *testing.T) {
+	h := newHarness(t, nil)
+	hostUsers(t, "harn-a:x:7001:7001::/:/bin/sh\nharn-b:x:7002:7002::/:/bin/sh\nharn-c:x:7003:7003::/:/bin/sh\n",
+		"harn-a:x:7001:\nharn-b:x:7002:\nharn-c:x:7003:\nharn-shared:x:7100:harn-a,harn-b\n")
+	events := h.events()
+	const (
+		writes  = "umask 002; mkdir -p /shared/d; echo first > /shared/d/f"
+		changes = "umask 002; { echo second >> /shared/d/f; touch /shared/d/g; } 2> /dev/null && cat /shared/d/f || echo refused"
+		note    = `volume_mount: destination "/shared": what the task makes there belongs to "`
+	)
+	for _, tc := range []struct {
+		name          string
+		uid, gid      int
+		mode          os.FileMode
+		first, second string
+		want, note    string
+	}{
+		{"dynamic users", 0, 0, 0o777, "nomad-80771", "nomad-80772", "refused\n", note + `nomad-80772" (user 80772), whom no other task is: tasks that share it need the same user = "..."`},
+		{"a named user", 7001, 7001, 0o755, "harn-a", "harn-a", "first\nsecond\n", ""},
+		{"a group", 0, 7100, 0o775 | fs.ModeSetgid, "harn-a", "harn-b", "first\nsecond\n", ""},
+		{"not of the group", 0, 7100, 0o775 | fs.ModeSetgid, "harn-a", "harn-c", "refused\n", `volume_mount: destination "/shared" belongs to "root" (user 0), mode 2775`},
+	} {
+		volume := h.owned(strings.ReplaceAll(tc.name, " ", "-"), tc.uid, tc.gid, tc.mode)
+		h.runAs(events, tc.first, writes, nil, volume)
+		out, event := h.runAs(events, tc.second, changes, nil, volume)
+		if out != tc.want {
+			t.Errorf("%s: it printed %q, want %q", tc.name, out, tc.want)
+		}
+		if tc.note == "" && strings.Contains(event, "volume_mount") || !strings.Contains(event, tc.note) {
+			t.Errorf("%s: the event is %q, want %q", tc.name, event, tc.note)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package sandbox
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+)
+
+// Errors tell the author of a job about the host what anybody can find out
+// there, and no more: neither whether there is anything at a path of another
+// kind, nor what it is.
+
+// conceals reports whether errors must not say what is at a path: it is not in the
+// view, and not everybody may look it up on the host.
+func (v *view) conceals(path string) bool {
+	if _, visible := v.hostPath(path); visible && !v.lacks(path) {
+		return false
+	}
+	return !public(path, v.places)
+}
+
+// conceals makes an exception for the places where programs are looked for.
+func (f *finder) conceals(path string) bool { return f.view.conceals(path) && !isUsual(path) }
+
+// concealed is the error for such a path, made of its name alone.
+func (f *finder) concealed(path string) error {
+	return concealedError{&outsideError{file: path, roots: []string{installation(path)}, readOnly: f.readOnly}}
+}
+
+type concealedError struct{ error }
+
+// Is makes it one of [fs.ErrNotExist]: where a name is looked for in several places,
+// it is not there.
+func (concealedError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// isUsual reports whether a path is one at which programs are looked for without
+// being named.
+func isUsual(path string) bool {
+	for _, place := range usualPlaces {
+		for _, dir := range inHomes(place) {
+			if match, _ := filepath.Match(dir+"/*", path); match {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// public reports whether any user of the host can find out what is at a path: all
+// directories on the way can be searched by others, and none is a protected place.
+func public(path string, places []place) bool {
+	done, rest := "/", strings.Split(path, "/")
+	for links := 0; ; rest = rest[1:] {
+		if slices.ContainsFunc(places, func(p place) bool { return p.rule != readOnly && landlock.Beneath(p.real, done) && !p.isOwn(done) }) {
+			return false
+		}
+		if len(rest) == 0 {
+			return true
+		}
+		info, err := os.Lstat(done)
+		if errors.Is(err, fs.ErrNotExist) {
+			return true // as everybody can see
+		}
+		if err != nil || info.IsDir() && info.Mode().Perm()&0o001 == 0 {
+			return false
+		}
+		next := filepath.Join(done, rest[0])
+		target, err := os.Readlink(next)
+		if err != nil { // no link, or not there
+			done = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return false
+		}
+		if filepath.IsAbs(target) {
+			done = "/"
+		}
+		rest = append([]string{""}, append(strings.Split(target, "/"), rest[1:]...)...)
+	}
+}
+
+// legible reports whether the content of a file may be looked at for an error: what
+// the task has itself, and what others may read.
+func (f *finder) legible(file string) bool {
+	if landlock.Beneath(f.taskDir, file) {
+		return true
+	}
+	info, err := os.Stat(file)
+	return err == nil && info.Mode().Perm()&0o004 != 0
+}
