@@ -117,7 +117,7 @@ fmt: $(TOOLS)/gofumpt ## Format the code
 .PHONY: generate
 generate: ## Write generated files anew: the tables of system calls, the golden plans, the table of fields in docs/jobs.md
 	go generate ./...
-	go test ./policy -run 'Golden|Documented' -update > /dev/null
+	go test ./policy -run 'Golden|Documented|HarnPolicies' -update > /dev/null
 
 .PHONY: setup
 setup: ## Install what the tests need, by apt (as root, on Debian)

@@ -22,8 +22,8 @@ type Line struct {
 }
 
 // maxLine is the size in bytes up to which a line is read: a path has at most
-// 4096 bytes, of which each can take six in JSON.
-const maxLine = 64 << 10
+// 4096 bytes, of which each can take six in JSON, and is there three times.
+const maxLine = 128 << 10
 
 // ReadLines reads a list of denials.
 func ReadLines(r io.Reader) ([]Line, error) {

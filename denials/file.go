@@ -57,6 +57,12 @@ func OpenFile(allocDir, file string) (*os.File, error) {
 	return f, nil
 }
 
+// record is a line that is Harn's record as well, for who reads those.
+type record struct {
+	audit.Line
+	*audit.Refusal
+}
+
 // appendLines adds lines to a list, as far as they fit.
 func appendLines(f *os.File, lines []audit.Line) error {
 	size, err := f.Seek(0, io.SeekEnd)
@@ -69,7 +75,7 @@ func appendLines(f *os.File, lines []audit.Line) error {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	for _, line := range lines {
-		if err := encoder.Encode(line); err != nil {
+		if err := encoder.Encode(record{line, line.Refusal()}); err != nil {
 			return err
 		}
 		if size+int64(out.Len()) > maxFile {

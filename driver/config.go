@@ -17,6 +17,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/denials"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
@@ -26,28 +27,23 @@ import (
 // capabilities are block attributes: so both the block and the map syntax
 // decode, and a policy without them differs from one with none (hclspec's
 // attributes of a map type take neither a block nor, from a job file, a map).
-var policySpec = map[string]*hclspec.Spec{
-	"sandbox_profile":   hclspec.NewAttr("sandbox_profile", "string", false),
-	"side_effect_level": hclspec.NewAttr("side_effect_level", "string", false),
-	"workspace_roots":   hclspec.NewAttr("workspace_roots", "list(string)", false),
-	"read_only_roots":   hclspec.NewAttr("read_only_roots", "list(string)", false),
-	"capabilities":      hclspec.NewBlockAttrs("capabilities", "list(string)", false),
-	"tcp_connect":       hclspec.NewAttr("tcp_connect", "list(number)", false),
-	"tcp_bind":          hclspec.NewAttr("tcp_bind", "list(number)", false),
-	"egress":            hclspec.NewBlock("egress", false, hclspec.NewObject(egressSpec)),
-	"egress_log":        hclspec.NewAttr("egress_log", "bool", false),
-	"unix_socket_roots": hclspec.NewAttr("unix_socket_roots", "list(string)", false),
-	"local_ipc":         hclspec.NewAttr("local_ipc", "bool", false),
-	"devices":           hclspec.NewAttr("devices", "list(string)", false),
-	"min_landlock_abi":  hclspec.NewAttr("min_landlock_abi", "number", false),
-}
+var policySpec = schemaOf(policy.Fields())
 
-// egressSpec is the schema of a policy's egress.
-var egressSpec = map[string]*hclspec.Spec{
-	"allow":         hclspec.NewAttr("allow", "list(string)", false),
-	"deny":          hclspec.NewAttr("deny", "list(string)", false),
-	"default":       hclspec.NewAttr("default", "string", false),
-	"block_private": hclspec.NewAttr("block_private", "bool", false),
+func schemaOf(fields []policy.Field) map[string]*hclspec.Spec {
+	schema := map[string]*hclspec.Spec{}
+	for i := range fields {
+		f := &fields[i]
+		name := f.Key()
+		switch f.Kind {
+		case policy.Block:
+			schema[name] = hclspec.NewBlock(name, false, hclspec.NewObject(schemaOf(f.Members)))
+		case policy.Operations:
+			schema[name] = hclspec.NewBlockAttrs(name, "list(string)", false)
+		default:
+			schema[name] = hclspec.NewAttr(name, f.Kind.Type(), false)
+		}
+	}
+	return schema
 }
 
 // logFilesSpec is the schema of [LogFiles].
@@ -101,6 +97,13 @@ var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 		hclspec.NewAttr("sweep_period", "string", false),
 		hclspec.NewLiteral(`"1m"`),
 	),
+	"preset": hclspec.NewBlockMap("preset", []string{"name"}, hclspec.NewObject(map[string]*hclspec.Spec{
+		"read_only_roots": hclspec.NewAttr("read_only_roots", "list(string)", false),
+		"workspace_roots": hclspec.NewAttr("workspace_roots", "list(string)", false),
+		"env":             hclspec.NewBlockAttrs("env", "string", false),
+	})),
+	"default_presets": hclspec.NewAttr("default_presets", "list(string)", false),
+
 	"ceiling":        hclspec.NewBlock("ceiling", false, hclspec.NewObject(policySpec)),
 	"default_policy": hclspec.NewBlock("default_policy", false, hclspec.NewObject(policySpec)),
 })

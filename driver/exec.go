@@ -166,6 +166,7 @@ func (h *taskHandle) process(opts *drivers.ExecOptions) (executor.Process, error
 		withheld = sandbox.Withhold(h.config.Env)
 	}
 	env := sandbox.Environment(h.config.Env, withheld, h.state.UserName, cmp.Or(h.state.Home, h.state.WorkDir))
+	sandbox.AddPresetEnvironment(env, h.config.Env, h.state.PresetEnv)
 	sandbox.AddVariables(env, h.state.Variables)
 	if opts.Tty {
 		if _, ok := env["TERM"]; !ok {

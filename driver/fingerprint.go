@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -86,6 +87,9 @@ func describe(config *Config, proof executor.Proof, cgroups int) *drivers.Finger
 	for _, feature := range landlock.Features {
 		attrs[prefix+"landlock."+feature.Name] = structs.NewBoolAttribute(proof.ABI >= feature.Since)
 	}
+	for name, here := range config.PresetsHere() {
+		attrs[prefix+"preset."+name] = structs.NewBoolAttribute(here)
+	}
 	for name, value := range describeCeiling(config) {
 		attrs[prefix+"ceiling."+name] = structs.NewStringAttribute(value)
 	}
@@ -104,48 +108,51 @@ const (
 // describeCeiling turns a ceiling into attributes. Those with more than one
 // value are lists as Nomad's constraint operator set_contains takes them.
 func describeCeiling(config *Config) map[string]string {
-	ceiling := config.Ceiling
-	attrs := map[string]string{"profile": ceiling.Profile().String(), "side_effect_level": noLimit, "capabilities": noLimit}
+	ceiling := config.Limits()
+	if ceiling.PortsLimited() { // with either list, there is nothing but what they name
+		ceiling.TCPConnect, ceiling.TCPBind = append([]int{}, ceiling.TCPConnect...), append([]int{}, ceiling.TCPBind...)
+	}
+	attrs := map[string]string{"profile": ceiling.Profile().String(), "side_effect_level": noLimit}
 	if level, limited := ceiling.Level(); limited {
 		attrs["side_effect_level"] = level.String()
 	}
-	connect, bind := ceiling.TCPConnect, ceiling.TCPBind
-	if ceiling.PortsLimited() { // with either list, there is nothing but what they name
-		connect, bind = append([]int{}, connect...), append([]int{}, bind...)
-	}
-	list := func(values []string) string {
-		if len(values) == 0 {
-			return nothing
-		}
-		return strings.Join(values, ",")
-	}
-	for name, values := range map[string][]string{
-		"workspace_roots": ceiling.WorkspaceRoots, "read_only_roots": ceiling.ReadOnlyRoots, "unix_socket_roots": ceiling.UnixSocketRoots,
-		"tcp_connect": numbers(connect), "tcp_bind": numbers(bind),
-	} {
-		attrs[name] = noLimit
-		if values != nil {
-			attrs[name] = list(values)
-		}
-	}
-	attrs["devices"] = list(config.Devices)
 	attrs["egress"] = noLimit
-	if ceiling.Egress != nil {
-		attrs["egress"] = list(ceiling.Egress.Allow)
-		if ceiling.Egress.Default == policy.EgressAllow {
-			attrs["egress"] = noLimit
-		}
+	if e := ceiling.Egress; e != nil && e.Default != policy.EgressAllow {
+		attrs["egress"] = cmp.Or(strings.Join(e.Allow, ","), nothing)
 	}
-	if ceiling.Capabilities != nil {
-		var operations []string
-		for _, capability := range slices.Sorted(maps.Keys(ceiling.Capabilities)) {
-			for _, operation := range ceiling.Capabilities[capability] {
-				operations = append(operations, capability+"."+operation)
+	ceiling.Each(func(f *policy.Field) {
+		values, list := valuesOf(f, ceiling)
+		switch {
+		case !list, strings.HasPrefix(f.Name, "egress."): // see above
+		case values != nil:
+			attrs[f.Name] = cmp.Or(strings.Join(values, ","), nothing)
+		case f.Name == f.Key() && f.Role != policy.DenyRole && f.Role != policy.ProtectRole: // these, and members of a block, are there if something is said of them
+			attrs[f.Name] = noLimit
+		}
+	})
+	return attrs
+}
+
+// valuesOf are the values of a field that is a list, nil if it is absent.
+func valuesOf(f *policy.Field, p *policy.Policy) (values []string, list bool) {
+	switch value := f.Value(p).(type) {
+	case *[]string:
+		return *value, true
+	case *[]int:
+		return numbers(*value), true
+	case *map[string][]string:
+		if *value == nil {
+			return nil, true
+		}
+		values = []string{}
+		for _, capability := range slices.Sorted(maps.Keys(*value)) {
+			for _, operation := range (*value)[capability] {
+				values = append(values, capability+"."+operation)
 			}
 		}
-		attrs["capabilities"] = list(operations)
+		return values, true
 	}
-	return attrs
+	return nil, false
 }
 
 // numbers prints ports; nil stays nil.

@@ -47,6 +47,7 @@ func prepare(config *Config, host *sandbox.Host, hostFiles string, cfg *drivers.
 		UserName:   s.UserName,
 		Home:       s.Home,
 		Withheld:   s.Withheld,
+		PresetEnv:  s.PresetEnv,
 		Cgroup:     group,
 		Places:     denials.PlacesOf(&s.Plan.World),
 		Attributes: s.Attributes(),

@@ -35,6 +35,8 @@ type TaskState struct {
 	UserName string
 	// Home is the driver's HOME; "" stands for WorkDir, as in earlier versions.
 	Home string
+	// PresetEnv are the variables that the operator's presets have set.
+	PresetEnv map[string]string
 	// Withheld are the names of variables that the task did not get, see withhold:
 	// the agent's environment may be another when a session starts.
 	Withheld []string

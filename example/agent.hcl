@@ -51,6 +51,15 @@ plugin "nomad-driver-harn" {
     # Hidden from every task, even where a root shows them.
     masked_paths = ["/etc/machine-id"]
 
+    # Sets of roots and variables that policies can name, and the node advertises.
+    preset "locale" {
+      read_only_roots = ["/usr/share/i18n"]
+      env { LC_ALL = "C.UTF-8" }
+    }
+
+    # The presets of tasks whose policy says nothing of presets.
+    default_presets = []
+
     # What every task may read and execute.
     system_read_roots = ["/bin", "/lib", "/lib64", "/usr", "/etc", "/nix/store", "/System"]
 

@@ -149,6 +149,8 @@ type World struct {
 type Network struct {
 	// Isolated: in a new one, without any interface that is up.
 	Isolated bool `json:"isolated,omitempty"`
+	// Loopback: its loopback is up, in a new one.
+	Loopback bool `json:"loopback,omitempty"`
 	// Namespace is the path of the one to join; "" is the host's. It means
 	// nothing if Isolated is set.
 	Namespace string `json:"namespace,omitempty"`

@@ -177,6 +177,11 @@ func begin() (*supervised, error) {
 	if err := joinNetwork(plan.Handed.Network, plan.World.Network.Namespace); err != nil {
 		return nil, err
 	}
+	if plan.World.Network.Isolated && plan.World.Network.Loopback {
+		if err := raiseLoopback(); err != nil {
+			return nil, err
+		}
+	}
 	if err := beside.start(true); err != nil {
 		return nil, err
 	}
@@ -238,6 +243,25 @@ func joinNetwork(fd int, name string) error {
 	defer unix.Close(fd)
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("joining network namespace %s: %w", plain.Name(name), err)
+	}
+	return nil
+}
+
+// raiseLoopback puts up the loopback of a new network namespace, netdevice(7). The kernel gives
+// it its addresses. Nothing leads out of it.
+func raiseLoopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("opening a socket for the loopback: %w", err)
+	}
+	defer unix.Close(fd)
+	request, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request); err != nil {
+		return fmt.Errorf("putting up the loopback: ioctl(SIOCSIFFLAGS): %w", err)
 	}
 	return nil
 }

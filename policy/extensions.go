@@ -42,6 +42,12 @@ type Extensions struct {
 	// own. nil stands for true; false is for a task that gets no call of sockets at
 	// all. It means nothing at level network.
 	LocalIPC *bool `codec:"local_ipc" json:"local_ipc,omitzero"`
+	// ReadDenyRoots are files and directories that the task does not reach, whatever grants
+	// them. They need not exist.
+	ReadDenyRoots []string `codec:"read_deny_roots" json:"read_deny_roots,omitzero"`
+	// Protect are files and directories in workspace roots that stay as they are, also if they
+	// do not exist. A relative path is meant below each workspace root.
+	Protect []string `codec:"protect" json:"protect,omitzero"`
 	// Devices are device nodes to read, write and control.
 	Devices []string `codec:"devices" json:"devices,omitzero"`
 	// MinLandlockABI refuses the task on nodes with an older Landlock.
@@ -89,10 +95,34 @@ func (p *Policy) wrongDevices() (problems []string) {
 
 // contradictions are fields that rule each other out.
 func (p *Policy) contradictions() (problems []string) {
-	if len(p.UnixSocketRoots) > 0 && p.noLocalIPC() && !p.NetworkAllowed() {
-		problems = append(problems, fmt.Sprintf("unix_socket_roots: local_ipc = false leaves no sockets at side_effect_level %q: leave one of them out", p.SideEffectLevel))
+	if p.noLocalIPC() && !p.NetworkAllowed() {
+		for _, f := range p.socketRoots() {
+			problems = append(problems, fmt.Sprintf("%s: local_ipc = false leaves no sockets at side_effect_level %q: leave one of them out", f.Name, p.SideEffectLevel))
+		}
 	}
-	return append(problems, p.egressContradictions()...)
+	return slices.Concat(problems, p.egressContradictions(), p.deniedWorkspace())
+}
+
+// deniedWorkspace names what read_deny_roots leave nothing of, as far as names tell.
+func (p *Policy) deniedWorkspace() (problems []string) {
+	workspace := p.WorkspaceRoots
+	if len(workspace) == 0 {
+		workspace = []string{"."}
+	}
+	p.Each(func(f *Field) {
+		if f.Role != DenyRole {
+			return
+		}
+		for i, deny := range *f.list(p) {
+			for _, root := range workspace {
+				if landlock.Beneath(deny, root) {
+					problems = append(problems, fmt.Sprintf("%s[%d]: %q covers the workspace root %q, of which nothing would be left: name what lies in it", f.Name, i, deny, root))
+					break
+				}
+			}
+		}
+	})
+	return problems
 }
 
 type portField struct {
@@ -106,16 +136,25 @@ func (p *Policy) portFields() []portField {
 }
 
 // reconcile settles, once each field is narrowed, those that depend on others.
-func reconcile(ceiling, result *Policy) error {
+func reconcile(ceiling, request, result *Policy) error {
 	var problems []error
-	if len(result.UnixSocketRoots) > 0 && result.noLocalIPC() && !result.NetworkAllowed() {
+	if s := result.ProcessSandbox; s != nil && s.AllowTCPLoopback && (result.NetworkAllowed() || result.noLocalIPC()) {
+		// With a network it says nothing, and without sockets it is nothing.
+		if request.process().AllowTCPLoopback && !result.NetworkAllowed() {
+			problems = append(problems, fmt.Errorf("process_sandbox.allow_tcp_loopback: true needs sockets, which the operator's ceiling (%s) denies: leave it out", ceiling.socketsDenied()))
+		}
+		s.AllowTCPLoopback = false
+	}
+	if sockets := result.socketRoots(); len(sockets) > 0 && result.noLocalIPC() && !result.NetworkAllowed() {
 		// A valid request does not say this alone: one half of it is the ceiling's.
 		remedy := "leave them out"
 		if !ceiling.noLocalIPC() {
 			remedy = "leave them out, or local_ipc = false"
 		}
-		problems = append(problems, fmt.Errorf("unix_socket_roots: %q need sockets, which the operator's ceiling (%s) denies below side_effect_level %q: %s",
-			result.UnixSocketRoots, ceiling.socketsDenied(), LevelNetwork, remedy))
+		for _, f := range sockets {
+			problems = append(problems, fmt.Errorf("%s: %q need sockets, which the operator's ceiling (%s) denies below side_effect_level %q: %s",
+				f.Name, *f.list(result), ceiling.socketsDenied(), LevelNetwork, remedy))
+		}
 	}
 	// A valid request that lists ports has a network: so the ceiling took it away.
 	if !result.NetworkAllowed() {
@@ -179,7 +218,7 @@ func (p *Policy) enforceable(node Node) error {
 	}
 	p.Each(func(f *Field) {
 		switch {
-		case f.Since == 0 || f.Kind == Paths && len(*f.list(p)) == 0 || !f.Present(p):
+		case f.Since == 0 && f.Role != DenyRole && f.Role != ProtectRole, f.Kind == Paths && len(*f.list(p)) == 0, !f.Present(p):
 		case p.Profile() == Unrestricted:
 			problems = append(problems, errors.New(f.Name+` limits nothing under sandbox_profile "unrestricted": leave one of them out`))
 		case node.ABI < f.Since:
@@ -215,6 +254,10 @@ func (p *Policy) socketGroups(node Node) []*seccomp.Group {
 		return groups
 	case p.noLocalIPC():
 		return []*seccomp.Group{seccomp.Network}
+	case p.LoopbackOnly() && node.ABI >= unixSocketsABI:
+		return []*seccomp.Group{seccomp.TCPAndUnix}
+	case p.LoopbackOnly():
+		return []*seccomp.Group{seccomp.TCPAndPairs}
 	case node.ABI >= unixSocketsABI:
 		return []*seccomp.Group{seccomp.UnixOnly}
 	}

@@ -75,6 +75,8 @@ const (
 	WorkspaceRole      // to read and write
 	ReadRole           // to read
 	SocketRole         // to connect to UNIX sockets in
+	DenyRole           // out of reach, whatever grants them; they need not exist
+	ProtectRole        // to stay as they are in workspace roots; they need not exist
 )
 
 // Value points to the field in a policy. That of a member needs its block to be there: see [Policy.Each].

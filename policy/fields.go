@@ -44,7 +44,7 @@ func table() []Field {
 		},
 		{
 			Name: "side_effect_level", Kind: Word,
-			Text: "`none` < `read_only` < `workspace_write` < `process_exec` < `network`. Below `network` there is no network. " +
+			Text: "`none` < `read_only` < `workspace_write` < `process_exec` < `network` < `desktop_control`. Below `network` there is no network; above it is no more to a process. " +
 				"**Nothing else depends on it**: under `none` and `read_only`, too, a task writes to its workspace and executes programs, as in Harn. " +
 				"`capabilities` and roots decide on that",
 			Absent: "no limit", Ceiling: "the lower one", Kernel: "seccomp, an empty network namespace, Landlock's ports",
@@ -74,6 +74,28 @@ func table() []Field {
 			Kernel: "read-only mounts; Landlock's rules",
 			value:  func(p *Policy) any { return &p.ReadOnlyRoots },
 			limit:  (*Policy).readableLimit,
+		},
+		{
+			Name: "read_deny_roots", Kind: Paths, Role: DenyRole,
+			Text: "files and directories that the task does not reach, whatever grants them, also if they appear later. [Harn's 28 places of credentials](security.md#credentials-in-homes) " +
+				"below every home that a root shows are denied besides. [The price](#what-stays-closed-or-as-it-is)",
+			Absent: "none", Empty: "none", Ceiling: "both lists", Kernel: "covering mounts; Landlock, which grants what lies beside",
+			value: func(p *Policy) any { return &p.ReadDenyRoots },
+			narrow: func(ceiling, result *Policy) error {
+				result.ReadDenyRoots = union(result.ReadDenyRoots, ceiling.ReadDenyRoots)
+				return nil
+			},
+		},
+		{
+			Name: "protect", Kind: Paths, Role: ProtectRole,
+			Text: "files and directories in workspace roots that stay as they are, as `[\".git/hooks\", \".mcp.json\"]`, also if they do not exist: then they cannot be made. " +
+				"A relative path is meant below each workspace root. [The price](#what-stays-closed-or-as-it-is)",
+			Absent: "none", Empty: "none", Ceiling: "both lists", Kernel: "read-only mounts; Landlock, which grants what lies beside",
+			value: func(p *Policy) any { return &p.Protect },
+			narrow: func(ceiling, result *Policy) error {
+				result.Protect = union(result.Protect, ceiling.Protect)
+				return nil
+			},
 		},
 		{
 			Name: "tcp_connect", Kind: Ports, Since: portsABI,
@@ -160,11 +182,17 @@ func table() []Field {
 			Name: "capabilities", Kind: Operations,
 			Text: "operations by capability, as a block or a map. `workspace` takes `read_text`, `list`, `exists` (any of them: read, list, execute), " +
 				"`write_text` (all changes), `delete` (removing). If none of these is granted, the workspace can be read. Other names are accepted, " +
-				"and shown as not enforced by the kernel. In JSON, as Harn writes it, `{}` is no limit, and `\"capabilities_restricted\": true` beside it none granted",
+				"and shown as not enforced by the kernel, as are operations with a scope (`write_text@plan`). In JSON, as Harn writes it, `{}` is no limit, and `\"capabilities_restricted\": true` beside it none granted",
 			Absent: "no limit: read and write the workspace", Empty: "read the workspace", Ceiling: "each operation within the ceiling's", Kernel: "the rights of Landlock's rules on the workspace",
 			value:    func(p *Policy) any { return &p.Capabilities },
 			validate: (*Policy).wrongOperations,
 			narrow:   intersectCapabilities,
+		},
+		{
+			Name: "process_sandbox", Kind: Block, Members: processRows(),
+			Text:   "what Harn says of processes alone, as in its own policies. A task is a process: it has what this block and the other fields grant",
+			Absent: "nothing", Ceiling: "member by member",
+			value: func(p *Policy) any { return &p.ProcessSandbox },
 		},
 	}
 }

@@ -24,6 +24,9 @@ import (
 // [CheckCeiling] does it by what they are.
 func Intersect(ceiling, request *Policy, own []string) (*Policy, error) {
 	result := request.Clone()
+	if ceiling.ProcessSandbox != nil && result.ProcessSandbox == nil {
+		result.ProcessSandbox = &ProcessSandbox{}
+	}
 	var problems []error
 	result.Each(func(f *Field) {
 		switch {
@@ -35,7 +38,10 @@ func Intersect(ceiling, request *Policy, own []string) (*Policy, error) {
 			problems = append(problems, devicesWithin(*f.list(result), f.limit(ceiling)))
 		}
 	})
-	problems = append(problems, reconcile(ceiling, result))
+	problems = append(problems, reconcile(ceiling, request, result))
+	if ceiling.ProcessSandbox != nil {
+		result.forgetEmptyProcess()
+	}
 	if err := joinLine(problems); err != nil {
 		return nil, err
 	}
@@ -58,7 +64,8 @@ func intersectCapabilities(ceiling, result *Policy) error {
 			continue
 		}
 		for _, op := range result.Capabilities[name] {
-			if !slices.Contains(allowed, op) {
+			operation, _, _ := strings.Cut(op, "@")
+			if !slices.Contains(allowed, op) && !slices.Contains(allowed, operation) {
 				beyond = append(beyond, name+"."+op)
 			}
 		}
@@ -68,7 +75,7 @@ func intersectCapabilities(ceiling, result *Policy) error {
 			quoted(beyond), describeCapabilities(ceiling.Capabilities))
 	}
 	// A request that grants nothing means reading, which the ceiling may not grant.
-	if more := result.WorkspaceAccess() &^ ceiling.WorkspaceAccess(); more != 0 {
+	if more := capabilityAccess(result.Capabilities) &^ ceiling.WorkspaceAccess(); more != 0 {
 		return fmt.Errorf("capabilities: the request grants nothing on the workspace, which means reading (%v), and that exceeds the operator's ceiling (%s)",
 			more, describeCapabilities(ceiling.Capabilities))
 	}

@@ -122,7 +122,7 @@ func rank(order []string, name, absent string) int {
 
 var (
 	profileOrder = []string{"unrestricted", "worktree", "os_hardened"}
-	levelOrder   = []string{"none", "read_only", "workspace_write", "process_exec", "network", ""} // absent: no ceiling
+	levelOrder   = []string{"none", "read_only", "workspace_write", "process_exec", "network", "desktop_control", ""} // absent: no ceiling
 )
 
 // traffic is what a policy admits of the network: "side_effect_level: below
@@ -234,7 +234,7 @@ func exceeded(ceiling, request *Policy) map[string]bool {
 		}
 	}
 	if ceiling.Capabilities != nil && request.Capabilities != nil &&
-		(!subset(named(request.Capabilities), named(ceiling.Capabilities)) || !subset(fileRights(request.Capabilities), fileRights(ceiling.Capabilities))) {
+		(!subset(unscoped(request.Capabilities, ceiling.Capabilities), named(ceiling.Capabilities)) || !subset(fileRights(request.Capabilities), allRights(ceiling))) {
 		fields["capabilities"] = true
 	}
 	if denied(ceiling) && request.LocalIPC != nil && *request.LocalIPC {
@@ -247,7 +247,111 @@ func exceeded(ceiling, request *Policy) map[string]bool {
 	if offline && (denied(ceiling) || denied(request)) && len(request.UnixSocketRoots) > 0 {
 		fields["unix_socket_roots"] = true
 	}
+	exceededInProcess(ceiling, request, offline, fields)
 	return fields
+}
+
+// exceededInProcess are the members of process_sandbox that are beyond a ceiling: "within those of
+// the ceiling's process_sandbox, which are none if absent; without that block as" the other lists.
+func exceededInProcess(ceiling, request *Policy, offline bool, fields map[string]bool) {
+	s := request.ProcessSandbox
+	if s == nil {
+		return
+	}
+	read, write, sockets := admitted(ceiling.ReadOnlyRoots, ceiling.WorkspaceRoots...), admitted(ceiling.WorkspaceRoots), admitted(ceiling.UnixSocketRoots)
+	limits := ceiling.ProcessSandbox
+	if limits != nil {
+		read, write, sockets = under(limits.ReadRoots)|under(limits.WriteRoots)|ownPlaces, under(limits.WriteRoots)|ownPlaces, under(limits.UnixSocketRoots)|ownPlaces
+	}
+	for field, beyond := range map[string]bool{
+		"read_roots": under(s.ReadRoots)&^read != 0, "write_roots": under(s.WriteRoots)&^write != 0,
+		"unix_socket_roots":           under(s.UnixSocketRoots)&^sockets != 0 || offline && (denied(ceiling) || denied(request)) && len(s.UnixSocketRoots) > 0,
+		"allow_child_workspace_write": s.AllowChildWorkspaceWrite && (!allRights(ceiling)["write"] || !allRights(ceiling)["remove"]),
+		"allow_tcp_loopback":          s.AllowTCPLoopback && (limits != nil && !limits.AllowTCPLoopback || offline && (denied(ceiling) || denied(request))),
+		"presets":                     limits != nil && limits.Presets != nil && !subset(setOf(s.Presets), setOf(limits.Presets)),
+	} {
+		if beyond {
+			fields["process_sandbox."+field] = true
+		}
+	}
+}
+
+func setOf(names []string) map[string]bool {
+	set := map[string]bool{}
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
+}
+
+// allRights are those of the workspace: "the task may write its workspace, also if capabilities say
+// otherwise".
+func allRights(p *Policy) map[string]bool {
+	rights := fileRights(p.Capabilities)
+	if p.ProcessSandbox != nil && p.ProcessSandbox.AllowChildWorkspaceWrite {
+		rights["write"], rights["remove"] = true, true
+	}
+	return rights
+}
+
+// unscoped are the operations that a request names. One with a scope is covered by the same without.
+func unscoped(request, ceiling map[string][]string) map[string]bool {
+	set := map[string]bool{}
+	for name := range named(request) {
+		if operation, _, _ := strings.Cut(name, "@"); named(ceiling)[operation] {
+			name = operation
+		}
+		set[name] = true
+	}
+	return set
+}
+
+// checkProcess compares what is left of a request that stands: "what the ceiling's process_sandbox
+// says, if it has that block", "both lists", "what both allow".
+func checkProcess(ceiling, request, got *Policy, fail func(format string, args ...any)) {
+	none := &ProcessSandbox{}
+	limits, asked, left := none, none, none
+	for _, p := range []struct {
+		from *Policy
+		to   **ProcessSandbox
+	}{{ceiling, &limits}, {request, &asked}, {got, &left}} {
+		if p.from.ProcessSandbox != nil {
+			*p.to = p.from.ProcessSandbox
+		}
+	}
+	for what, lists := range map[string][2][]string{
+		"read_roots": {left.ReadRoots, asked.ReadRoots}, "write_roots": {left.WriteRoots, asked.WriteRoots},
+		"unix_socket_roots": {left.UnixSocketRoots, asked.UnixSocketRoots}, "presets": {left.Presets, asked.Presets},
+	} {
+		if !slices.Equal(lists[0], lists[1]) {
+			fail("%s: %v has become %v", what, lists[1], lists[0])
+		}
+	}
+	for what, lists := range map[string][3][]string{
+		"read_deny_roots": {ceiling.ReadDenyRoots, request.ReadDenyRoots, got.ReadDenyRoots}, "protect": {ceiling.Protect, request.Protect, got.Protect},
+		"process_sandbox.read_deny_roots": {limits.ReadDenyRoots, asked.ReadDenyRoots, left.ReadDenyRoots},
+	} {
+		if both := setOf(append(slices.Clone(lists[0]), lists[1]...)); !maps.Equal(both, setOf(lists[2])) {
+			fail("%s: %v and %v give %v", what, lists[0], lists[1], lists[2])
+		}
+	}
+	loopback, introspection := asked.AllowTCPLoopback, asked.AllowProcessSelfIntrospection
+	if ceiling.ProcessSandbox != nil {
+		loopback, introspection = limits.AllowTCPLoopback, asked.AllowProcessSelfIntrospection && limits.AllowProcessSelfIntrospection
+	}
+	if len(traffic(got)) == 0 && rank(levelOrder, got.SideEffectLevel, "") < rank(levelOrder, "network", "") && !denied(got) {
+		if left.AllowTCPLoopback != loopback {
+			fail("loopback is %v", left.AllowTCPLoopback)
+		}
+	} else if left.AllowTCPLoopback {
+		fail("there is a loopback where there is a network, or no socket")
+	}
+	if left.AllowProcessSelfIntrospection != introspection {
+		fail("introspection is %v", left.AllowProcessSelfIntrospection)
+	}
+	if left.AllowChildWorkspaceWrite != asked.AllowChildWorkspaceWrite {
+		fail("writing of the workspace is %v", left.AllowChildWorkspaceWrite)
+	}
 }
 
 // denied reports whether a policy says local_ipc = false.
@@ -303,9 +407,19 @@ func checkIntersection(t *testing.T, ceiling, request *Policy) bool {
 	if want := both(traffic(ceiling), traffic(request)); !maps.Equal(traffic(got), want) {
 		fail("network %v, want %v", traffic(got), want)
 	}
+	checkProcess(ceiling, request, got, fail)
 	rights := both(fileRights(ceiling.Capabilities), fileRights(request.Capabilities))
+	for right := range fileRights(request.Capabilities) { // what the ceiling's processes could do without its operations
+		if request.Capabilities != nil && allRights(ceiling)[right] {
+			rights[right] = true
+		}
+	}
 	if !maps.Equal(fileRights(got.Capabilities), rights) {
 		fail("capabilities %v, want the rights %v", got.Capabilities, rights)
+	}
+	rights = allRights(got)
+	if !subset(rights, allRights(ceiling)) || !subset(rights, allRights(request)) {
+		fail("the rights %v are more than one of them has", rights)
 	}
 	access := got.WorkspaceAccess()
 	for right, bits := range map[string]landlock.AccessFS{
@@ -474,6 +588,50 @@ func TestIntersectLocalIPCOfTheUniverse(t *testing.T) {
 	n.report(t)
 }
 
+// Each member of process_sandbox, under each other, with and without the fields that it depends on.
+func TestIntersectProcessSandboxOfTheUniverse(t *testing.T) {
+	blocks := []*ProcessSandbox{
+		nil,
+		{},
+		{Presets: []string{}},
+		{Presets: []string{"system_runtime", "go"}},
+		{Presets: []string{"go"}},
+		{ReadRoots: []string{"/a"}},
+		{ReadRoots: []string{"/a/b"}, WriteRoots: []string{"/b"}},
+		{WriteRoots: []string{oracleTask + "/a", "/a/b"}},
+		{ReadDenyRoots: []string{"/a/b/a"}},
+		{ReadDenyRoots: []string{"/ab/ab", "/a/b/a"}},
+		{AllowTCPLoopback: true},
+		{AllowTCPLoopback: true, UnixSocketRoots: []string{"/a"}},
+		{UnixSocketRoots: []string{"/a/a"}},
+		{AllowProcessSelfIntrospection: true},
+		{AllowChildWorkspaceWrite: true},
+		{AllowChildWorkspaceWrite: true, NetnsLauncherPath: "/x"},
+	}
+	var all []Policy
+	for _, block := range blocks {
+		for _, level := range []string{"", "none", "desktop_control"} {
+			for _, capabilities := range []map[string][]string{nil, {}, {"workspace": {"read_text", "write_text@plan"}}, {"workspace": {"delete"}}, {"workspace": {"read_text", "write_text"}}} {
+				for _, local := range []*bool{nil, new(false)} {
+					all = append(all, Policy{SideEffectLevel: level, Capabilities: capabilities, ProcessSandbox: block, Extensions: Extensions{LocalIPC: local}})
+				}
+			}
+		}
+		all = append(all,
+			Policy{ProcessSandbox: block, WorkspaceRoots: []string{"/b"}, ReadOnlyRoots: []string{}},
+			Policy{ProcessSandbox: block, Extensions: Extensions{UnixSocketRoots: []string{}, ReadDenyRoots: []string{"/a/a"}, Protect: []string{".git/hooks"}}},
+			Policy{ProcessSandbox: block, Extensions: Extensions{TCPConnect: []int{443}, ReadDenyRoots: []string{"/b/b", "/a/a"}, Protect: []string{"a", ".git/hooks"}}})
+	}
+	all = slices.DeleteFunc(all, func(p Policy) bool { return p.Validate() != nil })
+	var n tally
+	for i := range all {
+		for j := range all {
+			n.check(t, &all[i], &all[j])
+		}
+	}
+	n.report(t)
+}
+
 func TestIntersectDevices(t *testing.T) {
 	lists := [][]string{nil, {}, {"/dev/kvm"}, {"/dev/dri/card0"}, {"/dev/dri/*"}, {"/dev/kvm", "/dev/dri/*"}}
 	var n tally
@@ -564,6 +722,14 @@ func (p *picker) policy(ceiling bool) *Policy {
 	made.TCPConnect, made.TCPBind = pickSome(p, 22, 80, 443), pickSome(p, 0, 80, 8080)
 	made.Devices = pickSome(p, "/dev/kvm", "/dev/dri/card0", "/dev/mem")
 	made.MinLandlockABI = p.pick(12)
+	made.ReadDenyRoots, made.Protect = pickSome(p, "/a/b/a", "/ab/b"), pickSome(p, ".git/hooks", ".mcp.json")
+	if p.pick(2) == 1 {
+		made.ProcessSandbox = &ProcessSandbox{
+			Presets: pickSome(p, "go", "node", "system_runtime"), ReadRoots: p.roots(ceiling), WriteRoots: p.roots(ceiling), UnixSocketRoots: p.roots(ceiling),
+			ReadDenyRoots: pickSome(p, "/a/b/a", "/b/b"), AllowTCPLoopback: p.pick(2) == 1, AllowProcessSelfIntrospection: p.pick(2) == 1,
+			AllowChildWorkspaceWrite: p.pick(2) == 1,
+		}
+	}
 	made.LocalIPC = []*bool{nil, new(true), new(false)}[p.pick(3)]
 	return made
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 )
 
@@ -21,7 +22,6 @@ var inHarnOnly = []string{"tools", "tools_restricted", "tool_annotations", "tool
 // refused are fields of Harn's CapabilityPolicy that would change what the
 // kernel must admit or deny, in ways that this driver does not offer.
 var refused = map[string]string{
-	"process_sandbox":       "give the roots as workspace_roots and read_only_roots",
 	"process_network_proxy": "it is installed by Harn's host only",
 }
 
@@ -67,6 +67,7 @@ func DecodeJSON(data []byte) (p *Policy, notes []string, err error) {
 	if err := decodeObject(object, "", Fields(), p); err != nil {
 		return nil, nil, err
 	}
+	p.forgetEmptyProcess()
 	switch {
 	case denyAll && p.Capabilities == nil:
 		p.Capabilities = map[string][]string{}
@@ -74,6 +75,21 @@ func DecodeJSON(data []byte) (p *Policy, notes []string, err error) {
 		p.Capabilities = nil
 	}
 	return p, notes, nil
+}
+
+// forgetEmptyProcess takes away what Harn always writes of processes, though it says nothing.
+func (p *Policy) forgetEmptyProcess() {
+	if p.ProcessSandbox == nil {
+		return
+	}
+	p.Each(func(f *Field) {
+		if list, ok := f.Value(p).(*[]string); ok && f.Kind == Paths && f.Name != f.Key() && len(*list) == 0 {
+			*list = nil
+		}
+	})
+	if reflect.ValueOf(*p.ProcessSandbox).IsZero() {
+		p.ProcessSandbox = nil
+	}
 }
 
 // decodeObject decodes the fields of an object, or of a block.

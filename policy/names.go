@@ -4,6 +4,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -29,11 +30,14 @@ var profileNames = []string{"unrestricted", "worktree", "os_hardened"}
 
 func (p Profile) String() string { return profileNames[p] }
 
-// ParseProfile returns the profile of that name. wasi, a profile of Harn's, is
-// an error: a host process cannot run under it.
+// ParseProfile returns the profile of that name. Two of Harn's are an error: a host
+// process cannot run under wasi, and workspace_paths confines none.
 func ParseProfile(name string) (Profile, error) {
-	if name == "wasi" {
-		return 0, fmt.Errorf(`"wasi" is for WebAssembly modules inside Harn, a task is a process of the host: use "worktree" or "os_hardened"`)
+	switch name {
+	case "wasi":
+		return 0, errors.New(`"wasi" is for WebAssembly modules inside Harn, a task is a process of the host: use "worktree" or "os_hardened"`)
+	case "workspace_paths":
+		return 0, errors.New(`"workspace_paths" has Harn check paths by itself and leaves processes unconfined, and a task is a process: use "worktree", or "unrestricted" where the operator allows it`)
 	}
 	i, err := parseName("profile", name, profileNames)
 	return Profile(i), err
@@ -50,9 +54,11 @@ const (
 	LevelWorkspaceWrite
 	LevelProcessExec
 	LevelNetwork
+	// LevelDesktopControl is Harn's for its own tools. To a process it is LevelNetwork.
+	LevelDesktopControl
 )
 
-var levelNames = []string{"none", "read_only", "workspace_write", "process_exec", "network"}
+var levelNames = []string{"none", "read_only", "workspace_write", "process_exec", "network", "desktop_control"}
 
 func (l Level) String() string { return levelNames[l] }
 

@@ -58,6 +58,8 @@ type Plan struct {
 	Profile Profile
 	ABI     landlock.ABI
 	Network bool
+	// Loopback: there is no network but TCP on a loopback of the task's own.
+	Loopback bool
 	// Egress are the hosts that can be connected to; nil is no limit. EgressLog has
 	// connections listed.
 	Egress    *rule.Set
@@ -80,7 +82,7 @@ type Reason struct{ Path, Why string }
 // Build makes the plan for a valid policy. An error means that the policy
 // demands what the node does not have.
 func Build(p *Policy, roots Roots, world World, node Node) (*Plan, error) {
-	plan := &Plan{Profile: p.Profile(), ABI: node.ABI, Network: p.NetworkAllowed()}
+	plan := &Plan{Profile: p.Profile(), ABI: node.ABI, Network: p.NetworkAllowed(), Loopback: p.LoopbackOnly()}
 	if err := p.enforceable(node); err != nil {
 		return nil, err
 	}
@@ -178,9 +180,15 @@ func grants(p *Policy, roots Roots, world World) (all []grant) {
 		workspaceWhy = "the workspace, as no workspace_roots are named"
 	}
 	add("programs and libraries (plugin option system_read_roots)", world.System, readSet, true)
-	add("read_only_roots", roots.ReadOnly, readSet, false)
-	add(workspaceWhy, roots.Workspace, workspace, false)
-	add("unix_socket_roots", roots.Sockets, landlock.ResolveUnix, false)
+	for _, root := range roots.ReadOnly {
+		add(cmp.Or(roots.field(root), "read_only_roots"), []string{root}, readSet, false)
+	}
+	for _, root := range roots.Workspace {
+		add(cmp.Or(roots.field(root), workspaceWhy), []string{root}, workspace, false)
+	}
+	for _, root := range roots.Sockets {
+		add(cmp.Or(roots.field(root), "unix_socket_roots"), []string{root}, landlock.ResolveUnix, false)
+	}
 	add("every task: a private one", world.Scratch, scratchSet, false)
 	add("every task: what programs ask of the kernel", world.Kernel, kernelSet, true)
 	add("every task: a private one", world.Listed, landlock.ReadDir, true)
@@ -211,6 +219,9 @@ func ruleset(p *Policy, granted []grant, node Node) *landlock.Ruleset {
 	if !p.NetworkAllowed() || p.PortsLimited() {
 		set.HandledNet = handled.Net
 		set.Ports = p.portRules()
+	}
+	if p.LoopbackOnly() { // ports of the loopback alone, which nobody else has
+		set.HandledNet &^= landlock.ConnectTCP | landlock.BindTCP
 	}
 	rules := make([]landlock.PathRule, len(granted))
 	for i, g := range granted {
@@ -342,7 +353,7 @@ func notes(p *Policy, node Node) []string {
 			}
 		}
 	}
-	return out
+	return append(out, p.processNotes()...)
 }
 
 // String prints the whole plan, for people and for tests.
@@ -350,7 +361,7 @@ func (plan *Plan) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("profile: %v", plan.Profile)
-	line("network: %v", map[bool]string{true: "allowed", false: "denied"}[plan.Network])
+	line("network: %s", plan.network())
 	if plan.Egress != nil {
 		line("egress: allow %v, deny %v, others %v, private addresses %v", plan.Egress.Allow, plan.Egress.Deny, plan.Egress.Others, plan.Egress.Private)
 	}
@@ -402,8 +413,20 @@ func (plan *Plan) Summary() string {
 	case plan.Egress != nil:
 	case plan.Network:
 		parts = append(parts, "network allowed")
+	case plan.Loopback:
+		parts = append(parts, "network: a loopback of its own, TCP")
 	default:
 		parts = append(parts, "network denied")
 	}
 	return strings.Join(parts, ", ")
+}
+
+func (plan *Plan) network() string {
+	switch {
+	case plan.Network:
+		return "allowed"
+	case plan.Loopback:
+		return "a loopback of the task's own, TCP"
+	}
+	return "denied"
 }

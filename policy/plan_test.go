@@ -62,6 +62,18 @@ func lexical(p *Policy) Roots {
 	if len(p.WorkspaceRoots) == 0 {
 		roots.Workspace = []string{taskDir}
 	}
+	if s := p.ProcessSandbox; s != nil {
+		if p.MayWrite() {
+			roots.add(WorkspaceRole, join(s.WriteRoots))
+		}
+		roots.add(ReadRole, join(s.ReadRoots))
+		roots.add(SocketRole, join(s.UnixSocketRoots))
+	}
+	p.Each(func(f *Field) {
+		if f.Role == DenyRole {
+			roots.Denied = append(roots.Denied, marks(f, *f.list(p), []string{taskDir})...)
+		}
+	})
 	return roots
 }
 

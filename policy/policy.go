@@ -27,6 +27,8 @@ type Policy struct {
 	// means no limit. Of those present, only "workspace" is something that a
 	// kernel can enforce.
 	Capabilities map[string][]string `codec:"capabilities" json:"capabilities,omitzero"`
+	// ProcessSandbox is what Harn says of processes alone; nil is nothing.
+	ProcessSandbox *ProcessSandbox `codec:"process_sandbox" json:"process_sandbox,omitzero"`
 
 	Extensions
 }
@@ -111,17 +113,12 @@ func (p *Policy) NetworkAllowed() bool {
 //
 // A policy without capabilities grants reading and writing. One whose
 // capabilities grant nothing on the workspace still grants reading: a program
-// that cannot read its workspace cannot start there.
+// that cannot read its workspace cannot start there. With AllowChildWorkspaceWrite
+// the task writes, whatever they say.
 func (p *Policy) WorkspaceAccess() landlock.AccessFS {
-	if p.Capabilities == nil {
-		return readSet | writeSet
-	}
-	var access landlock.AccessFS
-	for _, op := range p.Capabilities[Workspace] {
-		access |= workspaceOperations[op]
-	}
-	if access == 0 {
-		return readSet
+	access := capabilityAccess(p.Capabilities)
+	if p.process().AllowChildWorkspaceWrite {
+		access |= writeSet
 	}
 	return access
 }

@@ -165,7 +165,7 @@ func TestDecodeJSON(t *testing.T) {
 		{`{"capabilities_restricted":1}`, Policy{}, 0, []string{"capabilities_restricted:"}},
 		{`{"tools":["read_file"],"recursion_limit":3,"tool_arg_constraints":[]}`, Policy{}, 2, nil},
 		{`{"process_sandbox":{}}`, Policy{}, 0, nil},
-		{`{"process_sandbox":{"read_deny_roots":["~/.ssh"]}}`, Policy{}, 0, []string{"process_sandbox is not supported", "read_only_roots"}},
+		{`{"process_sandbox":{"read_deny_root":["/x"]}}`, Policy{}, 0, []string{`unknown field "process_sandbox.read_deny_root"`, `did you mean "read_deny_roots"`}},
 		{`{"sandbox_profil":"worktree"}`, Policy{}, 0, []string{`unknown field "sandbox_profil"`, `did you mean "sandbox_profile"`}},
 		{`{"workspace_roots":"a"}`, Policy{}, 0, []string{"workspace_roots:"}},
 		{`{"capabilities":{"workspace":"list"}}`, Policy{}, 0, []string{"capabilities:"}},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,14 +24,18 @@ type Roots struct {
 	Workspace []string
 	ReadOnly  []string
 	Sockets   []string // to connect to UNIX sockets in
+	// Denied and Protected are the paths of read_deny_roots and protect, which need not exist.
+	Denied    []Mark
+	Protected []Mark
 	// Links are the symbolic links that were on the way, so that the paths as
 	// the job writes them can be made to work.
 	Links []Link
 	// Written are the roots as the policy has them, by their real path.
 	Written map[string]string
-	// members are those of the paths that a member of a block names, by its name. What is in
-	// none, a field of its own names.
+	// members are the paths that members of blocks and presets name, by the name of these, and
+	// added those of them that are in the lists for no other reason.
 	members map[string][]string
+	added   map[Role][]string
 }
 
 // named are the paths that the policy names in a field.
@@ -38,14 +43,7 @@ func (r *Roots) named(f *Field) []string {
 	if f.Name != f.Key() {
 		return r.members[f.Name]
 	}
-	return slices.DeleteFunc(slices.Clone(*r.of(f.Role)), func(path string) bool {
-		for _, paths := range r.members {
-			if slices.Contains(paths, path) {
-				return true
-			}
-		}
-		return false
-	})
+	return slices.DeleteFunc(slices.Clone(*r.of(f.Role)), func(path string) bool { return slices.Contains(r.added[f.Role], path) })
 }
 
 // of is the list for the paths of a role.
@@ -57,6 +55,13 @@ func (r *Roots) of(role Role) *[]string {
 		return &r.Sockets
 	}
 	return &r.Workspace
+}
+
+// Mark is a path that need not exist, by its name: absolute, without "." and "..".
+type Mark struct {
+	Path    string
+	Field   string
+	Written string // as the policy has it
 }
 
 // Link is a symbolic link.
@@ -81,8 +86,14 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 	var problems []error
 	roots := Roots{Written: map[string]string{}}
 	p.Each(func(f *Field) {
-		if f.Role == NoRole {
+		switch f.Role {
+		case NoRole:
 			return
+		case DenyRole:
+			roots.Denied = append(roots.Denied, marks(f, *f.list(p), []string{taskDir})...)
+			return
+		case ProtectRole:
+			return // once the workspace is known
 		}
 		for i, root := range *f.list(p) {
 			path, links, err := resolveRoot(root, taskDir, own)
@@ -92,6 +103,10 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 			}
 			roots.Links = append(roots.Links, links...)
 			roots.Written[path] = root
+			if f.Name != f.Key() {
+				roots.name(f.Name, []string{path})
+				continue // see below
+			}
 			list := roots.of(f.Role)
 			*list = append(*list, path)
 		}
@@ -107,7 +122,71 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 	if len(p.WorkspaceRoots) == 0 {
 		roots.Workspace = slices.Clone(own)
 	}
+	for _, role := range []Role{WorkspaceRole, ReadRole, SocketRole} {
+		p.Each(func(f *Field) {
+			if f.Role == role && (role != WorkspaceRole || p.MayWrite()) {
+				roots.add(role, roots.members[f.Name])
+			}
+		})
+	}
+	if len(p.Protect) > 0 {
+		roots.Protected = marks(Find("protect"), p.Protect, roots.Workspace)
+	}
 	return roots, nil
+}
+
+// add adds paths that a process may use, besides those of the policy's own fields. What can be
+// read within a workspace root is no read-only root: it stays writable.
+func (r *Roots) add(role Role, paths []string) {
+	list := r.of(role)
+	for _, path := range paths {
+		if slices.Contains(*list, path) || role == ReadRole && inside(r.Workspace, path) {
+			continue
+		}
+		if r.added == nil {
+			r.added = map[Role][]string{}
+		}
+		*list = append(*list, path)
+		r.added[role] = append(r.added[role], path)
+	}
+}
+
+// AddPreset adds real paths that a preset names.
+func (r *Roots) AddPreset(name string, role Role, paths []string) {
+	r.name("preset "+name, paths)
+	r.add(role, paths)
+}
+
+func (r *Roots) name(field string, paths []string) {
+	if r.members == nil {
+		r.members = map[string][]string{}
+	}
+	r.members[field] = append(r.members[field], paths...)
+}
+
+// field is the name of the field or the preset by which a path is a root, "" for one of the
+// policy's own fields.
+func (r *Roots) field(path string) string {
+	for _, name := range slices.Sorted(maps.Keys(r.members)) {
+		if slices.Contains(r.members[name], path) {
+			return name
+		}
+	}
+	return ""
+}
+
+// marks are paths by their names. Relative ones join each of the directories.
+func marks(f *Field, paths, dirs []string) (list []Mark) {
+	for _, path := range paths {
+		if filepath.IsAbs(path) {
+			list = append(list, Mark{filepath.Clean(path), f.Name, path})
+			continue
+		}
+		for _, dir := range dirs {
+			list = append(list, Mark{filepath.Join(dir, path), f.Name, path})
+		}
+	}
+	return list
 }
 
 // CheckCeiling repeats the ceiling's check of roots with what they really are:

@@ -19,7 +19,12 @@ func (p *Policy) Validate() error {
 	p.Each(func(f *Field) {
 		if f.Kind == Paths {
 			for i, root := range *f.list(p) {
-				if err := validateRoot(root); err != nil {
+				err := validateRoot(root)
+				// A root that is not there refuses the task. These need not be there.
+				if err == nil && (f.Role == DenyRole || f.Role == ProtectRole) && strings.HasPrefix(root, "~") {
+					err = fmt.Errorf("%q begins with ~, which stands for no home here: write the whole path", root)
+				}
+				if err != nil {
 					problems = append(problems, fmt.Sprintf("%s[%d]: %v", f.Name, i, err))
 				}
 			}
@@ -58,7 +63,12 @@ func validateOperation(capability, op string) error {
 	if capability != Workspace {
 		return nil // Harn's set of capabilities is open
 	}
-	if _, ok := workspaceOperations[op]; !ok {
+	// An operation within a scope, as write_text@plan, is for Harn alone to enforce.
+	operation, scope, scoped := strings.Cut(op, "@")
+	if scoped && scope == "" {
+		return fmt.Errorf("%q has no scope behind the @", op)
+	}
+	if _, ok := workspaceOperations[operation]; !ok {
 		names := slices.Sorted(maps.Keys(workspaceOperations))
 		return fmt.Errorf("unknown workspace operation %q%s", op, expected(op, names))
 	}

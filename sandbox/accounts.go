@@ -42,6 +42,14 @@ func newAccount(user identity, env map[string]string, withheld []string) *accoun
 	return a
 }
 
+// homeOutside is the HOME that the job sets, "" if it is in the task's own directories.
+func (a *account) homeOutside(dirs *Dirs) string {
+	if isBeneathAny(dirs.names(), a.home) {
+		return ""
+	}
+	return a.home
+}
+
 // defaultShell is the shell of a user that the host does not know. Every system
 // has it.
 const defaultShell = "/bin/sh"

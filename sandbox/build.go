@@ -37,6 +37,8 @@ type Sandbox struct {
 	Home string
 	// WorkDir is the working directory, a path of the task's view.
 	WorkDir string
+	// PresetEnv are the variables that presets set: see [AddPresetEnvironment].
+	PresetEnv map[string]string
 	// Withheld are the names of variables that the task does not get: see [Withhold].
 	Withheld []string
 
@@ -71,6 +73,7 @@ func Build(settings *Settings, host *Host, task *Task, request *Request) (*Sandb
 	}
 	s.UserName, s.Withheld = user.Name, withheld
 	env := Environment(task.Env, withheld, user.Name, s.Home)
+	AddPresetEnvironment(env, task.Env, s.PresetEnv)
 	AddVariables(env, s.Variables())
 	if err := s.plan(task, user, env); err != nil {
 		return nil, err
@@ -113,15 +116,24 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if s.effective, s.roots, err = effectivePolicy(settings.Ceiling, request.Policy, dirs, resolve); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
+	var presetNotes []string
+	if s.PresetEnv, presetNotes, err = settings.addPresets(s.effective, &s.roots, who.homeOutside(dirs)); err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
 	if err := checkEgress(settings, s.effective, task); err != nil {
 		return nil, err
 	}
 	includeOwn(&s.roots, dirs.Task)
 	dirs.findStorage(task.Mounts)
-	places := protectedPlaces(settings, dirs, host.Agent)
-	if err := checkOwn(places, dirs.Task); err != nil {
+	marked, err := markedPlaces(request.Policy, &s.roots, dirs)
+	if err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
+	driverPlaces := protectedPlaces(settings, dirs, host.Agent)
+	if err := checkOwn(driverPlaces, dirs.Task); err != nil {
 		return nil, err
 	}
+	places := slices.Concat(driverPlaces, marked, credentialPlaces(shownOf(&s.roots, task.Mounts, dirs)))
 	if err := checkRoots(places, s.roots); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
@@ -176,6 +188,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if s.Policy.Confined() {
 		s.Policy.Notes = slices.Concat(s.Policy.Notes, s.surroundings.notes, s.surroundings.overlayNote())
 	}
+	s.Policy.Notes = append(s.Policy.Notes, presetNotes...)
 	s.Policy.Notes = append(s.Policy.Notes, who.ownerNotes(s.surroundings, s.roots.Workspace)...)
 	if s.view, err = makeView(s.surroundings, s.roots, access, s.Policy); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
@@ -185,7 +198,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 
 func (s *Sandbox) world(task *Task) executor.World {
 	return executor.World{
-		Network:     network(task, s.Policy.Network && s.Egress == nil),
+		Network:     network(task, s.Policy, s.Egress != nil),
 		HostPID:     s.modes.hostPID,
 		HostIPC:     s.modes.hostIPC,
 		PrivateRoot: s.view.private,
@@ -265,9 +278,9 @@ func effectivePolicy(ceiling, request *policy.Policy, dirs *Dirs, resolve resolv
 	return effective, roots, nil
 }
 
-func network(task *Task, allowed bool) executor.Network {
-	if !allowed {
-		return executor.Network{Isolated: true}
+func network(task *Task, plan *policy.Plan, egress bool) executor.Network {
+	if !plan.Network || egress {
+		return executor.Network{Isolated: true, Loopback: plan.Loopback}
 	}
 	return executor.Network{Namespace: task.NetworkNamespace}
 }
@@ -317,6 +330,8 @@ func (s *Sandbox) Attributes() map[string]string {
 		a["network"] = "egress"
 	case s.Policy.Network:
 		a["network"] = "allowed"
+	case s.Policy.Loopback:
+		a["network"] = "loopback"
 	}
 	if s.Policy.Deny != nil {
 		a["denied_syscalls"] = s.Policy.Groups()

@@ -49,6 +49,9 @@ type Explanation struct {
 	Files []FileAccess
 	// Masked are covered where Files show them.
 	Masked []string
+	// Marked are places that the policy closes or keeps where Files show them, whether there is
+	// something or not.
+	Marked []Marked
 	// Missing are what is named but not on this host: a task with it would be
 	// refused.
 	Missing []string
@@ -66,6 +69,13 @@ type Explanation struct {
 	Capabilities []string
 	// Limits are of cgroups and of setrlimit(2), a line each.
 	Limits []string
+}
+
+// Marked is a place that a policy closes, or keeps as it is.
+type Marked struct {
+	Path     string
+	Why      string
+	Readable bool // it is kept: it can be read, as far as the policy goes
 }
 
 // FileAccess is what a task can do with a directory and what is in it, or with
@@ -95,9 +105,13 @@ func Explain(request *Request, f *Forecast) (*Explanation, error) {
 	var missing []string
 	lookUp := func(p *policy.Policy, taskDir string, own []string) (policy.Roots, error) {
 		there := p.Clone()
-		for _, roots := range []*[]string{&there.WorkspaceRoots, &there.ReadOnlyRoots, &there.UnixSocketRoots} {
-			*roots = existing(*roots, taskDir, &missing)
-		}
+		there.Each(func(f *policy.Field) {
+			switch f.Role {
+			case policy.WorkspaceRole, policy.ReadRole, policy.SocketRole:
+				roots := f.Value(there).(*[]string)
+				*roots = existing(*roots, taskDir, &missing)
+			}
+		})
 		roots, err := policy.Resolve(there, taskDir, own)
 		if len(there.WorkspaceRoots) < len(p.WorkspaceRoots) && len(there.WorkspaceRoots) == 0 {
 			roots.Workspace = nil // not the default in the place of what is missing
@@ -129,6 +143,7 @@ func (s *Sandbox) Explain() *Explanation {
 		VolumesIn: policy.VolumeLimit(s.settings.Ceiling, false), ReadOnlyVolumesIn: policy.VolumeLimit(s.settings.Ceiling, true),
 	}
 	e.files(s)
+	e.Marked = s.view.marked
 	for _, n := range s.capabilities {
 		e.Capabilities = append(e.Capabilities, capabilityNames[n])
 	}

@@ -57,6 +57,12 @@ func (v *view) guard(w *taskWorld, roots policy.Roots, plan *policy.Plan) error 
 	guards = append(guards, v.linkGuards()...)
 	kept := v.readOnlyGuards(roots)
 	guards = append(guards, kept...)
+	for i := range shown {
+		if g := &shown[i]; g.marked {
+			kept = append(kept, policy.Guard{Path: g.at, Keep: g.keep()})
+			v.marked = append(v.marked, Marked{Path: g.at, Why: g.what, Readable: g.rule == readOnly})
+		}
+	}
 	var err error
 	if v.splits, err = plan.Guard(guards, v.names); err != nil {
 		return err
@@ -220,7 +226,11 @@ func splitNotes(splits []policy.Split, kept []policy.Guard) []string {
 		}
 		for _, g := range kept {
 			if landlock.Beneath(s.Dir, g.Path) {
-				notes = append(notes, fmt.Sprintf("nothing new can be made in %s itself, as %s in it is read-only: make it in a directory beside that one, or name workspace_roots beside it", plain.Quote(s.Dir), plain.Quote(g.Path)))
+				what := "read-only"
+				if g.Keep == 0 {
+					what = "closed"
+				}
+				notes = append(notes, fmt.Sprintf("nothing new can be made in %s itself, as %s in it is %s: make it in a directory beside that one, or name workspace_roots beside it", plain.Quote(s.Dir), plain.Quote(g.Path), what))
 				break
 			}
 		}

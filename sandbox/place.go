@@ -44,6 +44,8 @@ type place struct {
 	// covers it can be detached: what Landlock grants around it must not hold for
 	// it, either.
 	dynamic bool
+	// marked: the policy says so, or it is a place of credentials in what a policy names.
+	marked bool
 
 	// real is the place without symbolic links, as far as it exists.
 	real string

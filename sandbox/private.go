@@ -146,12 +146,17 @@ func (w *taskWorld) listTaskDir(roots policy.Roots, workspace landlock.AccessFS)
 	shown := isBeneathAny(slices.Concat(roots.Workspace, roots.ReadOnly), w.dirs.Task)
 	switch {
 	case w.dirs.Shared || shown || workspace&landlock.ReadDir == 0:
-	case w.dirs.Mounts != "" && workspace&policy.FullAccess == policy.FullAccess && !slices.ContainsFunc(slices.Concat(roots.ReadOnly, roots.Sockets), func(root string) bool { return landlock.Beneath(w.dirs.Task, root) }):
+	case w.dirs.Mounts != "" && workspace&policy.FullAccess == policy.FullAccess && !marksWithin(roots, w.dirs.Task) && !slices.ContainsFunc(slices.Concat(roots.ReadOnly, roots.Sockets), func(root string) bool { return landlock.Beneath(w.dirs.Task, root) }):
 		w.policy.Scratch = append(w.policy.Scratch, w.dirs.Task)
 		w.private = append(w.private, w.dirs.Task)
 	default:
 		w.policy.Listed = append(w.policy.Listed, w.dirs.Task)
 	}
+}
+
+// marksWithin reports whether the policy closes or keeps something in a directory.
+func marksWithin(roots policy.Roots, dir string) bool {
+	return slices.ContainsFunc(slices.Concat(roots.Denied, roots.Protected), func(m policy.Mark) bool { return landlock.Beneath(dir, m.Path) })
 }
 
 // taskDirMounts show the task directory itself, with nothing in it but what other

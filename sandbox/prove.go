@@ -75,7 +75,10 @@ func proveAt(mounts []executor.Mount, shows int, set *landlock.Ruleset, p *place
 		if !covered && !m.ReadOnly && there(p.real) {
 			return fmt.Errorf("%q is writable in the view", at)
 		}
-		return nil // its directory is a mount, which nobody replaces
+		if !p.dynamic || set == nil {
+			return nil // its directory is a mount, which nobody replaces
+		}
+		return proveRules(set, p, at, policy.ReadAccess|landlock.ResolveUnix)
 	case hidden:
 		return nil
 	case top != shows && !covered && m.Source != m.Target:
@@ -87,9 +90,14 @@ func proveAt(mounts []executor.Mount, shows int, set *landlock.Ruleset, p *place
 		return nil // nobody replaces what the mount covers
 	}
 	const names = landlock.ReadDir
+	return proveRules(set, p, at, names)
+}
+
+// proveRules checks that no rule grants more than some rights on a place.
+func proveRules(set *landlock.Ruleset, p *place, at string, admitted landlock.AccessFS) error {
 	for _, rule := range set.Paths {
 		own := slices.ContainsFunc(p.own, func(own string) bool { return landlock.Beneath(own, rule.Path) })
-		if reaches := landlock.Beneath(rule.Path, at) || landlock.Beneath(at, rule.Path); reaches && !own && rule.Access&^names != 0 {
+		if reaches := landlock.Beneath(rule.Path, at) || landlock.Beneath(at, rule.Path); reaches && !own && rule.Access&^admitted != 0 {
 			return fmt.Errorf("the rule for %q grants %v on %q", rule.Path, rule.Access&policy.FullAccess, at)
 		}
 	}

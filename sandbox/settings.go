@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
@@ -48,6 +47,10 @@ type Settings struct {
 	// Ceiling limits what jobs may ask for; absent means no limit, but for the
 	// profile unrestricted.
 	Ceiling *policy.Policy `codec:"ceiling"`
+	// Presets are sets of roots that policies can name, by their names.
+	Presets map[string]Preset `codec:"preset"`
+	// DefaultPresets are those of tasks whose policy says nothing of presets.
+	DefaultPresets []string `codec:"default_presets"`
 	// DefaultPolicy is that of tasks whose job brings none; absent means an
 	// empty one.
 	DefaultPolicy *policy.Policy `codec:"default_policy"`
@@ -133,11 +136,17 @@ func (s *Settings) Validate() error {
 	if s.Ceiling.LocalIPC != nil && *s.Ceiling.LocalIPC {
 		problems = append(problems, "ceiling: local_ipc = true limits nothing: leave it out, or set it to false")
 	}
-	for _, root := range slices.Concat(s.Ceiling.WorkspaceRoots, s.Ceiling.ReadOnlyRoots, s.Ceiling.UnixSocketRoots) {
-		if !filepath.IsAbs(root) {
-			problems = append(problems, fmt.Sprintf("ceiling: root %q is relative: a task's own directories are always within the ceiling, others need an absolute path", root))
+	s.Ceiling.Each(func(f *policy.Field) {
+		if f.Kind != policy.Paths || f.Role == policy.ProtectRole {
+			return
 		}
-	}
+		for _, root := range *f.Value(s.Ceiling).(*[]string) {
+			if !filepath.IsAbs(root) {
+				problems = append(problems, fmt.Sprintf("ceiling: %s: root %q is relative: a task's own directories are always within the ceiling, others need an absolute path", f.Name, root))
+			}
+		}
+	})
+	problems = append(problems, s.wrongPresets()...)
 	if len(problems) > 0 {
 		return errors.New(strings.Join(problems, "; "))
 	}

@@ -26,6 +26,7 @@ type view struct {
 	places  []place           // that are protected from the task
 	closed  []executor.Closed // where these would show
 	splits  []policy.Split    // directories that protected places lie in
+	marked  []Marked          // places of the policy, where they would show
 }
 
 // placed is a mount, and how it is to be placed.

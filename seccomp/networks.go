@@ -130,6 +130,28 @@ var TCPOnly = group("tcp_only", []Entry{
 
 const pastPorts = "sends past the rules for TCP ports"
 
+// TCPAndUnix is for a process that has TCP on a loopback of its own, in a network namespace
+// with nothing else, and UNIX sockets: which of them it reaches is not for a filter to say.
+var TCPAndUnix = group("tcp_and_unix", []Entry{
+	deny("socket", "makes sockets of other networks").
+		unless(is(0, unix.AF_UNIX)).
+		unless(internet, has(1, typeMask, unix.SOCK_STREAM), is(2, 0, unix.IPPROTO_TCP)).
+		unless(is(0, unix.AF_NETLINK), is(2, unix.NETLINK_ROUTE)),
+	deny("socketpair", "makes sockets of other networks").unless(is(0, unix.AF_UNIX)),
+	plainTCP,
+})
+
+// TCPAndPairs is TCPAndUnix without UNIX sockets that have an address: of these, a
+// process has pairs, as under LocalIPC.
+var TCPAndPairs = group("tcp_and_pairs", []Entry{
+	deny("socket", "makes sockets of other networks, and UNIX sockets that can have addresses").
+		unless(internet, has(1, typeMask, unix.SOCK_STREAM), is(2, 0, unix.IPPROTO_TCP)).
+		unless(is(0, unix.AF_NETLINK), is(2, unix.NETLINK_ROUTE)),
+	deny("socketpair", "makes sockets, that can send to addresses").
+		unless(is(0, unix.AF_UNIX), has(1, typeMask, unix.SOCK_STREAM, unix.SOCK_SEQPACKET)),
+	plainTCP,
+})
+
 // NoListen is for a process that may connect to TCP ports, but not be connected
 // to: listen(2) without bind(2) takes a free port, and no rule for ports sees it.
 // It cannot tell a TCP socket from a UNIX one: neither listens.

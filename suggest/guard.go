@@ -4,17 +4,17 @@
 package suggest
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/people"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 // A task has a say in what it is denied, and writes its log: it could ask for what
@@ -96,15 +96,6 @@ const engine = "a part of a container engine: by its socket or files, anything o
 // root lie in /run/user or a home.
 var engineSockets = []string{"docker.sock", "podman.sock", "containerd.sock", "crio.sock", "buildkitd.sock", "nomad.sock", "api.sock"}
 
-// credentials are what Harn denies below each home, its default of read_deny_roots.
-var credentials = []string{
-	".ssh", ".aws", ".gnupg", ".netrc", ".docker/config.json", ".config/gh/hosts.yml", ".config/gcloud", ".kube/config", ".npmrc",
-	".pypirc", ".cargo/credentials", ".cargo/credentials.toml", ".composer/auth.json", ".config/composer/auth.json",
-	".config/git/credentials", ".config/glab-cli", ".config/hub", ".config/github-copilot", ".config/rclone/rclone.conf",
-	".config/doctl", ".config/hcloud", ".config/containers/auth.json", ".config/.wrangler", ".config/stripe", ".config/sops/age",
-	".config/configstore/firebase-tools.json", ".cache/huggingface/token", ".cache/huggingface/stored_tokens",
-}
-
 // names of directories, and beginnings of names of files, that hold keys of the
 // system in a directory that has other things, too.
 var keyFiles = []Place{{"/etc/ssh/ssh_host_", "a key of this host"}}
@@ -145,7 +136,7 @@ func (g *Guard) refuse(name string) string {
 	if slices.Contains(engineSockets, path.Base(name)) {
 		return "it is " + engine
 	}
-	for _, rel := range credentials {
+	for _, rel := range policy.Credentials {
 		if strings.Contains(name+"/", "/"+rel+"/") {
 			return fmt.Sprintf("it holds credentials (%s of a home)", rel)
 		}
@@ -182,27 +173,10 @@ func alias(place string) []string {
 	return []string{place}
 }
 
-// homesOfPeople are the homes of root and of users that are people, and the
-// directory that has them. Services have homes as well, with nothing of the kind.
+// homesOfPeople are the homes of people, and the directory that has them.
 func (g *Guard) homesOfPeople() []string {
-	if g.homes != nil {
-		return g.homes
-	}
-	g.homes = []string{"/root", "/home"}
-	f, err := os.Open(g.Root + "/etc/passwd")
-	if err != nil {
-		return g.homes
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		const uid, home, fields, firstPerson, nobody = 2, 5, 7, 1000, 65534
-		entry := strings.Split(lines.Text(), ":")
-		if len(entry) < fields || path.Dir(entry[home]) == "/" && entry[home] != "/root" || !path.IsAbs(entry[home]) {
-			continue
-		}
-		if id, err := strconv.Atoi(entry[uid]); err == nil && (id == 0 || id >= firstPerson && id != nobody) {
-			g.homes = append(g.homes, path.Clean(entry[home]))
-		}
+	if g.homes == nil {
+		g.homes = append(people.Homes(g.Root), "/home")
 	}
 	return g.homes
 }

@@ -64,8 +64,8 @@ func TestNothingClosedIsSuggested(t *testing.T) {
 	for _, rel := range strings.Fields(harnsCredentials) {
 		closed = append(closed, "/root/"+rel, "/home/u/"+rel, "/data/people/ann/"+rel+"/x", "/anywhere/"+rel)
 	}
-	if n := len(strings.Fields(harnsCredentials)); n != 28 || n != len(credentials) {
-		t.Errorf("%d credentials, the guard has %d", n, len(credentials))
+	if n := len(strings.Fields(harnsCredentials)); n != 28 || n != len(policy.Credentials) {
+		t.Errorf("%d credentials, the guard has %d", n, len(policy.Credentials))
 	}
 	for _, path := range closed {
 		if g.Refuse(path) == "" {

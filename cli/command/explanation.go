@@ -25,6 +25,8 @@ type Explanation struct {
 	Files        []FileAccess     `json:"files"`
 	AllFiles     bool             `json:"all_files"` // the task sees the host's
 	Masked       []string         `json:"masked"`
+	Denied       []closedPath     `json:"denied"` // by the policy, and credentials
+	Kept         []closedPath     `json:"kept"`
 	Network      string           `json:"network"`
 	LocalIPC     string           `json:"local_ipc,omitempty"` // without a network
 	Egress       []string         `json:"egress,omitempty"`    // which hosts, a line each
@@ -48,6 +50,12 @@ type FileAccess struct {
 	partial string
 }
 
+// closedPath is a place that a task does not reach, or change, whatever is there.
+type closedPath struct {
+	Path string `json:"path"`
+	Why  string `json:"why"`
+}
+
 type deniedSyscalls struct {
 	Group string            `json:"group"`
 	Calls map[string]string `json:"calls"` // and what a program could do with each
@@ -59,7 +67,7 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 	plan := found.Plan
 	e := &Explanation{
 		Profile: plan.Profile.String(), ABI: int(plan.ABI), AllFiles: found.AllFiles,
-		Files: []FileAccess{}, Masked: []string{}, Syscalls: []deniedSyscalls{},
+		Files: []FileAccess{}, Masked: []string{}, Denied: []closedPath{}, Kept: []closedPath{}, Syscalls: []deniedSyscalls{},
 		Warning: plan.Warning, NotEnforced: append([]string{}, plan.Notes...), Missing: append([]string{}, found.Missing...),
 		Capabilities: append([]string{}, found.Capabilities...), Limits: append(r.limits(), found.Limits...),
 		Namespaces: namespaces(found, r), User: found.User,
@@ -67,12 +75,15 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 	if e.User == "" {
 		e.User = "one of its own, of Nomad's dynamic workload users"
 	}
+	e.NotEnforced = append(e.NotEnforced, r.notes...)
 	e.NotEnforced = append(e.NotEnforced, r.sharing(found)...)
 	if note := levelNote(found.Level); note != "" {
 		e.NotEnforced = append(e.NotEnforced, note)
 	}
 	set := plan.Landlock
 	switch {
+	case plan.Loopback:
+		e.Network, e.LocalIPC = "TCP on a loopback of the task's own", localIPC(plan)
 	case !plan.Network:
 		e.Network, e.LocalIPC = "denied", localIPC(plan)
 	case plan.Egress != nil:
@@ -92,6 +103,13 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 	e.Files = append(e.Files, r.volumes(found)...)
 	for _, path := range found.Masked {
 		e.Masked = append(e.Masked, names.Replace(path))
+	}
+	for _, m := range found.Marked {
+		list := &e.Denied
+		if m.Readable {
+			list = &e.Kept
+		}
+		*list = append(*list, closedPath{names.Replace(m.Path), m.Why})
 	}
 	for _, group := range plan.Deny {
 		denied := deniedSyscalls{Group: group.Name, Calls: map[string]string{}}
@@ -143,9 +161,9 @@ func levelNote(level string) string {
 // localIPC says which sockets a task without network has.
 func localIPC(plan *policy.Plan) string {
 	switch {
-	case slices.Contains(plan.Deny, seccomp.UnixOnly):
+	case slices.Contains(plan.Deny, seccomp.UnixOnly), slices.Contains(plan.Deny, seccomp.TCPAndUnix):
 		return "UNIX sockets: of the task itself, and where it may connect to them"
-	case slices.Contains(plan.Deny, seccomp.LocalIPC):
+	case slices.Contains(plan.Deny, seccomp.LocalIPC), slices.Contains(plan.Deny, seccomp.TCPAndPairs):
 		return "UNIX sockets: pairs, none with a path or name"
 	case slices.Contains(plan.Deny, seccomp.Network):
 		return "UNIX sockets: none, not even pairs (local_ipc = false)"
@@ -162,6 +180,8 @@ func namespaces(found *sandbox.Explanation, r *request) []string {
 	}
 	network := "network: " + r.network()
 	switch {
+	case found.Plan.Loopback:
+		network = "network: private, with a loopback alone"
 	case !found.Plan.Network:
 		network = "network: private, with nothing in it"
 	case found.Plan.Egress != nil:
@@ -224,6 +244,8 @@ func (e *Explanation) parts() []part {
 		if len(e.Masked) > 0 {
 			files = append(files, "---  covered: "+strings.Join(e.Masked, " "))
 		}
+		files = append(files, closedLines("---", e.Denied)...)
+		files = append(files, closedLines("r--", e.Kept)...)
 		files = append(files, "nothing else is there to be found; of what a path is in, the longest line decides")
 	}
 	var calls []string
@@ -249,6 +271,18 @@ func (e *Explanation) parts() []part {
 		all = append(all, part{title: "Warning", lines: []string{e.Warning}, warn: true})
 	}
 	return all
+}
+
+// closedLines are places, those of one reason on one line.
+func closedLines(access string, places []closedPath) (lines []string) {
+	byWhy := map[string][]string{}
+	for _, place := range places {
+		byWhy[place.Why] = append(byWhy[place.Why], plain.Name(place.Path))
+	}
+	for _, why := range slices.Sorted(maps.Keys(byWhy)) {
+		lines = append(lines, fmt.Sprintf("%s  %s: %s", access, why, strings.Join(byWhy[why], " ")))
+	}
+	return lines
 }
 
 // lines are the calls of a group by the reason, those of one on one line.

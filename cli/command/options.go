@@ -130,5 +130,9 @@ func (o *policyOptions) policy() (*policy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decodePolicy(data)
+	p, _, err := policy.DecodeJSON(data)
+	if err == nil {
+		err = p.Validate()
+	}
+	return p, err
 }

@@ -45,7 +45,8 @@ type VolumeMount struct {
 // request is what a task asks for.
 type request struct {
 	config *sandbox.Request
-	job    *Job // nil for a policy alone
+	job    *Job     // nil for a policy alone
+	notes  []string // on what a policy file says and no kernel enforces
 }
 
 // source is a file with a policy.
@@ -75,25 +76,22 @@ func (s *Streams) readRequest(operator *sandbox.Settings, from source, task stri
 		if err != nil {
 			return nil, err
 		}
-		return &request{job.Request, job}, nil
+		return &request{config: job.Request, job: job}, nil
 	}
 	data, err := os.ReadFile(from.file)
 	if err != nil {
 		return nil, err
 	}
-	p, err := decodePolicy(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", plain.Name(from.file), err)
-	}
-	return policyRequest(p), nil
-}
-
-func decodePolicy(data []byte) (*policy.Policy, error) {
-	p, _, err := policy.DecodeJSON(data)
+	p, notes, err := policy.DecodeJSON(data)
 	if err == nil {
 		err = p.Validate()
 	}
-	return p, err
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", plain.Name(from.file), err)
+	}
+	r := policyRequest(p)
+	r.notes = notes
+	return r, nil
 }
 
 // describe fills in what the job says of its task.

@@ -1,0 +1,352 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/burin-labs/nomad-driver-harn/policy"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
+)
+
+// tree makes files that everybody may change, by path.
+func tree(t *testing.T, base string, files ...string) {
+	t.Helper()
+	for _, file := range files {
+		path := filepath.Join(base, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("text of "+file+"\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		for at := path; at != base; at = filepath.Dir(at) {
+			if err := os.Chmod(at, 0o777); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Chmod(base, 0o777); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tries is a script that does each thing by its name, and again when the host has changed
+// something.
+func tries(things ...[2]string) string {
+	var b strings.Builder
+	b.WriteString("for turn in 1 2; do\n")
+	for _, thing := range things {
+		fmt.Fprintf(&b, "if (%s) >/dev/null 2>&1; then echo $turn %s yes; else echo $turn %s no; fi\n", thing[1], thing[0], thing[0])
+	}
+	b.WriteString("echo $turn done; while [ $turn = 1 -a ! -e $NOMAD_TASK_DIR/repo/src/go ]; do sleep 0.02; done; done\n")
+	return b.String()
+}
+
+// twice runs a script of tries, has the host change something between, and compares what worked.
+func (h *harness) twice(p *policy.Policy, script string, host func(local string), want map[string]string) {
+	h.t.Helper()
+	h.twiceIn(p, script, func(string) {}, host, want)
+}
+
+// twiceIn is twice, where something is there before the task starts.
+func (h *harness) twiceIn(p *policy.Policy, script string, before, host func(local string), want map[string]string) {
+	h.t.Helper()
+	task := sh(script)
+	task.Policy = p
+	cfg := h.task(task)
+	local := cfg.Env["NOMAD_TASK_DIR"]
+	if err := os.Chmod(local, 0o777); err != nil {
+		h.t.Fatal(err)
+	}
+	tree(h.t, local+"/repo", "README", ".git/config", ".git/hooks/pre-commit", "src/main.c")
+	before(local)
+	h.start(cfg)
+	h.log(cfg, "stdout", "1 done")
+	host(local)
+	if err := os.WriteFile(local+"/repo/src/go", nil, 0o666); err != nil {
+		h.t.Fatal(err)
+	}
+	h.wait(cfg.ID)
+	out := h.log(cfg, "stdout", "2 done")
+	for thing, turns := range want {
+		for i, answer := range strings.Fields(turns) {
+			if line := fmt.Sprintf("%d %s %s\n", i+1, thing, answer); !strings.Contains(out, line) {
+				h.t.Errorf("no %q in\n%s", line, out)
+			}
+		}
+	}
+}
+
+func rename(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Error(err)
+	}
+}
+
+// What read_deny_roots name stays closed, whatever the task or the host renames, whether it was there
+// or not; what lies beside can be read.
+func TestReadDenyRoots(t *testing.T) {
+	for name, deny := range map[string]func(base string) policy.Policy{
+		"of the policy": func(base string) policy.Policy {
+			return policy.Policy{Extensions: policy.Extensions{ReadDenyRoots: []string{base + "/data/keys", base + "/data/later", base + "/data/link", "local/repo/.env"}}}
+		},
+		"of process_sandbox": func(base string) policy.Policy {
+			return policy.Policy{ProcessSandbox: &policy.ProcessSandbox{ReadDenyRoots: []string{base + "/data/keys", base + "/data/later", base + "/data/link", "local/repo/.env"}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil)
+			base := filepath.Dir(h.config.StateDir)
+			tree(t, base+"/data", "keys/id", "models/m", "linked/id")
+			if err := os.Symlink("linked", base+"/data/link"); err != nil {
+				t.Fatal(err)
+			}
+			p := deny(base)
+			p.ReadOnlyRoots = []string{base + "/data"}
+			data := base + "/data/"
+			h.twice(&p, tries(
+				[2]string{"keys", "cat " + data + "keys/id"}, [2]string{"moved", "cat " + data + "models/keys/id"}, [2]string{"linked", "cat " + data + "linked/id"},
+				[2]string{"later", "cat " + data + "later"}, [2]string{"models", "cat " + data + "models/m"},
+				[2]string{"env", "cat local/repo/.env"}, [2]string{"make", "echo x > local/repo/.env"}, [2]string{"mkdir", "mkdir local/repo/.env"},
+				[2]string{"rename", "mv local/repo local/repo2"}, [2]string{"link", "ln local/repo/README local/repo/.env"},
+				[2]string{"src", "echo x >> local/repo/src/main.c"}, [2]string{"new", "echo x > local/repo/src/new"}, [2]string{"readme", "echo x >> local/repo/README"},
+			), func(local string) {
+				tree(t, base+"/data", "later")
+				rename(t, base+"/data/keys", base+"/data/models/keys")
+				tree(t, base+"/data", "keys/id")
+				tree(t, local+"/repo", ".env")
+			}, map[string]string{
+				"keys": "no no", "moved": "no no", "linked": "no no", "later": "no no", "models": "yes yes",
+				"env": "no no", "make": "no no", "mkdir": "no no", "rename": "no no", "link": "no no", "src": "yes yes", "new": "yes yes", "readme": "yes yes",
+			})
+		})
+	}
+}
+
+// What protect names stays as it is: it can be read, and neither changed, nor replaced, nor made.
+func TestProtect(t *testing.T) {
+	h := newHarness(t, nil)
+	p := &policy.Policy{WorkspaceRoots: []string{"local/repo", "local/out"}, Extensions: policy.Extensions{Protect: []string{".git/hooks", ".mcp.json"}}}
+	const repo = "$NOMAD_TASK_DIR/repo/"
+	script := tries(
+		[2]string{"read", "cat " + repo + ".git/hooks/pre-commit"}, [2]string{"change", "echo x >> " + repo + ".git/hooks/pre-commit"},
+		[2]string{"add", "echo x > " + repo + ".git/hooks/post-commit"}, [2]string{"remove", "rm " + repo + ".git/hooks/pre-commit"},
+		[2]string{"rename", "mv " + repo + ".git " + repo + "git2"}, [2]string{"replace", "mv " + repo + ".git/hooks " + repo + "src/"},
+		[2]string{"make", "echo x > " + repo + ".mcp.json"}, [2]string{"link", "ln -s src/main.c " + repo + ".mcp.json"},
+		[2]string{"chmod", "chmod 700 " + repo + ".git/hooks/pre-commit"}, [2]string{"moved", "echo x >> " + repo + "src/hooks/pre-commit"},
+		[2]string{"config", "echo x >> " + repo + ".git/config"}, [2]string{"src", "echo x > " + repo + "src/new"}, [2]string{"out", "echo x > $NOMAD_TASK_DIR/out/sub/new"}, [2]string{"other", "echo x > $NOMAD_TASK_DIR/out/.mcp.json"},
+	)
+	h.twiceIn(p, script, func(local string) { tree(t, local+"/out", "sub/there") }, func(local string) {
+		rename(t, local+"/repo/.git/hooks", local+"/repo/src/hooks")
+		tree(t, local+"/repo", ".git/hooks/pre-commit", ".mcp.json")
+	}, map[string]string{
+		"read": "yes", "change": "no no", "add": "no no", "remove": "no no", "rename": "no no", "replace": "no no", "make": "no no", "link": "no no",
+		"chmod": "no no", "moved": "no no", "config": "yes yes", "src": "yes yes", "out": "yes yes", "other": "no no",
+	})
+}
+
+// What is wrong with such fields is one clear error.
+func TestMarksAreRefused(t *testing.T) {
+	h := newHarness(t, func(c *Config) {
+		c.Presets = map[string]sandbox.Preset{"there": {ReadOnlyRoots: []string{"/usr/share"}}, "gone": {ReadOnlyRoots: []string{"/nowhere/x"}}}
+	})
+	base := filepath.Dir(h.config.StateDir)
+	tree(t, base+"/data", "keys/id")
+	if err := os.Symlink("/", base+"/data/all"); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		p    policy.Policy
+		want []string
+	}{
+		"covers a root":            {policy.Policy{ReadOnlyRoots: []string{base + "/data/keys"}, Extensions: policy.Extensions{ReadDenyRoots: []string{base + "/data"}}}, []string{"read_only_roots", base + "/data/keys", "denied by read_deny_roots"}},
+		"covers the workspace":     {policy.Policy{Extensions: policy.Extensions{ReadDenyRoots: []string{"."}}}, []string{"read_deny_roots[0]", "covers the workspace root"}},
+		"covers it by a real path": {policy.Policy{Extensions: policy.Extensions{ReadDenyRoots: []string{base}}}, []string{"read_deny_roots", "covers the task's own directories"}},
+		"is everything":            {policy.Policy{Extensions: policy.Extensions{ReadDenyRoots: []string{base + "/data/all"}}}, []string{"read_deny_roots", "whole file system"}},
+		"is private":               {policy.Policy{Extensions: policy.Extensions{ReadDenyRoots: []string{"/proc/1"}}}, []string{"read_deny_roots", "/proc of its own"}},
+		"a home by ~":              {policy.Policy{Extensions: policy.Extensions{ReadDenyRoots: []string{"~/.ssh"}}}, []string{"read_deny_roots[0]", "begins with ~"}},
+		"unrestricted":             {policy.Policy{SandboxProfile: "unrestricted", Extensions: policy.Extensions{ReadDenyRoots: []string{base + "/data"}}}, []string{"read_deny_roots", "unrestricted"}},
+		"protects nothing":         {policy.Policy{Extensions: policy.Extensions{Protect: []string{base + "/data"}}}, []string{"protect", base + "/data", "in no workspace root"}},
+		"protects a root":          {policy.Policy{WorkspaceRoots: []string{base + "/data"}, Extensions: policy.Extensions{Protect: []string{base + "/data"}}}, []string{"protect", "is a workspace root", "read_only_roots"}},
+		"no preset":                {policy.Policy{ProcessSandbox: &policy.ProcessSandbox{Presets: []string{"cobol"}}}, []string{"process_sandbox.presets", `no preset "cobol"`, "there", "${attr.driver.harn.preset.cobol}"}},
+		"a preset misspelled":      {policy.Policy{ProcessSandbox: &policy.ProcessSandbox{Presets: []string{"user_tmp"}}}, []string{"process_sandbox.presets[0]", `did you mean "user_temp"`}},
+		"a preset of what is gone": {policy.Policy{ProcessSandbox: &policy.ProcessSandbox{Presets: []string{"gone"}}}, []string{`"gone"`, "/nowhere", "${attr.driver.harn.preset.gone}"}},
+		"loopback and ports":       {policy.Policy{ProcessSandbox: &policy.ProcessSandbox{AllowTCPLoopback: true}, Extensions: policy.Extensions{TCPBind: []int{80}}}, []string{"process_sandbox.allow_tcp_loopback", "tcp_bind"}},
+	} {
+		config := *h.driver.currentConfig()
+		config.Ceiling = &policy.Policy{SandboxProfile: tc.p.SandboxProfile}
+		h.driver.lock.Lock()
+		h.driver.config = &config
+		h.driver.lock.Unlock()
+		_, _, err := h.StartTask(h.task(TaskConfig{Command: "/bin/true", Policy: &tc.p}))
+		wantError(t, name, err, tc.want...)
+	}
+}
+
+// Harn's places of credentials are closed in every home that a root shows, by any name of it, and what
+// lies beside can be read. A ceiling's deny roots hold besides, and leave the task its own.
+func TestCredentialsInHomes(t *testing.T) {
+	if _, err := os.Stat("/home"); err != nil {
+		t.Skip(err)
+	}
+	home, err := os.MkdirTemp("/home", "harn-test-")
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(home) })
+	tree(t, home, ".ssh/id", ".config/gh/hosts.yml", ".config/gh/config.yml", "src/main.c", "denied/x")
+	h := newHarness(t, func(c *Config) {
+		c.Ceiling = &policy.Policy{Extensions: policy.Extensions{ReadDenyRoots: []string{home + "/denied", "/var/tmp/harn-driver-none"}}}
+	})
+	h.twice(&policy.Policy{WorkspaceRoots: []string{home, "local"}}, tries(
+		[2]string{"ssh", "cat " + home + "/.ssh/id"}, [2]string{"gh", "cat " + home + "/.config/gh/hosts.yml"}, [2]string{"config", "cat " + home + "/.config/gh/config.yml"},
+		[2]string{"aws", "cat " + home + "/.aws/credentials"}, [2]string{"make", "mkdir " + home + "/.aws"}, [2]string{"denied", "cat " + home + "/denied/x"},
+		[2]string{"src", "echo x >> " + home + "/src/main.c"}, [2]string{"own", "echo x > local/new"},
+	), func(string) {
+		rename(t, home+"/.ssh", home+"/src/ssh")
+		tree(t, home, ".ssh/id", ".aws/credentials")
+	}, map[string]string{
+		"ssh": "no no", "gh": "no no", "config": "yes yes", "aws": "no no", "make": "no no", "denied": "no no", "src": "yes yes", "own": "yes yes",
+	})
+	_, _, err = h.StartTask(h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{ReadOnlyRoots: []string{home + "/.ssh"}}}))
+	wantError(t, "naming one", err, "read_only_roots", home+"/.ssh", "credentials")
+}
+
+// A task with a loopback talks TCP to itself, and to nobody else.
+func TestLoopback(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	port := listener.Addr().(*net.TCPAddr).Port
+	h := newHarness(t, nil)
+	lines := []string{
+		"def own(f, a):\n l = s.socket(f); l.bind((a, 0)); l.listen(); c = s.socket(f); c.connect(l.getsockname()); c.send(b'x'); assert l.accept()[0].recv(1) == b'x'",
+		"t('v4', lambda: own(s.AF_INET, '127.0.0.1'))", "t('v6', lambda: own(s.AF_INET6, '::1'))",
+		fmt.Sprintf("t('host', lambda: s.create_connection(('127.0.0.1', %d), 2))", port),
+		"t('out', lambda: s.create_connection(('192.0.2.1', 80), 2))",
+		"t('udp', lambda: s.socket(s.AF_INET, s.SOCK_DGRAM))", "t('packet', lambda: s.socket(s.AF_PACKET, s.SOCK_RAW))",
+		"t('pair', lambda: s.socketpair())", "print([n for _, n in s.if_nameindex()])",
+	}
+	for name, tc := range map[string]struct {
+		p    policy.Policy
+		want string
+	}{
+		"loopback": {
+			policy.Policy{SideEffectLevel: "process_exec", ProcessSandbox: &policy.ProcessSandbox{AllowTCPLoopback: true}},
+			"v4 OK\nv6 OK\nhost ECONNREFUSED\nout ENETUNREACH\nudp EPERM\npacket EPERM\npair OK\n['lo']\nend\n",
+		},
+		"none": {
+			policy.Policy{SideEffectLevel: "process_exec"},
+			"v4 EPERM\nv6 EPERM\nhost EPERM\nout EPERM\nudp EPERM\npacket EPERM\npair OK\n",
+		},
+	} {
+		use := lines
+		if name == "none" {
+			use = lines[:len(lines)-1] // which needs a socket
+			tc.want += "end\n"
+		}
+		if got := h.python(tc.p, use...); got != tc.want {
+			t.Errorf("%s: got\n%s", name, got)
+		}
+	}
+}
+
+// An operator's preset gives roots and variables, to tasks and to their sessions, by name or by default.
+func TestPresets(t *testing.T) {
+	h := newHarness(t, nil)
+	base := filepath.Dir(h.config.StateDir)
+	tree(t, base+"/tools", "bin/tool", "share/x")
+	tree(t, base+"/cache", "x")
+	if err := os.WriteFile(base+"/tools/bin/tool", []byte("#!/bin/sh\necho tool of $TOOL_HOME\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	preset := sandbox.Preset{
+		ReadOnlyRoots: []string{base + "/tools"}, WorkspaceRoots: []string{base + "/cache"},
+		Env: map[string]string{"PATH": base + "/tools/bin", "TOOL_HOME": base + "/tools", "GREETING": "not the job's"},
+	}
+	// A ceiling of roots does not limit what the operator himself has put together.
+	none := &policy.Policy{WorkspaceRoots: []string{}, ReadOnlyRoots: []string{}}
+	script := "tool; echo $GREETING; echo x >> " + base + "/cache/x && echo cached; echo x 2>/dev/null >> " + base + "/tools/share/x || echo kept\n"
+	want := "tool of " + base + "/tools\nhello\ncached\nkept\n"
+	for name, tc := range map[string]struct {
+		defaults []string
+		p        *policy.Policy
+		want     string
+	}{
+		"by name":    {nil, &policy.Policy{ProcessSandbox: &policy.ProcessSandbox{Presets: []string{"tools", "system_runtime", "user_temp"}}}, want},
+		"by default": {[]string{"tools"}, &policy.Policy{}, want},
+		"none":       {[]string{"tools"}, &policy.Policy{ProcessSandbox: &policy.ProcessSandbox{Presets: []string{}}}, "hello\nkept\n"},
+	} {
+		config := *h.driver.currentConfig()
+		config.Presets, config.DefaultPresets, config.Ceiling = map[string]sandbox.Preset{"tools": preset}, tc.defaults, none
+		if err := config.validate(); err != nil {
+			t.Fatal(err)
+		}
+		h.driver.lock.Lock()
+		h.driver.config = &config
+		h.driver.lock.Unlock()
+		task := sh(script + "while [ ! -e $NOMAD_TASK_DIR/go ]; do sleep 0.02; done")
+		task.Policy = tc.p
+		cfg := h.task(task)
+		h.start(cfg)
+		if got := h.log(cfg, "stdout", "kept\n"); got != tc.want {
+			t.Errorf("%s: got\n%s", name, got)
+		}
+		if tc.want == want {
+			result, err := h.ExecTask(cfg.ID, []string{"tool"}, 10*time.Second)
+			if err != nil || string(result.Stdout) != "tool of "+base+"/tools\n" {
+				t.Errorf("%s: a session: %+v, %v", name, result, err)
+			}
+		}
+		if err := h.DestroyTask(cfg.ID, true); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The operator's presets are attributes of the node, by what is there.
+func TestPresetsAreAdvertised(t *testing.T) {
+	t.Setenv(sandbox.FallbackVariable, "")
+	config, err := parseConfig(t, `
+preset "tools" {
+  read_only_roots = ["/usr/share"]
+  env { TOOL_HOME = "/usr/share" }
+}
+preset "gone" {
+  workspace_roots = ["/nowhere/x"]
+}
+default_presets = ["tools", "system_runtime"]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := config.Presets["tools"]; got.Env["TOOL_HOME"] != "/usr/share" || len(got.ReadOnlyRoots) != 1 {
+		t.Errorf("%+v", config.Presets)
+	}
+	here, _ := json.Marshal(config.PresetsHere())
+	if string(here) != `{"gone":false,"tools":true}` {
+		t.Errorf("%s", here)
+	}
+	for text, want := range map[string]string{
+		`default_presets = ["cobol"]`:                  `default_presets[0]: the operator has no preset "cobol"`,
+		"preset \"Big\" {\n}":                          `unknown preset "Big"`,
+		"preset \"x\" {\nread_only_roots = [\"y\"]\n}": `preset "x": read_only_roots[0]: "y"`,
+		"preset \"x\" {\nenv { NOMAD_X = \"y\" }\n}":   `"NOMAD_X"`,
+		"preset \"x\" {\n}\ndefault_presets = [\"x\"]\nceiling {\nprocess_sandbox {\npresets = [\"y\"]\n}\n}": `"x" exceeds the ceiling's process_sandbox.presets`,
+		"ceiling {\nread_deny_roots = [\"x\"]\n}":                                                             `read_deny_roots: root "x" is relative`,
+	} {
+		_, err := parseConfig(t, text)
+		wantError(t, text, err, want)
+	}
+}

@@ -1,0 +1,124 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/people"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
+)
+
+// Places that policies close or keep are protected places like others: they hold whatever the
+// task or the host renames.
+
+// markedPlaces are the places that a policy closes (read_deny_roots) or keeps (protect).
+// request is the job's part of it, which the ceiling adds to.
+func markedPlaces(request *policy.Policy, roots *policy.Roots, dirs *Dirs) ([]place, error) {
+	var places []place
+	var problems []string
+	for _, mark := range roots.Denied {
+		p := place{path: mark.Path, what: "denied by " + mark.Field, dynamic: true, marked: true}
+		p.resolve()
+		if why := notForMarks(p.real); why != "" {
+			problems = append(problems, fmt.Sprintf("%s: %s: %s", mark.Field, plain.Quote(mark.Written), why))
+			continue
+		}
+		if landlock.Beneath(p.real, dirs.Task) {
+			if says(request, mark) {
+				problems = append(problems, fmt.Sprintf("%s: %s covers the task's own directories, of which nothing would be left: name what lies in them", mark.Field, plain.Quote(mark.Written)))
+				continue
+			}
+			p.own = slices.Concat(dirs.own(), []string{dirs.tmp()}, dirs.Storage)
+		}
+		places = append(places, p)
+	}
+	for _, mark := range roots.Protected {
+		p := place{path: mark.Path, what: "kept as it is by " + mark.Field, rule: readOnly, dynamic: true, marked: true}
+		p.resolve()
+		switch {
+		case slices.Contains(roots.Workspace, p.real):
+			problems = append(problems, fmt.Sprintf("%s: %s is a workspace root: name it in read_only_roots instead", mark.Field, plain.Quote(mark.Written)))
+		case filepath.IsAbs(mark.Written) && !isBeneathAny(roots.Workspace, p.real) && !isBeneathAny(roots.Workspace, mark.Path):
+			problems = append(problems, fmt.Sprintf("%s: %s is in no workspace root, so that the task cannot change it: leave it out, or name what lies in one of %q", mark.Field, plain.Quote(mark.Written), roots.Workspace))
+		default:
+			places = append(places, p)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, errors.New(strings.Join(problems, "; "))
+	}
+	return places, nil
+}
+
+// says reports whether a policy itself has the path of a mark.
+func says(p *policy.Policy, mark policy.Mark) (found bool) {
+	p.Each(func(f *policy.Field) {
+		if f.Role == policy.DenyRole && slices.Contains(*f.Value(p).(*[]string), mark.Written) {
+			found = true
+		}
+	})
+	return found
+}
+
+// notForMarks says why a path cannot be closed: a task has something else there than the host.
+func notForMarks(path string) string {
+	if path == "/" {
+		return "it leads to the whole file system, of which nothing would be left: name what is to be closed"
+	}
+	for _, private := range []string{"/proc", "/dev", tmpPlace()} {
+		if path == private || private != tmpPlace() && landlock.Beneath(private, path) {
+			return "the task has a " + private + " of its own, with nothing of the host's: leave it out"
+		}
+	}
+	return ""
+}
+
+// credentialPlaces are the places where credentials are kept in homes, as far as these meet
+// what a task is shown of the host. Harn denies them whatever a policy says.
+func credentialPlaces(shown []string) []place {
+	if len(shown) == 0 {
+		return nil
+	}
+	var places []place
+	known := map[string]bool{}
+	for _, home := range slices.Concat(people.Homes(""), people.ListedHomes("")) {
+		named := place{path: home}
+		named.resolve()
+		home = named.real
+		if known[home] || home == "/" || isBeneathAny(defaultSystemReadRoots, home) || !slices.ContainsFunc(shown, func(path string) bool { return meets(home, path) }) {
+			continue
+		}
+		known[home] = true
+		for _, path := range policy.Credentials {
+			p := place{path: filepath.Join(home, path), what: "a place of credentials in a home, which is denied to every task", dynamic: true, marked: true}
+			p.resolve()
+			if slices.ContainsFunc(shown, func(path string) bool { return meets(p.real, path) || meets(p.path, path) }) {
+				places = append(places, p)
+			}
+		}
+	}
+	return places
+}
+
+// shownOf are the real paths of the host that roots and mounts show.
+func shownOf(roots *policy.Roots, mounts []Mount, dirs *Dirs) []string {
+	shown := slices.Concat(roots.Workspace, roots.ReadOnly, roots.Sockets)
+	for _, m := range mounts {
+		if at, err := policy.RealPath(m.HostPath); err == nil { // findVolumes says else
+			shown = append(shown, at)
+		}
+	}
+	// A task's directories are no home, unless one is: that of who runs it without Nomad.
+	if dirs.Mounts != "" {
+		shown = slices.DeleteFunc(shown, func(path string) bool { return landlock.Beneath(dirs.Task, path) })
+	}
+	return shown
+}
