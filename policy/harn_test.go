@@ -133,7 +133,11 @@ func enforcedOf(t *testing.T, p *Policy, notes []string) string {
 		return "refused by the node: " + err.Error() + "\n"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", plan.Summary())
+	var groups []string
+	for _, group := range plan.Deny {
+		groups = append(groups, group.Name)
+	}
+	fmt.Fprintf(&b, "profile %v, network %s, system calls denied: %s\n", plan.Profile, plan.network(), strings.Join(groups, " "))
 	if plan.Landlock != nil {
 		for _, rule := range plan.Landlock.Paths {
 			fmt.Fprintf(&b, "%s %v\n", rule.Path, rule.Access)

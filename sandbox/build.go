@@ -63,22 +63,22 @@ func Build(settings *Settings, host *Host, task *Task, request *Request) (*Sandb
 	if err != nil {
 		return nil, err
 	}
-	withheld := Withhold(task.Env)
-	s, err := decide(settings, host, task, request, newAccount(user, task.Env, withheld), policy.Resolve)
+	who := newAccount(user, task.Env, Withhold(task.Env))
+	s, err := decide(settings, host, task, request, who, policy.Resolve)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkOwnCapabilities(s.capabilities); err != nil {
 		return nil, err
 	}
-	s.UserName, s.Withheld = user.Name, withheld
-	env := Environment(task.Env, withheld, user.Name, s.Home)
+	s.UserName = user.Name
+	env := Environment(task.Env, s.Withheld, user.Name, s.Home)
 	AddPresetEnvironment(env, task.Env, s.PresetEnv)
 	AddVariables(env, s.Variables())
 	if err := s.plan(task, user, env); err != nil {
 		return nil, err
 	}
-	s.Notes = slices.Concat(withheldNote(withheld), hiddenDirsNote(s.view, env))
+	s.Notes = slices.Concat(withheldNote(s.Withheld), homeNote(who, s.Withheld, s.Home), hiddenDirsNote(s.view, env))
 	return s, nil
 }
 
@@ -168,6 +168,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	s.surroundings.addPrivate(s.roots, access)
 	s.surroundings.listTaskDir(s.roots, access)
 	s.Home = s.surroundings.homeDir(who, s.roots, access)
+	s.Withheld = who.keepHome(s.surroundings, s.roots)
 	s.surroundings.accounts = who.files(s.Home)
 	if s.capabilities, err = profileCapabilities(request, settings.allowCaps, s.effective); err != nil {
 		return nil, err

@@ -141,7 +141,7 @@ func (v *view) cover(g *guarded) (placed, bool) {
 // holdsOwn reports whether the task's own directories are mounted in a place.
 func (v *view) holdsOwn(g *guarded) bool {
 	return slices.ContainsFunc(v.mounts, func(m placed) bool {
-		own := m.Type == executor.Bind && g.isOwn(m.Source) || m.Type == executor.Dir && g.isOwn(m.Target)
+		own := m.showsHost() && g.isOwn(m.Source) || m.Type == executor.Dir && g.isOwn(m.Target)
 		return own && landlock.Beneath(g.at, m.Target)
 	})
 }
