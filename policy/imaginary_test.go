@@ -48,7 +48,7 @@ func TestAFieldIsOneRow(t *testing.T) {
 		t.Errorf("the ceiling admits it: %v", err)
 	}
 	for abi, want := range map[landlock.ABI]bool{5: false, 6: true} {
-		if _, err := policy.Build(&policy.Policy{}, roots, policy.World{}, policy.Node{ABI: abi}); (err == nil) != want {
+		if _, err := policy.Build(&policy.Policy{}, roots, policy.Base{}, policy.Node{ABI: abi}); (err == nil) != want {
 			t.Errorf("ABI %d: %v", abi, err)
 		}
 	}
