@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/burin-labs/nomad-driver-harn/executor/birth"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -112,7 +111,7 @@ func (c *companions) start(inside bool) error {
 		if companion.Inside != inside {
 			continue
 		}
-		if err := c.startOne(companion, c.plan.Handed.Companions[i], c.plan.Filters.Companions[i]); err != nil {
+		if err := c.startOne(companion, c.plan.Inherited.Companions[i], c.plan.Filters.Companions[i]); err != nil {
 			return fmt.Errorf("starting %s: %w", path.Base(companion.Name), err)
 		}
 	}
@@ -161,7 +160,7 @@ func (c *companions) startOne(companion *Companion, files []int, encoded []byte)
 	if err := c.enterKeeper(&s, companion, high, ruleset, filter); err != nil {
 		return err
 	}
-	child, err := s.run(c.plan.Handed.Cgroups.Unified, c.proc)
+	child, err := s.run(c.plan.Inherited.Cgroups.Unified, c.proc)
 	if err != nil {
 		return err
 	}
@@ -177,7 +176,7 @@ func (c *companions) enterKeeper(s *sequence, companion *Companion, files []int,
 	s.call(unix.SYS_SETSID)
 	s.begin("descriptor 0") // in the foreground it is the task's
 	s.call(unix.SYS_DUP3, 1, 0, 0)
-	joinCgroups(s, c.plan.Handed.Cgroups.Tasks)
+	joinCgroups(s, c.plan.Inherited.Cgroups.Tasks)
 	setLimits(s, []Limit{{unix.RLIMIT_NOFILE, companion.OpenFiles, companion.OpenFiles}, {unix.RLIMIT_CORE, 0, 0}})
 	s.begin("making a session keyring")
 	tolerate(s.call(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING), unix.ENOSYS, unix.EPERM)
@@ -188,18 +187,11 @@ func (c *companions) enterKeeper(s *sequence, companion *Companion, files []int,
 	s.begin("prctl(PR_SET_NO_NEW_PRIVS)")
 	s.call(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
 	if ruleset != nil {
-		s.begin("landlock: landlock_restrict_self(2)")
-		s.call(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset.Fd(), 0)
-		root, err := s.text("/")
-		if err != nil {
+		if err := enterLandlock(s, ruleset, 0); err != nil {
 			return err
 		}
-		s.begin("landlock: opening /").without = " still works: the kernel does not enforce the ruleset"
-		here := unix.AT_FDCWD
-		s.call(unix.SYS_OPENAT, uintptr(here), root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC).Fails = birth.Errno(unix.EACCES)
 	}
-	s.begin("seccomp: installing a filter of %d instructions", len(filter))
-	s.call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, address(&s.memory, unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}))
+	enterFilter(s, filter, 0)
 	becomeUser(s, c.user, false)
 	setCapabilities(s, 0)
 	s.begin("prctl(PR_SET_DUMPABLE)")

@@ -227,7 +227,7 @@ func (a *account) String() string {
 
 // ownerNotes name the writable roots and volumes of others, where the task's user
 // can write nothing, or where git(1) and those who share it get in each other's way.
-func (a *account) ownerNotes(w *taskWorld, workspace []string) []string {
+func (a *account) ownerNotes(w *layout, workspace []string) []string {
 	var notes []string
 	note := func(what, path string) {
 		uid, owner := ownedBy(path)

@@ -163,7 +163,7 @@ func TestAgentsHome(t *testing.T) {
 			nomad["HOME"] = tc.home
 		}
 		who := newAccount(identity{Name: "nobody"}, nomad, Withhold(nomad))
-		w := &taskWorld{dirs: &Dirs{}}
+		w := &layout{dirs: &Dirs{}}
 		if tc.volume != "" {
 			w.volumes = []volume{{task: tc.volume}}
 		}

@@ -23,9 +23,9 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
-// Forecast is what Nomad would say of a task that has not been placed, and
+// Placement is what Nomad would say of a task that has not been placed, and
 // what it would be placed on.
-type Forecast struct {
+type Placement struct {
 	// Settings are the operator's, valid ones; nil for the defaults.
 	Settings *Settings
 	Node     policy.Node
@@ -102,7 +102,7 @@ type FileAccess struct {
 
 // Explain says what a task may do that has not been placed. It decides by the
 // functions that start a task.
-func Explain(request *Request, f *Forecast) (*Explanation, error) {
+func Explain(request *Request, f *Placement) (*Explanation, error) {
 	settings, err := f.Settings.orDefault()
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func Explain(request *Request, f *Forecast) (*Explanation, error) {
 }
 
 // start says what is executed and where, or what is in the way.
-func (e *Explanation) start(s *Sandbox, f *Forecast) {
+func (e *Explanation) start(s *Sandbox, f *Placement) {
 	unseen := func(paths ...string) bool {
 		return slices.ContainsFunc(paths, func(path string) bool {
 			if !filepath.IsAbs(path) {

@@ -29,7 +29,7 @@ type guarded struct {
 
 // guard covers the protected places where the view shows them, and takes away
 // what the ruleset grants on them.
-func (v *view) guard(w *taskWorld, roots policy.Roots, plan *policy.Plan) error {
+func (v *view) guard(w *layout, roots policy.Roots, plan *policy.Plan) error {
 	v.places = slices.DeleteFunc(slices.Clone(w.places), func(p place) bool {
 		return p.rule == socket && slices.ContainsFunc(roots.Sockets, func(root string) bool { return landlock.Beneath(p.real, root) })
 	})
@@ -249,7 +249,7 @@ func isMount(path string) bool {
 // withoutSockets shows a directory with sockets that control the host as what is
 // in it now, but for these: before Landlock mediates connecting to sockets (ABI 9),
 // one that appears later would be within reach.
-func (w *taskWorld) withoutSockets(mounts []placed, roots policy.Roots) ([]placed, error) {
+func (w *layout) withoutSockets(mounts []placed, roots policy.Roots) ([]placed, error) {
 	var out []placed
 	for _, m := range mounts {
 		var inside []string

@@ -126,7 +126,7 @@ const (
 // explain plans the task that is read, in a directory of its own that is gone
 // afterwards.
 func explain(operator *sandbox.Settings, abi int, read func(*Place) (*request, error)) (*Explanation, error) {
-	f := &sandbox.Forecast{Settings: operator, Cgroup: cgroupPlace, Node: policy.Node{ABI: landlock.ABI(abi)}}
+	f := &sandbox.Placement{Settings: operator, Cgroup: cgroupPlace, Node: policy.Node{ABI: landlock.ABI(abi)}}
 	if abi < 0 {
 		f.Node.ABI, f.Node.Absent = landlock.Detect()
 	}

@@ -125,7 +125,7 @@ func (s *Streams) readRequest(operator *sandbox.Settings, from source, task stri
 }
 
 // describe fills in what the job says of its task.
-func (r *request) describe(f *sandbox.Forecast) {
+func (r *request) describe(f *sandbox.Placement) {
 	if r.job != nil {
 		f.User, f.MemoryMB, f.MemoryMaxMB = r.job.User, r.job.MemoryMB, r.job.MemoryMaxMB
 		f.Path = r.job.Env["PATH"]

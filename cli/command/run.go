@@ -148,7 +148,7 @@ func (r *runner) run(args []string) (int, error) {
 		r.remark(prepared, noNamespaces, asked.unknown())
 	}
 	prepared.Denied = func(message string) { fmt.Fprintln(r.Stderr, plain.Line(Name+" run: "+message)) }
-	exit, err := attend(prepared)
+	exit, err := runInForeground(prepared)
 	if err != nil {
 		return notRun, err
 	}
