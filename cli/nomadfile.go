@@ -4,11 +4,15 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/hashicorp/hcl"
+	hcl2 "github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/nomad/api"
 	"github.com/hashicorp/nomad/jobspec2"
 
@@ -22,12 +26,16 @@ import (
 type reader struct{}
 
 // Job implements command.Reader.
-func (reader) Job(settings *sandbox.Settings, file, name string) (*command.Job, error) {
+func (reader) Job(settings *sandbox.Settings, file, name string, at *command.Place) (*command.Job, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	parsed, err := jobspec2.ParseWithConfig(&jobspec2.ParseConfig{Path: file, Body: text, AllowFS: true, Strict: true})
+	var all hcl2.Diagnostics
+	if errors.As(err, &all) {
+		return nil, plain.Join(all.Errs()...) // else it names the first one alone
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -36,10 +44,37 @@ func (reader) Job(settings *sandbox.Settings, file, name string) (*command.Job, 
 		return nil, fmt.Errorf("%s: %w", plain.Name(file), err)
 	}
 	job := describe(task, group)
-	if job.Request, err = driver.DecodeTask(settings, task.Config); err != nil {
+	if err := fill(job, settings, parsed, group, task, at); err != nil {
 		return nil, fmt.Errorf("%s: task %q: %w", plain.Name(file), task.Name, err)
 	}
 	return job, nil
+}
+
+// fill fills in what variables can be in.
+func fill(job *command.Job, settings *sandbox.Settings, parsed *api.Job, group *api.TaskGroup, task *api.Task, at *command.Place) error {
+	known, err := knownValues(parsed, group, task, at)
+	if err != nil {
+		return err
+	}
+	job.Nomads = known.environment()
+	known.addEnvironment(at.Env)
+	i := &interpolation{values: known, unknown: map[string]bool{}}
+	job.Env = map[string]string{}
+	for name, value := range task.Env {
+		if job.Env[name], err = i.text(value); err != nil {
+			return fmt.Errorf("env: %s: %w", plain.Name(name), err)
+		}
+	}
+	own := maps.Clone(job.Env)
+	maps.Copy(own, at.Env)
+	known.addEnvironment(own)
+	config, err := i.block("config", task.Config)
+	if err != nil {
+		return err
+	}
+	job.Unknown = slices.Sorted(maps.Keys(i.unknown))
+	job.Request, err = driver.DecodeTask(settings, config.(map[string]any))
+	return err
 }
 
 // findTask returns the job's task of that name, or its only one of the driver.
@@ -66,7 +101,7 @@ func findTask(job *api.Job, name string) (found *api.Task, in *api.TaskGroup, er
 
 // describe is what a job says of its task beside the config block.
 func describe(task *api.Task, group *api.TaskGroup) *command.Job {
-	job := &command.Job{User: task.User, Env: task.Env}
+	job := &command.Job{User: task.User}
 	if r := task.Resources; r != nil {
 		job.MemoryMB, job.MemoryMaxMB = int64(orZero(r.MemoryMB)), int64(orZero(r.MemoryMaxMB))
 		job.CPU, job.Cores = orZero(r.CPU), orZero(r.Cores)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/cli/command"
@@ -64,10 +65,10 @@ func newSuggest(s *command.Streams) *command.Command {
 		if operator != nil {
 			ceiling = operator.Limits()
 		}
-		p := &policy.Policy{}
+		p, unknown := &policy.Policy{}, []string(nil)
 		if *job != "" || *policyFile != "" {
 			var err error
-			if p, err = s.Policy(operator, *job, *policyFile, *task); err != nil {
+			if p, unknown, err = s.Policy(operator, *job, *policyFile, *task); err != nil {
 				return 1, err
 			}
 		}
@@ -90,16 +91,21 @@ func newSuggest(s *command.Streams) *command.Command {
 		if err != nil {
 			return 1, err
 		}
-		return show(c, suggest.Guarded(p, ceiling, guard, lines), lines)
+		return show(c, suggest.Guarded(p, ceiling, guard, lines), lines, unknown)
 	}
 	return c
 }
 
-func show(c *command.Command, s *suggest.Suggestion, lines []audit.Line) (int, error) {
+// show prints what is suggested. unknown are the variables in the policy that have a
+// value on a node only.
+func show(c *command.Command, s *suggest.Suggestion, lines []audit.Line, unknown []string) (int, error) {
 	var failed error
 	if len(s.Changes) > 0 {
 		var block string
 		if block, failed = s.Verified(); failed == nil {
+			for _, variable := range unknown {
+				block = strings.ReplaceAll(block, "$"+variable, variable) // a variable again
+			}
 			fmt.Fprintf(c.Stdout, "%s", block)
 		}
 	}

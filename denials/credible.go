@@ -54,8 +54,8 @@ type Places struct {
 	Points []string
 }
 
-// PlacesOf are those of a world; nil if its task sees all of the host.
-func PlacesOf(w *executor.World) *Places {
+// PlacesOf are those of a view; nil if its task sees all of the host.
+func PlacesOf(w *executor.Isolation) *Places {
 	if !w.PrivateRoot {
 		return nil
 	}

@@ -252,7 +252,7 @@ func TestHostProcessOfTheTasksUser(t *testing.T) {
 // A task has the kernel name paths that it makes up, and calls that a filter of its
 // own denies. Neither is reported.
 func TestDenialsAreCredible(t *testing.T) {
-	world := &executor.World{PrivateRoot: true, Mounts: []executor.Mount{
+	isolation := &executor.Isolation{PrivateRoot: true, Mounts: []executor.Mount{
 		{Type: executor.Dir, Target: "/root"},
 		{Type: executor.Dir, Target: "/opt"},
 		{Type: executor.Bind, Target: "/usr"},
@@ -263,7 +263,7 @@ func TestDenialsAreCredible(t *testing.T) {
 		{Type: executor.Bind, Target: "/var/nomad/a/t"},
 		{Type: executor.Symlink, Target: "/lib", Source: "usr/lib"},
 	}}
-	p := PlacesOf(world)
+	p := PlacesOf(isolation)
 	for path, want := range map[string]bool{
 		"/opt": true, "/root": true, "/usr/bin/x": true, "/srv/models": true, "/srv/models/small/x": true, "/": true, "/dev/null": true, "/dev": true,
 		"/var/nomad": true, "/var/nomad/a/t/local": true, "/var/nomad/a": true,
@@ -274,7 +274,7 @@ func TestDenialsAreCredible(t *testing.T) {
 			t.Errorf("%s: %v", path, got)
 		}
 	}
-	if PlacesOf(&executor.World{}) != nil {
+	if PlacesOf(&executor.Isolation{}) != nil {
 		t.Error("the host's view")
 	}
 	r := &report{Task: &Task{Places: p, Filter: seccomp.Deny("mount", "socket")}}

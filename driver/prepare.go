@@ -49,7 +49,7 @@ func prepare(config *Config, host *sandbox.Host, hostFiles string, cfg *drivers.
 		Withheld:   s.Withheld,
 		PresetEnv:  s.PresetEnv,
 		Cgroup:     group,
-		Places:     denials.PlacesOf(&s.Plan.World),
+		Places:     denials.PlacesOf(&s.Plan.Isolation),
 		Attributes: s.Attributes(),
 		Variables:  s.Variables(),
 	}}, nil

@@ -67,7 +67,7 @@ func (n *Network) Close() {
 
 // Join has a plan's task started in the network.
 func (n *Network) Join(plan *executor.Plan) {
-	plan.World.Network = executor.Network{Namespace: "of the task's egress", File: n.space.Namespace}
+	plan.Isolation.Network = executor.Network{Namespace: "of the task's egress", File: n.space.Namespace}
 	plan.Held = append(plan.Held, n.space.Lookup)
 	plan.Companions = append(plan.Companions, n.out)
 	if n.in != nil {

@@ -92,7 +92,7 @@ func start(t testing.TB, c egress.Config, script string) *task {
 	}
 	defer network.Close()
 	plan := &executor.Plan{
-		World: executor.World{PrivateRoot: true, Mounts: []executor.Mount{
+		Isolation: executor.Isolation{PrivateRoot: true, Mounts: []executor.Mount{
 			{Type: executor.Symlink, Source: "usr/bin", Target: "/bin", Create: true},
 			{Type: executor.Tmpfs, Target: "/dev", Create: true, ReadOnly: true, Devices: true},
 			{Type: executor.Device, Source: "/dev/null", Target: "/dev/null", Create: true},

@@ -22,7 +22,7 @@ type halfStarted struct {
 	dir        string
 	supervisor *process
 	plan       *os.File
-	handed     handed
+	inherited  inherited
 }
 
 func (f *fixture) halfStart(plan *Plan) *halfStarted {
@@ -55,18 +55,18 @@ func (f *fixture) halfStart(plan *Plan) *halfStarted {
 	}
 	defer planR.Close()
 	h.plan = planW
-	b, err := openBelongings(plan)
+	b, err := openInheritable(plan)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	defer b.close()
-	files, handed := b.handOver([]uintptr{
+	files, inherited := b.pass([]uintptr{
 		null.Fd(), null.Fd(), null.Fd(), planR.Fd(), null.Fd(), stateDir.Fd(), null.Fd(), null.Fd(),
 	})
 	if h.supervisor, err = spawnSupervisor("half", plan, files); err != nil {
 		f.t.Fatal(err)
 	}
-	h.handed = handed
+	h.inherited = inherited
 	if err := writeRecord(state, supervisorRecord, h.supervisor.Identity); err != nil {
 		f.t.Fatal(err)
 	}
@@ -77,11 +77,11 @@ func (f *fixture) halfStart(plan *Plan) *halfStarted {
 // finish gives the plan, and attaches to the task that has started by it.
 func (h *halfStarted) finish(t *testing.T, plan *Plan) *Task {
 	t.Helper()
-	told, err := instruct(plan, h.handed)
+	encoded, err := instruct(plan, h.inherited)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.plan.Write(told); err != nil {
+	if _, err := h.plan.Write(encoded); err != nil {
 		t.Fatal(err)
 	}
 	h.plan.Close()

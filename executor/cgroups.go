@@ -105,13 +105,13 @@ func (c *cgroups) renumbered(number func(int) int) *cgroups {
 
 // close closes what children need, and what counts OOM kills.
 func (c *cgroups) close() {
-	c.closeDoors()
+	c.closeJoin()
 	closeAll(c.Events)
 	c.Events = notOpen
 }
 
-// closeDoors closes what children need.
-func (c *cgroups) closeDoors() {
+// closeJoin closes what children need.
+func (c *cgroups) closeJoin() {
 	closeAll(c.Unified)
 	closeAll(c.Tasks...)
 	c.Unified, c.Tasks = notOpen, nil

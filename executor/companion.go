@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/burin-labs/nomad-driver-harn/executor/birth"
+	"github.com/burin-labs/nomad-driver-harn/executor/vfork"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -113,7 +113,7 @@ func (c *companions) start(inside bool) error {
 		if companion.Inside != inside {
 			continue
 		}
-		if err := c.startOne(companion, c.plan.Handed.Companions[i]); err != nil {
+		if err := c.startOne(companion, c.plan.Inherited.Companions[i]); err != nil {
 			return fmt.Errorf("starting %s: %w", path.Base(companion.Name), err)
 		}
 	}
@@ -162,7 +162,7 @@ func (c *companions) startOne(companion *Companion, files []int) error {
 	if err := c.enterKeeper(&s, companion, high, ruleset, filter); err != nil {
 		return err
 	}
-	child, err := s.run(c.plan.Handed.Cgroups.Unified, c.proc)
+	child, err := s.run(c.plan.Inherited.Cgroups.Unified, c.proc)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (c *companions) enterKeeper(s *sequence, companion *Companion, files []int,
 	s.call(unix.SYS_SETSID)
 	s.begin("descriptor 0") // in the foreground it is the task's
 	s.call(unix.SYS_DUP3, 1, 0, 0)
-	joinCgroups(s, c.plan.Handed.Cgroups.Tasks)
+	joinCgroups(s, c.plan.Inherited.Cgroups.Tasks)
 	setLimits(s, []Limit{{unix.RLIMIT_NOFILE, companion.OpenFiles, companion.OpenFiles}, {unix.RLIMIT_CORE, 0, 0}})
 	s.begin("making a session keyring")
 	tolerate(s.call(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING), unix.ENOSYS, unix.EPERM)
@@ -197,7 +197,7 @@ func (c *companions) enterKeeper(s *sequence, companion *Companion, files []int,
 		}
 		s.begin("landlock: opening /").without = " still works: the kernel does not enforce the ruleset"
 		here := unix.AT_FDCWD
-		s.call(unix.SYS_OPENAT, uintptr(here), root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC).Fails = birth.Errno(unix.EACCES)
+		s.call(unix.SYS_OPENAT, uintptr(here), root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC).Fails = vfork.Errno(unix.EACCES)
 	}
 	s.begin("seccomp: installing a filter of %d instructions", len(filter))
 	s.call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, address(&s.memory, unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}))

@@ -8,44 +8,82 @@
 //	       ──Exec───> session ────> child, which becomes the command
 //
 // All but the plugin run the program of executor/image/program, which the plugin
-// carries, see program.go; in a plugin that was built without, all run the
+// carries (plugin_program.go); in a plugin that was built without, all run the
 // plugin's binary. What a process is, its argv[0] says: init in dispatch.go
-// looks at it before other packages initialize.
+// looks at it before other packages initialize. A file's name begins with the process
+// that runs it, unless several do.
 //
-//   - The supervisor is process 1 of the task's PID namespace. It makes the
-//     task's view of the file system from what it was handed, and tries in it that
-//     protected places are closed (viewcheck.go). It opens the Landlock ruleset,
-//     starts the task's first process, reaps orphans, passes signals on to the first
-//     process, and records how the task ended. Where that is asked for, it writes the
-//     task's logs: see logs.go. It does not need the plugin or the Nomad agent. Once
-//     the program runs it has given up what it does not need, see renounce.go. When it
-//     ends, for whatever reason, the kernel kills all that is left of the task.
-//   - The child enters the confinement, becomes the task's user and executes the
-//     task's program, in this order: see enter in confine.go. Until then it is no
-//     program of its own, but a list of system calls in the memory of who has started
-//     it: see sequence.go.
-//   - A session joins the namespaces of a running task to start another
-//     command there, under the same confinement, in a Landlock domain of its own. It
-//     is born in the task's PID namespace, as a child of the plugin, and is the reaper
-//     of what its command starts: so all of that can be found and killed, whatever
-//     state it is in, by the session (watchdog.go) and then by the plugin (exec.go).
-//     The task's /proc hides supervisor and sessions from the task; sessions are in the
-//     group that it shows the task to.
+// What each does, in this order. A step that fails refuses the task, or ends it.
 //
-// A task can have companions, processes that serve it from outside of its confinement:
-// see companion.go. Each has a keeper that starts it again.
+// The plugin, in [Start]:
 //
-// The plugin starts supervisors from a thread in a small mount namespace, the
-// nursery. It opens the sources of mounts, the cgroups and the network namespace
-// before, and hands them over by descriptor: so the time of a start does not grow
-// with what is mounted on the host, and what is renamed meanwhile leads nowhere
-// else. See nursery.go, sources.go and handed.go.
+//  1. It records the confinement: sessions and the next plugin read it.
+//  2. It opens the sources of mounts, without following links, the cgroups and the
+//     network namespace: the supervisor inherits them by descriptor (inherited.go). So
+//     what is renamed meanwhile leads nowhere else.
+//  3. It starts the supervisor in new namespaces, from a thread in a small mount
+//     namespace, the spawner (plugin_spawner.go): so the time of a start does not grow
+//     with what is mounted on the host.
+//  4. It records who the supervisor is, gives it the plan, and waits for the status.
+//
+// The supervisor (supervisor.go) is process 1 of the task's PID namespace. When it
+// ends, for whatever reason, the kernel kills all that is left of the task.
+//
+//  1. It blocks signals, so that none ends it, becomes undumpable, and has its
+//     descriptors closed on exec.
+//  2. It reads the plan, empties core dumps to sockets, and prepares the records of the
+//     start and of the exit, while there is a disk to do it on.
+//  3. It joins the group's network namespace, if there is one, and starts the companions
+//     of the plan, which serve the task from outside (companion.go).
+//  4. It mounts the view, makes it its root, read-only, and lets go of the host's mounts
+//     (supervisor_view.go).
+//  5. It tries each protected place in the view, and covers other /proc and cgroup
+//     hierarchies (supervisor_viewcheck.go).
+//  6. It opens the task's logs, and gives the task its ends to write to
+//     (supervisor_logs.go).
+//  7. It opens the Landlock ruleset by the paths of the view, and starts the child.
+//  8. It records the start, drops its privileges, and enters a filter of its own
+//     (privileges.go). Then it says that the task runs.
+//  9. Until the first process ends it reaps orphans, and passes signals on to the first
+//     process. Then it kills what is left, and records the exit.
+//
+// A session (session.go) runs one command in a running task. It is born in the task's
+// PID namespace, as a child of the plugin. The task's /proc hides supervisor and sessions
+// from the task; sessions are in the group that it shows the task to.
+//
+//  1. It reads its plan, and starts a watchdog (session_watchdog.go): when the plugin
+//     closes the pipe, at the deadline or at its end, all of the session is killed; what
+//     is left then, the plugin kills (plugin_exec.go).
+//  2. It becomes undumpable, has its descriptors closed on exec, is the reaper of what
+//     its command starts, and joins the group that sees processes in the task's /proc.
+//  3. It opens the cgroups and the host's /proc, and then joins the task's mount, IPC and
+//     network namespaces. With a terminal, it moves on to a mount namespace and a devpts
+//     of its own.
+//  4. It starts the child, tied to itself, under the recorded confinement. The rules are
+//     opened anew, so that its domain is another one than the task's.
+//  5. It drops its privileges, as a supervisor does, and waits.
+//
+// The child, of either, is no program of its own until it executes one, but a list of
+// system calls in the memory of its parent (child_sequence.go, package vfork). enter in
+// child_confine.go makes the list, and says why each step stands where it does.
+//
+//  1. a session of its own (setsid), descriptors 0, 1 and 2, the terminal
+//  2. the cgroups: from here on, what it uses counts against the task
+//  3. oom_score_adj, nice, resource limits
+//  4. a new session keyring; signals by default, none blocked; umask 022
+//  5. all other descriptors are closed on exec
+//  6. the capability bounding set is reduced; no_new_privs
+//  7. Landlock; then opening / must fail
+//  8. seccomp
+//  9. groups, GID and UID, compared with what they were to be
+//  10. the other capability sets; not dumpable; a child of a session dies with it
+//  11. the working directory, as the user; then execve(2)
+//
+// Landlock and seccomp stand before the user: from then on other processes of that user
+// can signal the child, and by then it can do no more than they can.
 //
 // A task's records lie in a directory that only root can read, and are believed
 // only if root alone can have written them: see record.go and trust.go.
 // A process is only ever addressed by a pidfd whose start time was compared,
 // never by a bare PID.
-//
-// What is protected, in which order, in plugin, supervisor, session and child, is in
-// ARCHITECTURE.md.
 package executor

@@ -76,7 +76,7 @@ func (f *fixture) plan(script string) *Plan {
 	abi, err := landlock.Detect()
 	const read = landlock.Execute | landlock.ReadFile | landlock.ReadDir
 	plan := &Plan{
-		World: World{PrivateRoot: true, Mounts: []Mount{
+		Isolation: Isolation{PrivateRoot: true, Mounts: []Mount{
 			{Type: Bind, Source: f.workspace + "/tmp", Target: "/tmp", Create: true},
 			{Type: Symlink, Source: "usr/bin", Target: "/bin", Create: true},
 			{Type: Tmpfs, Target: "/dev", Create: true, ReadOnly: true, Devices: true},
@@ -284,7 +284,7 @@ func TestConfinementHolds(t *testing.T) {
 	// The sibling: without Landlock and seccomp, the same is admitted.
 	plan := f.plan(`cat /var/lib/dpkg/status > /dev/null && ls / > /dev/null && echo admitted`)
 	plan.Confinement.Ruleset, plan.Confinement.Filter = nil, nil
-	plan.World = World{Mounts: []Mount{{Type: Proc, Target: "/proc"}}}
+	plan.Isolation = Isolation{Mounts: []Mount{{Type: Proc, Target: "/proc"}}}
 	if out, _ := f.run(plan); out != "admitted\n" {
 		t.Errorf("unconfined: %q", out)
 	}
@@ -322,11 +322,11 @@ func TestStartErrorsSayWhatToDo(t *testing.T) {
 		"root is a link":     {func(p *Plan) { p.Confinement.Ruleset.Paths[0].Path = f.workspace + "/link" }, []string{"landlock", "/link", "symbolic link"}},
 		"unknown syscall":    {func(p *Plan) { p.Confinement.Filter = seccomp.Deny("fly") }, []string{"seccomp", `"fly"`}},
 		"everything allowed": {func(p *Plan) { p.Confinement.Ruleset.Paths[0].Path = "/" }, []string{"opening / still works"}},
-		"no mount source":    {func(p *Plan) { p.World.Mounts[0].Source = f.workspace + "/none" }, []string{"mount source", "/none"}},
-		"source is a link":   {func(p *Plan) { p.World.Mounts[0].Source = f.workspace + "/link" }, []string{"mount source", "symbolic link"}},
-		"no mount target":    {func(p *Plan) { p.World.Mounts[0].Target = "/etc/nowhere"; p.World.Mounts[0].Create = false }, []string{"mounting bind on /etc/nowhere", "make it on the host"}},
+		"no mount source":    {func(p *Plan) { p.Isolation.Mounts[0].Source = f.workspace + "/none" }, []string{"mount source", "/none"}},
+		"source is a link":   {func(p *Plan) { p.Isolation.Mounts[0].Source = f.workspace + "/link" }, []string{"mount source", "symbolic link"}},
+		"no mount target":    {func(p *Plan) { p.Isolation.Mounts[0].Target = "/etc/nowhere"; p.Isolation.Mounts[0].Create = false }, []string{"mounting bind on /etc/nowhere", "make it on the host"}},
 		"no cgroup":          {func(p *Plan) { p.Confinement.Cgroups = []string{"/sys/fs/cgroup/none"} }, []string{`cgroup "/sys/fs/cgroup/none"`}},
-		"no network":         {func(p *Plan) { p.World.Network.Namespace = "/run/netns/none" }, []string{"network namespace /run/netns/none"}},
+		"no network":         {func(p *Plan) { p.Isolation.Network.Namespace = "/run/netns/none" }, []string{"network namespace /run/netns/none"}},
 		"oom_score_adj":      {func(p *Plan) { p.Confinement.OOMScoreAdj = 2000 }, []string{"oom_score_adj to 2000"}},
 	} {
 		plan := f.plan("echo started")
@@ -404,7 +404,7 @@ func TestSignalsToTheSupervisor(t *testing.T) {
 				script = fmt.Sprintf("trap 'echo heard > heard-%d' %d\n", sig, sig) + script
 			}
 			plan := f.plan(script)
-			plan.World.HostPID = hostPID
+			plan.Isolation.HostPID = hostPID
 			task := f.mustStart(plan)
 			f.waitFor("ready")
 			for range 3 { // again, and still
@@ -629,7 +629,7 @@ func TestNetwork(t *testing.T) {
 	const script = `grep -c : /proc/net/dev; grep -q '127.0.0.1' /proc/net/fib_trie && echo up || echo down; readlink /proc/self/ns/net`
 	run := func(n Network) []string {
 		plan := f.plan(script)
-		plan.World.Network = n
+		plan.Isolation.Network = n
 		out, _ := f.run(plan)
 		return strings.Fields(out)
 	}

@@ -17,7 +17,7 @@ func TestMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The reader must not wait for the end: the pipe of an attended task stays open.
+	// The reader must not wait for the end: the pipe of a task in the foreground stays open.
 	in := strings.NewReader(string(sent) + "rest")
 	var got Process
 	err = readMessage(in, &got)

@@ -18,13 +18,13 @@ import (
 // Plan is all that a supervisor needs to know to start a task. It is plain
 // data: it crosses to the supervisor as JSON.
 type Plan struct {
-	World       World       `json:"world"`
+	Isolation   Isolation   `json:"isolation"`
 	Confinement Confinement `json:"confinement"`
 	Process     Process     `json:"process"`
 	// Logs, if not nil, are what the supervisor writes: see [StartLogged].
 	Logs *Logs `json:"logs,omitempty"`
-	// Attended: the task is in the foreground, see [StartAttended].
-	Attended bool `json:"attended,omitempty"`
+	// Foreground: the task is in the foreground, see [StartForeground].
+	Foreground bool `json:"foreground,omitempty"`
 	// Companions are processes that serve the task from its start to its end.
 	Companions []Companion `json:"companions,omitempty"`
 	// Held are files that stay open as long as the task lasts. Who starts it closes them.
@@ -42,7 +42,7 @@ type Process struct {
 	Args []string `json:"args"` // with the program's name as Args[0]
 	Env  []string `json:"env"`  // "NAME=value", the whole environment
 	Dir  string   `json:"dir"`  // the working directory, absolute
-	// Terminal: descriptor 0 of an attended task is to be its controlling
+	// Terminal: descriptor 0 of a task in the foreground is to be its controlling
 	// terminal. It must be nobody's yet.
 	Terminal bool `json:"terminal,omitempty"`
 }
@@ -121,8 +121,8 @@ type User struct {
 	Groups []uint32 `json:"groups"` // supplementary
 }
 
-// World is what a task sees: its namespaces and mounts.
-type World struct {
+// Isolation is what a task sees: its namespaces and mounts.
+type Isolation struct {
 	Network Network `json:"network"`
 	// UserNamespace: all namespaces are in a new user namespace, so that it
 	// takes no root to make them.

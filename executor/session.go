@@ -35,7 +35,7 @@ type sessionPlan struct {
 	Confinement Confinement `json:"confinement"` // without its filter
 	Filters     filters     `json:"filters"`
 	TTY         bool        `json:"tty"`
-	HostPID     bool        `json:"host_pid,omitempty"` // as in World
+	HostPID     bool        `json:"host_pid,omitempty"` // as in Isolation
 }
 
 type sessionStatus struct {
@@ -87,7 +87,7 @@ func beginSession(in io.Reader, w *watchdog) (*child, error) {
 		return nil, fmt.Errorf("reading the session's plan: %w", err)
 	}
 	w.watch(in)
-	program, rest, err := plan.Filters.decode()
+	program, own, err := plan.Filters.decode()
 	if err != nil {
 		return nil, fmt.Errorf("reading the filters of the session's plan: %w", err)
 	}
@@ -150,7 +150,7 @@ func beginSession(in io.Reader, w *watchdog) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := renounce(plan.HostPID, rest); err != nil {
+	if err := dropPrivileges(plan.HostPID, own); err != nil {
 		return nil, command.abandon(fmt.Errorf("dropping the session's privileges: %w", err))
 	}
 	return command, nil
@@ -178,10 +178,10 @@ var errEnded = errors.New("the task has ended")
 
 // planSession is what a session is told.
 func (t *Task) planSession(p Process, tty, hostPID bool) ([]byte, error) {
-	told := sessionPlan{Process: p, Confinement: t.confinement, TTY: tty, HostPID: hostPID}
-	c := &told.Confinement
+	plan := sessionPlan{Process: p, Confinement: t.confinement, TTY: tty, HostPID: hostPID}
+	c := &plan.Confinement
 	var err error
-	if told.Filters, err = compileFor(c, true, noLogs); err != nil {
+	if plan.Filters, err = compileFor(c, true, noLogs); err != nil {
 		return nil, err
 	}
 	c.Filter = nil
@@ -195,5 +195,5 @@ func (t *Task) planSession(p Process, tty, hostPID bool) ([]byte, error) {
 		// hide all of the task from it.
 		c.User.Groups = append(append([]uint32{}, c.User.Groups...), procGroup)
 	}
-	return message(told)
+	return message(plan)
 }

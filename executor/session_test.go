@@ -372,7 +372,7 @@ func TestSessionTerminal(t *testing.T) {
 			{ echo intruder > $p; } 2> /dev/null && [ -c $p ] && [ ! $p -ef /dev/null ] && echo $p >> stolen
 		done
 		ls /dev/pts > terminals; echo > tried; sleep 600`)
-	plan.World.Mounts = append(plan.World.Mounts, Mount{Type: Devpts, Target: "/dev/pts", Create: true},
+	plan.Isolation.Mounts = append(plan.Isolation.Mounts, Mount{Type: Devpts, Target: "/dev/pts", Create: true},
 		Mount{Type: Symlink, Source: "pts/ptmx", Target: "/dev/ptmx", Create: true},
 		Mount{Type: Device, Source: "/dev/tty", Target: "/dev/tty", Create: true})
 	abi, _ := landlock.Detect()
@@ -423,9 +423,9 @@ func TestSessionSignalsInTheHostsPIDNamespace(t *testing.T) {
 	}
 	for signals, want := range map[bool]string{true: "own\ntask\n", false: "own\n"} {
 		plan := f.plan("sleep 600")
-		plan.World.HostPID = true
-		plan.World.Mounts = slices.DeleteFunc(plan.World.Mounts, func(m Mount) bool { return m.Type == Proc })
-		plan.World.Mounts = append(plan.World.Mounts, Mount{Type: Bind, Source: "/proc", Target: "/proc", Create: true, KernelFiles: true})
+		plan.Isolation.HostPID = true
+		plan.Isolation.Mounts = slices.DeleteFunc(plan.Isolation.Mounts, func(m Mount) bool { return m.Type == Proc })
+		plan.Isolation.Mounts = append(plan.Isolation.Mounts, Mount{Type: Bind, Source: "/proc", Target: "/proc", Create: true, KernelFiles: true})
 		plan.Confinement.Ruleset.Scoped = landlock.ScopeSignal
 		plan.Confinement.SessionsSignal = signals
 		task := f.mustStart(plan)

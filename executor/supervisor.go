@@ -19,7 +19,7 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
-// Descriptors of a supervisor, beside those that it is handed. 0, 1 and 2 are
+// Descriptors of a supervisor, beside those of [inherited]. 0, 1 and 2 are
 // /dev/null: it writes nowhere that a reader's death could end it.
 const (
 	planFD   = 3 // its instructions, as a message
@@ -62,7 +62,7 @@ func supervisor() int {
 		s.logs.collect()
 	}
 	if s.lifeline != nil {
-		go attend(s.lifeline)
+		go watchLifeline(s.lifeline)
 	}
 	exit, err := reap(s.first.pid)
 	if err != nil {
@@ -89,8 +89,8 @@ type supervised struct {
 	cgroups *cgroups
 	signals signalQueue
 	// logs is not nil for a plan with Logs.
-	logs *collector
-	// lifeline is not nil for an attended task.
+	logs *logCollector
+	// lifeline is not nil for a task in the foreground.
 	lifeline *os.File
 }
 
@@ -121,14 +121,14 @@ func begin() (*supervised, error) {
 	if err := readMessage(in, &plan); err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
 	}
-	program, rest, err := plan.Filters.decode()
+	program, own, err := plan.Filters.decode()
 	if err != nil {
 		return nil, fmt.Errorf("reading the plan's filters: %w", err)
 	}
 	if err := dumps.apply(&plan.Confinement); err != nil {
 		return nil, err
 	}
-	if plan.Attended {
+	if plan.Foreground {
 		s.lifeline = in
 	} else {
 		in.Close()
@@ -157,15 +157,15 @@ func begin() (*supervised, error) {
 	}
 	defer unix.Close(host)
 
-	if plan.World.HostPID {
+	if plan.Isolation.HostPID {
 		// What loses its parent becomes a child of the supervisor, as it does in
 		// a PID namespace of its own.
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 			return nil, fmt.Errorf("prctl(PR_SET_CHILD_SUBREAPER): %w", err)
 		}
 	}
-	s.cgroups = plan.Handed.Cgroups
-	defer s.cgroups.closeDoors()
+	s.cgroups = plan.Inherited.Cgroups
+	defer s.cgroups.closeJoin()
 	beside, err := openCompanions(&plan, host)
 	if err != nil {
 		return nil, err
@@ -174,10 +174,10 @@ func begin() (*supervised, error) {
 	if err := beside.start(false); err != nil {
 		return nil, err
 	}
-	if err := joinNetwork(plan.Handed.Network, plan.World.Network.Namespace); err != nil {
+	if err := joinNetwork(plan.Inherited.Network, plan.Isolation.Network.Namespace); err != nil {
 		return nil, err
 	}
-	if plan.World.Network.Isolated && plan.World.Network.Loopback {
+	if plan.Isolation.Network.Isolated && plan.Isolation.Network.Loopback {
 		if err := raiseLoopback(); err != nil {
 			return nil, err
 		}
@@ -185,12 +185,12 @@ func begin() (*supervised, error) {
 	if err := beside.start(true); err != nil {
 		return nil, err
 	}
-	if !plan.World.Shared {
-		if err := makeView(plan.World, plan.Handed.Sources); err != nil {
+	if !plan.Isolation.Shared {
+		if err := makeView(plan.Isolation, plan.Inherited.Sources); err != nil {
 			return nil, err
 		}
-		if plan.World.PrivateRoot {
-			if err := checkView(&plan.World); err != nil {
+		if plan.Isolation.PrivateRoot {
+			if err := checkView(&plan.Isolation); err != nil {
 				return nil, err
 			}
 		}
@@ -211,14 +211,14 @@ func begin() (*supervised, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.settle(record, host, plan.World.HostPID, rest); err != nil {
+	if err := s.recordStart(record, host, plan.Isolation.HostPID, own); err != nil {
 		return nil, s.first.abandon(err)
 	}
 	return s, nil
 }
 
-// settle records what was started, and gives up what is not needed any more.
-func (s *supervised) settle(record *preparedRecord, host int, hostPID bool, rest seccomp.Program) (err error) {
+// recordStart records what was started, and gives up what is not needed any more.
+func (s *supervised) recordStart(record *preparedRecord, host int, hostPID bool, own seccomp.Program) (err error) {
 	if s.started.Process, err = seenFrom(host, s.first.pidfd); err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func (s *supervised) settle(record *preparedRecord, host int, hostPID bool, rest
 	}
 	// Last, since all else needs more; before anybody is told that the task
 	// runs: if it fails, the task ends.
-	if err := renounce(hostPID, rest); err != nil {
+	if err := dropPrivileges(hostPID, own); err != nil {
 		return fmt.Errorf("dropping the supervisor's privileges: %w", err)
 	}
 	return nil
@@ -268,8 +268,8 @@ func raiseLoopback() error {
 
 // openStdio opens what the task's descriptors are to be.
 func (s *supervised) openStdio(plan *instructions) (std stdio, err error) {
-	if plan.Attended {
-		return attendedStdio(), nil
+	if plan.Foreground {
+		return foregroundStdio(), nil
 	}
 	if plan.Logs != nil {
 		s.logs, std, err = openLogs(stdoutFD, plan.Logs)
@@ -283,18 +283,18 @@ func (s *supervised) openStdio(plan *instructions) (std stdio, err error) {
 		return stdio{}, err
 	}
 	for _, f := range std[1:] {
-		if err := giveAway(f, plan.Confinement.User); err != nil {
+		if err := chownLog(f, plan.Confinement.User); err != nil {
 			return stdio{}, fmt.Errorf("the task's end of its log: %w", err)
 		}
 	}
 	return std, nil
 }
 
-// giveAway makes a FIFO or a pipe the task user's, so that it can open
+// chownLog makes a FIFO or a pipe the task user's, so that it can open
 // /dev/stdout; by descriptor, since a name could be a link. It can open it to
 // write only: who reads it takes lines away from the log, also from that of
 // another task of the allocation with the same user.
-func giveAway(f *os.File, u User) error {
+func chownLog(f *os.File, u User) error {
 	info, err := f.Stat()
 	if err != nil || info.Mode().Type() != os.ModeNamedPipe {
 		return err

@@ -65,7 +65,7 @@ func TestTrustedProcessesDropWhatTheyDoNotNeed(t *testing.T) {
 
 	task := f.mustStart(f.plan("sleep 60"))
 	shared := f.plan("sleep 60")
-	shared.World.HostPID = true
+	shared.Isolation.HostPID = true
 	inHostPID := f.mustStart(shared)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -164,9 +164,9 @@ func TestTaskSeesNothingOfItsSupervisor(t *testing.T) {
 				plan := f.plan("")
 				if host {
 					supervisor = "$PPID"
-					plan.World.HostPID = true
-					for i := range plan.World.Mounts {
-						if m := &plan.World.Mounts[i]; m.Type == Proc {
+					plan.Isolation.HostPID = true
+					for i := range plan.Isolation.Mounts {
+						if m := &plan.Isolation.Mounts[i]; m.Type == Proc {
 							*m = Mount{Type: Bind, Source: "/proc", Target: "/proc", Create: true, KernelFiles: true}
 						}
 					}
@@ -287,13 +287,13 @@ func TestMountsDoNotLeaveTheRoot(t *testing.T) {
 	f := newFixture(t)
 	for _, target := range []string{"/../harn-outside", "/dev/../../harn-outside/x"} {
 		plan := f.plan("true")
-		plan.World.Mounts = append(plan.World.Mounts, Mount{Type: Tmpfs, Target: target, Create: true})
+		plan.Isolation.Mounts = append(plan.Isolation.Mounts, Mount{Type: Tmpfs, Target: target, Create: true})
 		if _, err := f.start(plan); err == nil || !strings.Contains(err.Error(), "mounting tmpfs on "+target) {
 			t.Errorf("%s: %v, want an error that names it", target, err)
 		}
 	}
 	plan := f.plan("stat -c %A /dev/inside")
-	plan.World.Mounts = append(plan.World.Mounts, Mount{Type: Tmpfs, Target: "/dev/inside", Create: true})
+	plan.Isolation.Mounts = append(plan.Isolation.Mounts, Mount{Type: Tmpfs, Target: "/dev/inside", Create: true})
 	if out, _ := f.run(plan); out != "drwxrwxrwt\n" {
 		t.Errorf("the sibling within the root: %q", out)
 	}

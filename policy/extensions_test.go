@@ -111,13 +111,13 @@ func TestExtensionsNeedAnABI(t *testing.T) {
 		{Extensions{MinLandlockABI: 6}, 6, "min_landlock_abi = 6"},
 	} {
 		p := extended(tc.e)
-		_, err := Build(&p, lexical(&p), world, Node{ABI: tc.least - 1, Fallback: Off})
+		_, err := Build(&p, lexical(&p), base, Node{ABI: tc.least - 1, Fallback: Off})
 		checkError(t, tc.field, err, []string{tc.field + " needs Landlock ABI", "this node has", "${attr.driver.harn.landlock.abi} >= "})
-		if _, err := Build(&p, lexical(&p), world, Node{ABI: tc.least}); err != nil {
+		if _, err := Build(&p, lexical(&p), base, Node{ABI: tc.least}); err != nil {
 			t.Errorf("%s at ABI %d: %v", tc.field, tc.least, err)
 		}
 		p.SandboxProfile = "unrestricted"
-		if _, err := Build(&p, lexical(&p), world, Node{ABI: 99}); (err == nil) != (tc.e.MinLandlockABI > 0) {
+		if _, err := Build(&p, lexical(&p), base, Node{ABI: 99}); (err == nil) != (tc.e.MinLandlockABI > 0) {
 			t.Errorf("%s, unrestricted: %v", tc.field, err)
 		}
 	}
@@ -158,7 +158,7 @@ func TestSocketGroups(t *testing.T) {
 func TestEveryFilterHasWhatIsAlwaysDenied(t *testing.T) {
 	for _, tc := range goldenPolicies {
 		for _, abi := range abis() {
-			plan, err := Build(&tc.Policy, lexical(&tc.Policy), world, Node{ABI: abi, Fallback: tc.Fallback})
+			plan, err := Build(&tc.Policy, lexical(&tc.Policy), base, Node{ABI: abi, Fallback: tc.Fallback})
 			if err != nil || !plan.Confined() {
 				continue
 			}
@@ -188,7 +188,7 @@ func TestSocketsOfOthersInTheWorkspace(t *testing.T) {
 		{"sockets are named", Policy{SideEffectLevel: "process_exec", Extensions: Extensions{UnixSocketRoots: []string{"/run/db"}}}, true},
 		{"network", Policy{}, true},
 	} {
-		plan, err := Build(&tc.policy, lexical(&tc.policy), world, Node{ABI: 9})
+		plan, err := Build(&tc.policy, lexical(&tc.policy), base, Node{ABI: 9})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +204,7 @@ func TestSocketsOfOthersInTheWorkspace(t *testing.T) {
 		if got := rights(workspace+"/socket")&landlock.ResolveUnix != 0; got != tc.want {
 			t.Errorf("%s: connecting in %s: %v, want %v", tc.name, workspace, got, tc.want)
 		}
-		for _, scratch := range world.Scratch {
+		for _, scratch := range base.Scratch {
 			if rights(scratch+"/socket")&landlock.ResolveUnix == 0 {
 				t.Errorf("%s: no connecting in %s", tc.name, scratch)
 			}

@@ -107,7 +107,7 @@ func table() []Field {
 		},
 		{
 			Name: "tcp_bind", Kind: Ports, Since: portsABI,
-			Text:   "TCP ports to listen on, likewise; port 0 stands for ports that the kernel chooses",
+			Text:   "TCP ports to listen on, likewise; port 0 stands for ports that the kernel chooses. Where the list is not empty, a socket that listens without bind(2) gets such a port, too: no rule of the kernel sees that",
 			Absent: "any, unless there is `tcp_connect`", Empty: "none", Ceiling: "within those of the ceiling", Kernel: "Landlock's ports; seccomp, which leaves TCP alone",
 			value:    func(p *Policy) any { return &p.TCPBind },
 			validate: func(p *Policy) []string { return p.wrongPorts("tcp_bind") },

@@ -40,8 +40,8 @@ func FuzzDecodeJSON(f *testing.F) {
 		}
 		for abi := landlock.ABI(0); abi <= landlock.NewestABI(); abi++ {
 			node := Node{ABI: abi, Fallback: Warn}
-			first, firstErr := Build(p, lexical(p), world, node)
-			second, secondErr := Build(again, lexical(again), world, node)
+			first, firstErr := Build(p, lexical(p), base, node)
+			second, secondErr := Build(again, lexical(again), base, node)
 			if (firstErr == nil) != (secondErr == nil) || firstErr == nil && first.String() != second.String() {
 				t.Fatalf("%s and %s are not the same at ABI %d:\n%v %v\n%v %v", data, encoded, abi, first, firstErr, second, secondErr)
 			}

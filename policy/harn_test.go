@@ -128,7 +128,7 @@ func TestHarnPolicies(t *testing.T) {
 // enforcedOf says what becomes of a policy on a node that has all that there is.
 func enforcedOf(t *testing.T, p *Policy, notes []string) string {
 	t.Helper()
-	plan, err := Build(p, lexical(p), World{}, Node{ABI: landlock.NewestABI()})
+	plan, err := Build(p, lexical(p), Base{}, Node{ABI: landlock.NewestABI()})
 	if err != nil {
 		return "refused by the node: " + err.Error() + "\n"
 	}

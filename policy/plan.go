@@ -17,8 +17,8 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
-// World is what a task finds besides the roots of its policy, as real paths.
-type World struct {
+// Base is what a task finds besides the roots of its policy, as real paths.
+type Base struct {
 	System    []string // read, list and execute: programs, libraries, configuration
 	Scratch   []string // read and write: the private /tmp and /dev/shm
 	Kernel    []string // read and list: the private /proc, parts of /sys
@@ -81,7 +81,7 @@ type Reason struct{ Path, Why string }
 
 // Build makes the plan for a valid policy. An error means that the policy
 // demands what the node does not have.
-func Build(p *Policy, roots Roots, world World, node Node) (*Plan, error) {
+func Build(p *Policy, roots Roots, base Base, node Node) (*Plan, error) {
 	plan := &Plan{Profile: p.Profile(), ABI: node.ABI, Network: p.NetworkAllowed(), Loopback: p.LoopbackOnly()}
 	if err := p.enforceable(node); err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func Build(p *Policy, roots Roots, world World, node Node) (*Plan, error) {
 		plan.Warning = "unrestricted: no Landlock and no seccomp"
 		return plan, nil
 	}
-	granted := grants(p, roots, world)
+	granted := grants(p, roots, base)
 	if node.ABI == 0 {
 		if err := plan.withoutLandlock(node); err != nil || plan.Deny == nil {
 			return plan, err
@@ -136,7 +136,7 @@ func (plan *Plan) withoutLandlock(node Node) error {
 	return nil
 }
 
-// Rights that World's lists stand for.
+// Rights that Base's lists stand for.
 const (
 	scratchSet  = readSet | writeSet | landlock.ResolveUnix
 	kernelSet   = landlock.ReadFile | landlock.ReadDir
@@ -163,7 +163,7 @@ type grant struct {
 }
 
 // grants are the rules of a policy, as they stand in it.
-func grants(p *Policy, roots Roots, world World) (all []grant) {
+func grants(p *Policy, roots Roots, base Base) (all []grant) {
 	add := func(why string, paths []string, access landlock.AccessFS, optional bool) {
 		for _, path := range paths {
 			all = append(all, grant{landlock.PathRule{Path: path, Access: access, Optional: optional}, why})
@@ -179,7 +179,7 @@ func grants(p *Policy, roots Roots, world World) (all []grant) {
 	if len(p.WorkspaceRoots) == 0 {
 		workspaceWhy = "the workspace, as no workspace_roots are named"
 	}
-	add("programs and libraries (plugin option system_read_roots)", world.System, readSet, true)
+	add("programs and libraries (plugin option system_read_roots)", base.System, readSet, true)
 	for _, root := range roots.ReadOnly {
 		add(cmp.Or(roots.field(root), "read_only_roots"), []string{root}, readSet, false)
 	}
@@ -189,18 +189,18 @@ func grants(p *Policy, roots Roots, world World) (all []grant) {
 	for _, root := range roots.Sockets {
 		add(cmp.Or(roots.field(root), "unix_socket_roots"), []string{root}, landlock.ResolveUnix, false)
 	}
-	add("every task: a private one", world.Scratch, scratchSet, false)
-	add("every task: what programs ask of the kernel", world.Kernel, kernelSet, true)
-	add("every task: a private one", world.Listed, landlock.ReadDir, true)
-	for _, device := range world.Devices {
+	add("every task: a private one", base.Scratch, scratchSet, false)
+	add("every task: what programs ask of the kernel", base.Kernel, kernelSet, true)
+	add("every task: a private one", base.Listed, landlock.ReadDir, true)
+	for _, device := range base.Devices {
 		why := "every task: a standard device"
 		if slices.Contains(p.Devices, device.Path) {
 			why = "devices"
 		}
 		add(why, []string{device.Path}, device.access(), true)
 	}
-	add("every task: terminals of its own", world.Terminals, terminalSet, true)
-	for _, volume := range world.Volumes {
+	add("every task: terminals of its own", base.Terminals, terminalSet, true)
+	for _, volume := range base.Volumes {
 		access := workspace
 		if volume.ReadOnly {
 			access = readSet
@@ -208,7 +208,7 @@ func grants(p *Policy, roots Roots, world World) (all []grant) {
 		add("a volume or a device plugin's mount", []string{volume.Path}, access, false)
 	}
 	if p.NetworkAllowed() {
-		add("network allowed: the lookup of names", world.Network, landlock.ReadFile, true)
+		add("network allowed: the lookup of names", base.Network, landlock.ReadFile, true)
 	}
 	return all
 }

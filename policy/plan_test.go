@@ -30,7 +30,7 @@ func abis() []landlock.ABI {
 	return append(all, newer)
 }
 
-var world = World{
+var base = Base{
 	System:  []string{"/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/etc"},
 	Scratch: []string{"/tmp", "/dev/shm"},
 	Kernel:  []string{"/proc", "/sys/devices/system/cpu"},
@@ -117,6 +117,11 @@ var goldenPolicies = []struct {
 	{name: "local-ipc", Policy: Policy{SideEffectLevel: "process_exec", Extensions: Extensions{LocalIPC: new(true)}}},
 	{name: "local-ipc-off", Policy: Policy{SideEffectLevel: "process_exec", Extensions: Extensions{LocalIPC: new(false)}}},
 	{name: "local-ipc-off-network", Policy: extended(Extensions{LocalIPC: new(false)})},
+	{name: "loopback", Policy: Policy{SideEffectLevel: "process_exec", ProcessSandbox: &ProcessSandbox{AllowTCPLoopback: true}}},
+	{name: "child-workspace-write", Policy: Policy{
+		Capabilities:   map[string][]string{"workspace": {"read_text"}},
+		ProcessSandbox: &ProcessSandbox{AllowChildWorkspaceWrite: true, ReadRoots: []string{"/srv/models"}, WriteRoots: []string{"/srv/cache"}},
+	}},
 	{name: "min-abi", Policy: extended(Extensions{MinLandlockABI: 6})},
 	{name: "agent", Policy: Policy{
 		SandboxProfile: "os_hardened", SideEffectLevel: "process_exec",
@@ -148,7 +153,7 @@ func TestGoldenPlans(t *testing.T) {
 					node.Absent = landlock.ErrNotBuilt
 				}
 				var text string
-				if plan, err := Build(&tc.Policy, lexical(&tc.Policy), world, node); err != nil {
+				if plan, err := Build(&tc.Policy, lexical(&tc.Policy), base, node); err != nil {
 					text = "refused: " + err.Error() + "\n"
 				} else {
 					text = plan.String()
@@ -201,7 +206,7 @@ func golden(t *testing.T, file, got string) {
 func TestPlansStayWithinTheABI(t *testing.T) {
 	for _, tc := range goldenPolicies {
 		for _, abi := range abis() {
-			plan, err := Build(&tc.Policy, lexical(&tc.Policy), world, Node{ABI: abi, Fallback: tc.Fallback})
+			plan, err := Build(&tc.Policy, lexical(&tc.Policy), base, Node{ABI: abi, Fallback: tc.Fallback})
 			if err != nil || plan.Landlock == nil {
 				continue
 			}
@@ -257,7 +262,7 @@ func TestRefusalsNameTheReason(t *testing.T) {
 		{Policy{}, Node{Absent: landlock.ErrDisabled}, []string{"worktree", "lsm=", "enforce", "landlock.abi} >= 1"}},
 		{Policy{SandboxProfile: "os_hardened"}, Node{Absent: landlock.ErrNotBuilt, Fallback: Off}, []string{"os_hardened", "5.13", "landlock.abi} >= 1"}},
 	} {
-		_, err := Build(&tc.policy, Roots{}, World{}, tc.node)
+		_, err := Build(&tc.policy, Roots{}, Base{}, tc.node)
 		if err == nil {
 			t.Fatalf("%+v was not refused", tc)
 		}

@@ -28,6 +28,10 @@ type account struct {
 	identity
 	// home is the HOME that the job sets; "" for the driver's, see homeDir.
 	home string
+	// withheld are the variables that the task does not get, and agentHome is the
+	// HOME that is one of them; "" if it is not.
+	withheld  []string
+	agentHome string
 	// anyone: nobody knows yet who it will be.
 	anyone bool
 }
@@ -35,8 +39,13 @@ type account struct {
 // newAccount is that of a task with this user, whose job sets these variables but
 // for those that are withheld.
 func newAccount(user identity, env map[string]string, withheld []string) *account {
-	a := &account{identity: user}
-	if home := env["HOME"]; filepath.IsAbs(home) && isField(home) && !slices.Contains(withheld, "HOME") {
+	a := &account{identity: user, withheld: withheld}
+	home := env[homeVariable]
+	switch {
+	case !filepath.IsAbs(home) || !isField(home):
+	case slices.Contains(withheld, homeVariable):
+		a.agentHome = home
+	default:
 		a.home = home
 	}
 	return a
@@ -218,7 +227,7 @@ func (a *account) String() string {
 
 // ownerNotes name the writable roots and volumes of others, where the task's user
 // can write nothing, or where git(1) and those who share it get in each other's way.
-func (a *account) ownerNotes(w *taskWorld, workspace []string) []string {
+func (a *account) ownerNotes(w *layout, workspace []string) []string {
 	var notes []string
 	note := func(what, path string) {
 		uid, owner := ownedBy(path)

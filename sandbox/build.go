@@ -48,7 +48,7 @@ type Sandbox struct {
 	limits       []executor.Limit
 	effective    *policy.Policy // what the ceiling leaves of the request
 	roots        policy.Roots
-	surroundings *taskWorld
+	layout       *layout
 	capabilities []int
 	view         *view
 }
@@ -63,22 +63,22 @@ func Build(settings *Settings, host *Host, task *Task, request *Request) (*Sandb
 	if err != nil {
 		return nil, err
 	}
-	withheld := Withhold(task.Env)
-	s, err := decide(settings, host, task, request, newAccount(user, task.Env, withheld), policy.Resolve)
+	who := newAccount(user, task.Env, Withhold(task.Env))
+	s, err := decide(settings, host, task, request, who, policy.Resolve)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkOwnCapabilities(s.capabilities); err != nil {
 		return nil, err
 	}
-	s.UserName, s.Withheld = user.Name, withheld
-	env := Environment(task.Env, withheld, user.Name, s.Home)
+	s.UserName = user.Name
+	env := Environment(task.Env, s.Withheld, user.Name, s.Home)
 	AddPresetEnvironment(env, task.Env, s.PresetEnv)
 	AddVariables(env, s.Variables())
 	if err := s.plan(task, user, env); err != nil {
 		return nil, err
 	}
-	s.Notes = slices.Concat(withheldNote(withheld), hiddenDirsNote(s.view, env))
+	s.Notes = slices.Concat(withheldNote(s.Withheld), homeNote(who, s.Withheld, s.Home), hiddenDirsNote(s.view, env))
 	return s, nil
 }
 
@@ -92,7 +92,7 @@ func (s *Sandbox) plan(task *Task, user identity, env map[string]string) error {
 	if err != nil {
 		return err
 	}
-	s.Plan = &executor.Plan{World: s.world(task), Confinement: s.confinement(task, user), Process: process}
+	s.Plan = &executor.Plan{Isolation: s.isolation(task), Confinement: s.confinement(task, user), Process: process}
 	return nil
 }
 
@@ -153,22 +153,23 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
 	devices = append(devices, named...)
-	s.surroundings = makeWorld(dirs, settings.systemReadRoots(), task.Cgroups, volumes, devices, places)
-	s.surroundings.modes = s.modes
-	if s.surroundings.aliases, err = findAliases(s.roots, volumes, dirs, places); err != nil {
+	s.layout = makeLayout(dirs, settings.systemReadRoots(), task.Cgroups, volumes, devices, places)
+	s.layout.modes = s.modes
+	if s.layout.aliases, err = findAliases(s.roots, volumes, dirs, places); err != nil {
 		return nil, err
 	}
 	if s.effective.Egress != nil {
-		s.surroundings.hosts = egressHosts()
-		s.surroundings.setDNS(egressDNS(s.effective))
+		s.layout.hosts = egressHosts()
+		s.layout.setDNS(egressDNS(s.effective))
 	} else {
-		s.surroundings.setDNS(findDNS(task))
+		s.layout.setDNS(findDNS(task))
 	}
 	access := s.effective.WorkspaceAccess()
-	s.surroundings.addPrivate(s.roots, access)
-	s.surroundings.listTaskDir(s.roots, access)
-	s.Home = s.surroundings.homeDir(who, s.roots, access)
-	s.surroundings.accounts = who.files(s.Home)
+	s.layout.addPrivate(s.roots, access)
+	s.layout.listTaskDir(s.roots, access)
+	s.Home = s.layout.homeDir(who, s.roots, access)
+	s.Withheld = who.keepHome(s.layout, s.roots)
+	s.layout.accounts = who.files(s.Home)
 	if s.capabilities, err = profileCapabilities(request, settings.allowCaps, s.effective); err != nil {
 		return nil, err
 	}
@@ -176,7 +177,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	node.Fallback = settings.fallback
 	node.NetRaw = slices.Contains(s.capabilities, unix.CAP_NET_RAW)
 	node.NetAdmin = slices.Contains(s.capabilities, unix.CAP_NET_ADMIN)
-	if s.Policy, err = policy.Build(s.effective, s.roots, s.surroundings.policy, node); err != nil {
+	if s.Policy, err = policy.Build(s.effective, s.roots, s.layout.policy, node); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
 	if err := s.planEgress(task); err != nil {
@@ -186,18 +187,18 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 		return nil, err
 	}
 	if s.Policy.Confined() {
-		s.Policy.Notes = slices.Concat(s.Policy.Notes, s.surroundings.notes, s.surroundings.overlayNote())
+		s.Policy.Notes = slices.Concat(s.Policy.Notes, s.layout.notes, s.layout.overlayNote())
 	}
 	s.Policy.Notes = append(s.Policy.Notes, presetNotes...)
-	s.Policy.Notes = append(s.Policy.Notes, who.ownerNotes(s.surroundings, s.roots.Workspace)...)
-	if s.view, err = makeView(s.surroundings, s.roots, access, s.Policy); err != nil {
+	s.Policy.Notes = append(s.Policy.Notes, who.ownerNotes(s.layout, s.roots.Workspace)...)
+	if s.view, err = makeView(s.layout, s.roots, access, s.Policy); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Sandbox) world(task *Task) executor.World {
-	return executor.World{
+func (s *Sandbox) isolation(task *Task) executor.Isolation {
+	return executor.Isolation{
 		Network:     network(task, s.Policy, s.Egress != nil),
 		HostPID:     s.modes.hostPID,
 		HostIPC:     s.modes.hostIPC,

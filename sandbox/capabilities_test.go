@@ -83,7 +83,7 @@ func TestCapabilitiesAdmitSockets(t *testing.T) {
 		{[]string{"net_raw", "net_admin"}, true, true},
 	} {
 		e, err := Explain(&Request{Command: "/bin/true", CapAdd: tc.add, Policy: &policy.Policy{}},
-			&Forecast{Settings: settings, Node: policy.Node{ABI: 7}, TaskDir: t.TempDir()})
+			&Placement{Settings: settings, Node: policy.Node{ABI: 7}, TaskDir: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -44,17 +45,21 @@ func (f *finder) find(command string) (string, error) {
 		candidates = append(candidates, inPath(command, f.path)...)
 	}
 	var problem error
+	closed := "" // what the first candidate says that nothing may be said of
 	for _, candidate := range candidates {
 		err := f.check(candidate)
 		if err == nil {
 			return candidate, nil
+		}
+		if concealed := (concealedError{}); closed == "" && errors.As(err, &concealed) {
+			closed = "; if it is there, " + err.Error()
 		}
 		if problem == nil || errors.Is(problem, fs.ErrNotExist) {
 			problem = err
 		}
 	}
 	if errors.Is(problem, fs.ErrNotExist) && len(candidates) > 1 {
-		return "", noCommand(fmt.Sprintf("command: %s was not found in local/, the task directory or PATH (%s)%s", plain.Quote(command), plain.Name(f.path), f.elsewhere(command)))
+		return "", noCommand(fmt.Sprintf("command: %s was not found in local/, the task directory or PATH (%s)%s", plain.Quote(command), plain.Name(f.path), cmp.Or(f.elsewhere(command), closed)))
 	}
 	return "", fmt.Errorf("command: %s: %w", plain.Quote(command), problem)
 }

@@ -26,13 +26,55 @@ type DNS struct{ Servers, Searches, Options []string }
 // of the group's dns block, or, in a network namespace other than the host's,
 // one without servers that only the host's loopback interface reaches.
 func findDNS(task *Task) string {
-	if dns := task.DNS; dns != nil && len(dns.Servers)+len(dns.Searches)+len(dns.Options) > 0 {
-		return formatDNS(dns)
+	hosts := ""
+	if task.NetworkNamespace != "" {
+		hosts = beyondLoopback(resolvConf, resolvedConf)
 	}
-	if task.NetworkNamespace == "" {
-		return ""
+	dns := task.DNS
+	if dns == nil || len(dns.Servers)+len(dns.Searches)+len(dns.Options) == 0 {
+		return hosts
 	}
-	return beyondLoopback(resolvConf, resolvedConf)
+	if hosts == "" {
+		text, _ := os.ReadFile(resolvConf) // none is an empty one, resolv.conf(5)
+		hosts = string(text)
+	}
+	return formatDNS(dns.completed(hosts))
+}
+
+// completed has what a dns block does not say from the host's file, as Nomad's own
+// drivers do.
+func (d *DNS) completed(hosts string) *DNS {
+	all, host := *d, parseDNS(hosts)
+	if len(all.Servers) == 0 {
+		all.Servers = host.Servers
+	}
+	if len(all.Searches) == 0 {
+		all.Searches = host.Searches
+	}
+	if len(all.Options) == 0 {
+		all.Options = host.Options
+	}
+	return &all
+}
+
+// parseDNS reads a resolv.conf(5). Of lines that say where to search, the last counts.
+func parseDNS(text string) *DNS {
+	dns := &DNS{}
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || line[0] == ' ' || line[0] == '\t' {
+			continue // no keyword at its beginning
+		}
+		switch fields[0] {
+		case "nameserver":
+			dns.Servers = append(dns.Servers, fields[1])
+		case "search", "domain":
+			dns.Searches = fields[1:]
+		case "options":
+			dns.Options = append(dns.Options, fields[1:]...)
+		}
+	}
+	return dns
 }
 
 func formatDNS(dns *DNS) string {

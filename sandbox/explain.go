@@ -20,9 +20,9 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
-// Forecast is what Nomad would say of a task that has not been placed, and
+// Placement is what Nomad would say of a task that has not been placed, and
 // what it would be placed on.
-type Forecast struct {
+type Placement struct {
 	// Settings are the operator's, valid ones; nil for the defaults.
 	Settings *Settings
 	Node     policy.Node
@@ -89,7 +89,7 @@ type FileAccess struct {
 
 // Explain says what a task may do that has not been placed. It decides by the
 // functions that start a task.
-func Explain(request *Request, f *Forecast) (*Explanation, error) {
+func Explain(request *Request, f *Placement) (*Explanation, error) {
 	settings, err := f.Settings.orDefault()
 	if err != nil {
 		return nil, err

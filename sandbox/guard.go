@@ -29,7 +29,7 @@ type guarded struct {
 
 // guard covers the protected places where the view shows them, and takes away
 // what the ruleset grants on them.
-func (v *view) guard(w *taskWorld, roots policy.Roots, plan *policy.Plan) error {
+func (v *view) guard(w *layout, roots policy.Roots, plan *policy.Plan) error {
 	v.places = slices.DeleteFunc(slices.Clone(w.places), func(p place) bool {
 		return p.rule == socket && slices.ContainsFunc(roots.Sockets, func(root string) bool { return landlock.Beneath(p.real, root) })
 	})
@@ -141,7 +141,7 @@ func (v *view) cover(g *guarded) (placed, bool) {
 // holdsOwn reports whether the task's own directories are mounted in a place.
 func (v *view) holdsOwn(g *guarded) bool {
 	return slices.ContainsFunc(v.mounts, func(m placed) bool {
-		own := m.Type == executor.Bind && g.isOwn(m.Source) || m.Type == executor.Dir && g.isOwn(m.Target)
+		own := m.showsHost() && g.isOwn(m.Source) || m.Type == executor.Dir && g.isOwn(m.Target)
 		return own && landlock.Beneath(g.at, m.Target)
 	})
 }
@@ -249,7 +249,7 @@ func isMount(path string) bool {
 // withoutSockets shows a directory with sockets that control the host as what is
 // in it now, but for these: before Landlock mediates connecting to sockets (ABI 9),
 // one that appears later would be within reach.
-func (w *taskWorld) withoutSockets(mounts []placed, roots policy.Roots) ([]placed, error) {
+func (w *layout) withoutSockets(mounts []placed, roots policy.Roots) ([]placed, error) {
 	var out []placed
 	for _, m := range mounts {
 		var inside []string

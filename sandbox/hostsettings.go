@@ -20,7 +20,7 @@ var settings = []string{
 
 // addSettings makes them system roots, unless the operator's are others, or the
 // target is more than settings.
-func (w *taskWorld) addSettings(system []string) {
+func (w *layout) addSettings(system []string) {
 	for _, file := range settings {
 		if _, err := os.Readlink(file); err != nil {
 			continue // no link, mostly: one system call
@@ -36,7 +36,7 @@ func (w *taskWorld) addSettings(system []string) {
 }
 
 // settingsLinks are the links by which the settings are found.
-func (w *taskWorld) settingsLinks() []placed {
+func (w *layout) settingsLinks() []placed {
 	var mounts []placed
 	for _, link := range w.links {
 		if !isBeneathAny(w.policy.System, link.Path) && !slices.ContainsFunc(mounts, func(m placed) bool { return m.Target == link.Path }) {

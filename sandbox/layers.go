@@ -22,7 +22,7 @@ const overlaid = "/etc"
 // is known to work: with protected places hidden by name, files of the task's own,
 // and places for volumes that the host lacks. Nothing can take that away, and what
 // is new in the directory is not withheld.
-func (w *taskWorld) layered(m placed, network bool) placed {
+func (w *layout) layered(m placed, network bool) placed {
 	inside := func(path string) (string, bool) {
 		rel, err := filepath.Rel(m.Source, path)
 		return rel, err == nil && rel != "." && filepath.IsLocal(rel)
@@ -84,20 +84,20 @@ func (w *taskWorld) layered(m placed, network bool) placed {
 
 // holdsOwn reports whether a protected place in a directory has the task's own
 // directories in it: what is hidden by name has no room for them.
-func (w *taskWorld) holdsOwn(dir string) bool {
+func (w *layout) holdsOwn(dir string) bool {
 	return slices.ContainsFunc(w.places, func(p place) bool { return landlock.Beneath(dir, p.real) && landlock.Beneath(p.real, w.dirs.Task) })
 }
 
 // isOpen reports whether a path of the host is neither a protected place nor
 // where a volume is mounted.
-func (w *taskWorld) isOpen(path string) bool {
+func (w *layout) isOpen(path string) bool {
 	return !slices.ContainsFunc(w.places, func(p place) bool {
 		return p.rule != readOnly && (landlock.Beneath(p.real, path) || slices.ContainsFunc(p.links, func(link string) bool { return landlock.Beneath(link, path) }))
 	}) && !slices.ContainsFunc(w.volumes, func(v volume) bool { return landlock.Beneath(v.task, path) })
 }
 
 // followed are the files of the host that the task sees by the plugin's copies.
-func (w *taskWorld) followed(network bool) []string {
+func (w *layout) followed(network bool) []string {
 	var files []string
 	for _, file := range followed {
 		if network && w.dirs.HostFiles != "" && w.isOpen(file) && (file != resolvConf || w.dns == "") && (file != hostsFile || w.hosts == "") {
@@ -109,7 +109,7 @@ func (w *taskWorld) followed(network bool) []string {
 
 // lacking are the volumes to be mounted in a directory of the host where there is
 // nothing, or something of another kind.
-func (w *taskWorld) lacking(dir string) []volume {
+func (w *layout) lacking(dir string) []volume {
 	var missing []volume
 	for _, v := range w.volumes {
 		if v.task == dir || !landlock.Beneath(dir, v.task) || w.inVolume(v) {
@@ -125,7 +125,7 @@ func (w *taskWorld) lacking(dir string) []volume {
 }
 
 // inVolume reports whether a volume is mounted in another one.
-func (w *taskWorld) inVolume(v volume) bool {
+func (w *layout) inVolume(v volume) bool {
 	return slices.ContainsFunc(w.volumes, func(other volume) bool { return other.task != v.task && landlock.Beneath(other.task, v.task) })
 }
 
@@ -157,7 +157,7 @@ func outermost(layers []executor.Layer) []executor.Layer {
 
 // ownFiles are the task's own files in /etc where no overlay works. A rename on
 // the host takes such a mount away: what is there then is not granted.
-func (w *taskWorld) ownFiles(mounts []placed, network bool) []placed {
+func (w *layout) ownFiles(mounts []placed, network bool) []placed {
 	var files []placed
 	etc := slices.IndexFunc(mounts, func(m placed) bool { return m.Target == overlaid })
 	if etc < 0 || mounts[etc].Type == executor.Overlay {
@@ -182,7 +182,7 @@ func (w *taskWorld) ownFiles(mounts []placed, network bool) []placed {
 }
 
 // hostFilesMounts show the plugin's copies, and where the host's own links lead.
-func (w *taskWorld) hostFilesMounts(network bool) []placed {
+func (w *layout) hostFilesMounts(network bool) []placed {
 	files := w.followed(network)
 	if len(files) == 0 {
 		return nil
@@ -200,7 +200,7 @@ func (w *taskWorld) hostFilesMounts(network bool) []placed {
 }
 
 // overlayNote says what does not follow the host, where /etc is no overlay.
-func (w *taskWorld) overlayNote() []string {
+func (w *layout) overlayNote() []string {
 	if w.dirs.HostFiles == "" || !slices.Contains(w.policy.System, overlaid) || w.dirs.NoOverlays {
 		return nil
 	}

@@ -44,7 +44,7 @@ func placeOf(path string) string {
 // addPrivate gives the task a /var/tmp and a /run of its own. Landlock grants on
 // all that is mounted in a directory what it grants on the directory: so not where
 // the policy names something of the host there, or above.
-func (w *taskWorld) addPrivate(roots policy.Roots, workspace landlock.AccessFS) {
+func (w *layout) addPrivate(roots policy.Roots, workspace landlock.AccessFS) {
 	if w.dirs.Shared {
 		return
 	}
@@ -66,7 +66,7 @@ func (w *taskWorld) addPrivate(roots policy.Roots, workspace landlock.AccessFS) 
 }
 
 // notPrivate says why a place cannot be the task's own, "" if it can.
-func (w *taskWorld) notPrivate(place string, roots policy.Roots, workspace landlock.AccessFS) string {
+func (w *layout) notPrivate(place string, roots policy.Roots, workspace landlock.AccessFS) string {
 	meets := func(path string) bool { return landlock.Beneath(place, path) || landlock.Beneath(path, place) }
 	byMount := workspace&policy.FullAccess == policy.FullAccess
 	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly, roots.Sockets) {
@@ -93,12 +93,12 @@ func isBeneathAny(dirs []string, path string) bool {
 }
 
 // isScratch reports whether a path lies in a private, writable place.
-func (w *taskWorld) isScratch(path string) bool {
+func (w *layout) isScratch(path string) bool {
 	return isBeneathAny(append([]string{privateTmp, tmpPlace(), privateShm}, w.private...), path)
 }
 
 // privateMounts are /tmp, /var/tmp and /run.
-func (w *taskWorld) privateMounts() []placed {
+func (w *layout) privateMounts() []placed {
 	tmp := func(at string) placed {
 		return placed{own: true, Mount: executor.Mount{Type: executor.Bind, Source: w.dirs.tmp(), Target: at}}
 	}
@@ -122,7 +122,7 @@ func (w *taskWorld) privateMounts() []placed {
 var runLinks = []string{"current-system", "booted-system", "opengl-driver"}
 
 // systemLinks are those that lead to the system's programs.
-func (w *taskWorld) systemLinks(run string) []placed {
+func (w *layout) systemLinks(run string) []placed {
 	var mounts []placed
 	for _, name := range runLinks {
 		path := filepath.Join(run, name)
@@ -142,7 +142,7 @@ func (w *taskWorld) systemLinks(run string) []placed {
 //
 // What it makes beside what the policy names, it makes in its tmp directory: so a
 // program that writes where it stands works under every policy that lets it write.
-func (w *taskWorld) listTaskDir(roots policy.Roots, workspace landlock.AccessFS) {
+func (w *layout) listTaskDir(roots policy.Roots, workspace landlock.AccessFS) {
 	shown := isBeneathAny(slices.Concat(roots.Workspace, roots.ReadOnly), w.dirs.Task)
 	switch {
 	case w.dirs.Shared || shown || workspace&landlock.ReadDir == 0:
@@ -161,7 +161,7 @@ func marksWithin(roots policy.Roots, dir string) bool {
 
 // taskDirMounts show the task directory itself, with nothing in it but what other
 // mounts show there, and the names by which the drivers exec and docker lead there.
-func (w *taskWorld) taskDirMounts(others []placed) []placed {
+func (w *layout) taskDirMounts(others []placed) []placed {
 	var mounts []placed
 	if !slices.Contains(w.private, w.dirs.Task) {
 		mounts = append(mounts, placed{Mount: executor.Mount{Type: executor.Dir, Target: w.dirs.Task}})
@@ -223,7 +223,7 @@ func unlinked(mounts []placed) []placed {
 // homeDir is a task's HOME, if the job names none: the task directory, or local in
 // it, where the policy lets the task's user write, else /tmp. Every passwd(5) can
 // hold it.
-func (w *taskWorld) homeDir(who *account, roots policy.Roots, workspace landlock.AccessFS) string {
+func (w *layout) homeDir(who *account, roots policy.Roots, workspace landlock.AccessFS) string {
 	tmp := privateTmp
 	if w.dirs.Shared {
 		tmp = w.dirs.tmp()

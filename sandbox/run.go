@@ -110,12 +110,12 @@ func PrepareRun(request *Request, node policy.Node, o *RunOptions) (*Run, error)
 	if err := s.plan(task, user, env); err != nil {
 		return nil, err
 	}
-	s.Plan.Attended = true
+	s.Plan.Foreground = true
 	s.Plan.Process.Terminal = o.Terminal
 	s.Plan.Confinement.Unprivileged = o.Privilege != Root
-	s.Plan.World.UserNamespace = o.Privilege == UserNamespace
+	s.Plan.Isolation.UserNamespace = o.Privilege == UserNamespace
 	if o.Privilege == Unprivileged {
-		s.Plan.World = executor.World{Shared: true, HostPID: true, HostIPC: true}
+		s.Plan.Isolation = executor.Isolation{Shared: true, HostPID: true, HostIPC: true}
 	}
 	r := &Run{plan: s.Plan, egress: s.Egress, Policy: s.Policy, private: o.Private, NotApplied: notApplied(s, o)}
 	return r, lowerCore(s.Plan.Confinement.Limits)
@@ -149,7 +149,7 @@ func (r *Run) Start(std [3]*os.File) (*executor.Task, error) {
 		defer network.Close()
 		network.Join(r.plan)
 	}
-	return executor.StartAttended(filepath.Base(r.private), filepath.Join(r.private, "state"), r.plan, std)
+	return executor.StartForeground(filepath.Base(r.private), filepath.Join(r.private, "state"), r.plan, std)
 }
 
 // openEgress makes the task's network, and tells what it is denied.
@@ -246,7 +246,7 @@ func notApplied(s *Sandbox, run *RunOptions) []string {
 	}
 	list = append(list,
 		"a root of its own, without user namespaces: paths outside of the policy cannot be opened, but found",
-		fmt.Sprintf("private /tmp, /dev/shm and /dev/pts: the task cannot use them, TMPDIR is %s", plain.Name(s.surroundings.dirs.tmp())),
+		fmt.Sprintf("private /tmp, /dev/shm and /dev/pts: the task cannot use them, TMPDIR is %s", plain.Name(s.layout.dirs.tmp())),
 		"a PID namespace: the task can list the processes in /proc",
 		"an IPC namespace: System V and POSIX message queues and shared memory are those of this user",
 		"masked paths, as /etc/shadow: file permissions alone decide",

@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -57,6 +58,8 @@ var (
 // hold none may.
 func mayBeSecret(name, value string) bool {
 	switch {
+	case existingPaths(value) && !bookkeeping().MatchString(name):
+		return false
 	case localNames().MatchString(name):
 		return !word().MatchString(value)
 	case hostNames().MatchString(name):
@@ -73,6 +76,17 @@ func mayBeSecret(name, value string) bool {
 	}
 	for _, form := range plainValues {
 		if form().MatchString(value) {
+			return false
+		}
+	}
+	return true
+}
+
+// existingPaths reports whether a value is an absolute path, or a list of such, of
+// what this host has: what is there may be a secret, its name is none.
+func existingPaths(value string) bool {
+	for path := range strings.SplitSeq(value, ":") {
+		if !filepath.IsAbs(path) || !exists(path) {
 			return false
 		}
 	}

@@ -65,8 +65,8 @@ func TestErrorsOfCommandsConceal(t *testing.T) {
 			}
 		}
 	}
-	if got := said("program"); !strings.Contains(got, "was not found") || strings.Contains(got, "closed/program") {
-		t.Errorf("a name in PATH: %s", got)
+	if got, none := said("program"), said("none"); !strings.Contains(got, "was not found") || strings.ReplaceAll(got, "program", "none") != none {
+		t.Errorf("a name in PATH: %s, and of what is not there\n%s", got, none)
 	}
 	if got := said(base + "/open/lead"); strings.Contains(got, "word") {
 		t.Errorf("a link of everybody's: %s", got)

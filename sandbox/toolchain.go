@@ -118,7 +118,7 @@ func (v *view) reaches(path string) bool {
 	if m == nil {
 		return !v.private
 	}
-	return m.Type == executor.Bind || m.Type == executor.Symlink
+	return m.Type == executor.Symlink || m.showsHost() && !m.hides(path)
 }
 
 // isSystem reports whether a file is one of the distribution's: those are whole.

@@ -12,7 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 // tree makes files: of a value that begins with "-> " a link, else a program of
@@ -133,6 +135,56 @@ func TestLinksToToolchains(t *testing.T) {
 	if _, err := f.find(dir + "/opt/tool/bin/tool"); err != nil {
 		t.Error(err)
 	}
+}
+
+// Of what Debian's alternatives lead to, each name works as a command: with /etc as an
+// overlay, and without.
+func TestAlternatives(t *testing.T) {
+	kerneltest.Root(t)
+	commands := []string{"/usr/bin/sh"} // on a host without alternatives
+	links, err := filepath.Glob("/usr/bin/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		target, _ := os.Readlink(link)
+		if program, err := filepath.EvalSymlinks(link); err == nil && filepath.Dir(target) == "/etc/alternatives" && isProgram(program) && landlock.Beneath("/usr", program) {
+			commands = append(commands, link)
+		}
+	}
+	t.Logf("%d commands", len(commands))
+	for _, without := range []bool{false, true} {
+		dirs := testDirs(t)
+		dirs.NoOverlays = without
+		f := &finder{view: viewOfTask(t, dirs, &policy.Policy{}), taskDir: dirs.Task, path: defaultPath}
+		for _, command := range commands {
+			for _, name := range []string{command, filepath.Base(command)} {
+				if _, err := f.find(name); err != nil {
+					t.Errorf("%s, without overlays %v: %v", name, without, err)
+				}
+			}
+		}
+		// What is hidden in /etc leads nowhere.
+		if etc := f.nearest("/etc/shadow"); etc.hides("/etc/shadow") && f.reaches("/etc/shadow") {
+			t.Error("a task reaches what is hidden")
+		}
+	}
+}
+
+// viewOfTask is what the driver shows to a task with these directories.
+func viewOfTask(t *testing.T, dirs *Dirs, p *policy.Policy) *view {
+	t.Helper()
+	settings, err := Defaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := policy.Node{}
+	node.ABI, node.Absent = landlock.Detect()
+	s, err := decide(settings, &Host{Node: node, Cores: 1}, &Task{Dirs: *dirs}, &Request{Policy: p}, &account{anyone: true}, policy.Resolve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.view
 }
 
 // ldd(1) says what a binary takes: all of it is in the roots that are named.

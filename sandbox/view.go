@@ -42,7 +42,7 @@ type placed struct {
 }
 
 // makeView lists the mounts of a task.
-func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, plan *policy.Plan) (*view, error) {
+func makeView(w *layout, roots policy.Roots, workspace landlock.AccessFS, plan *policy.Plan) (*view, error) {
 	if w.dirs.Shared {
 		return w.sharedView(roots, workspace, plan)
 	}
@@ -81,7 +81,7 @@ func makeView(w *taskWorld, roots policy.Roots, workspace landlock.AccessFS, pla
 
 // sharedView is the host's file system, as far as Landlock admits it. What only
 // a mount could do is refused.
-func (w *taskWorld) sharedView(roots policy.Roots, workspace landlock.AccessFS, plan *policy.Plan) (*view, error) {
+func (w *layout) sharedView(roots policy.Roots, workspace landlock.AccessFS, plan *policy.Plan) (*view, error) {
 	for _, root := range slices.Concat(roots.Workspace, roots.ReadOnly) {
 		if landlock.Beneath(root, w.dirs.Clients) {
 			return nil, fmt.Errorf("root %s contains %s, where the records and the tmp directory of this run are, which nothing can hide without root and user namespaces: set TMPDIR to a directory outside of it", root, w.dirs.Clients)
@@ -99,7 +99,7 @@ func (w *taskWorld) sharedView(roots policy.Roots, workspace landlock.AccessFS, 
 }
 
 // add adds a mount, unless what it would show is there already.
-func (v *view) add(m placed, w *taskWorld, workspace landlock.AccessFS) error {
+func (v *view) add(m placed, w *layout, workspace landlock.AccessFS) error {
 	above := v.nearest(m.Target)
 	if above != nil && m.Type == executor.Symlink && above.showsHost() {
 		return nil // it shows with its directory
@@ -149,7 +149,7 @@ func (v *view) makes(m *placed) bool {
 }
 
 // layeredRoots shows read-only roots with places for volumes that they lack.
-func (w *taskWorld) layeredRoots(mounts []placed, network bool) []placed {
+func (w *layout) layeredRoots(mounts []placed, network bool) []placed {
 	for i := range mounts {
 		if m := &mounts[i]; m.Type == executor.Bind && m.ReadOnly && isShown(m) && !w.shownBelow(mounts, m.Target) {
 			mounts[i] = w.layered(*m, network)
@@ -159,12 +159,12 @@ func (w *taskWorld) layeredRoots(mounts []placed, network bool) []placed {
 }
 
 // shownBelow reports whether another mount shows more of the host in a directory.
-func (w *taskWorld) shownBelow(mounts []placed, dir string) bool {
+func (w *layout) shownBelow(mounts []placed, dir string) bool {
 	return slices.ContainsFunc(mounts, func(m placed) bool { return m.Target != dir && m.showsHost() && landlock.Beneath(dir, m.Target) })
 }
 
 // networkMounts are what a task with network finds beside.
-func (w *taskWorld) networkMounts() []placed {
+func (w *layout) networkMounts() []placed {
 	var mounts []placed
 	for _, path := range w.policy.Network {
 		if path != hostFilesPlace {
@@ -216,7 +216,7 @@ func symlink(path, target string) placed {
 
 // rootMounts show the roots of the policy, and the links by which the job may
 // name them.
-func (w *taskWorld) rootMounts(roots policy.Roots) []placed {
+func (w *layout) rootMounts(roots policy.Roots) []placed {
 	mounts := slices.Concat(bindAll(roots.Workspace, false), bindAll(roots.ReadOnly, true))
 	shows := mounts
 	for _, root := range roots.Sockets {

@@ -18,12 +18,12 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
-// testWorld is the world of a task on a host with few things.
-func testWorld(dirs *Dirs) *taskWorld {
+// testLayout is the layout of a task on a host with few things.
+func testLayout(dirs *Dirs) *layout {
 	places := protectedPlaces(&Settings{MaskedPaths: []string{"/etc/passwd", "/srv/secret"}}, dirs, nil)
-	return &taskWorld{
+	return &layout{
 		dirs:   dirs,
-		policy: policy.World{System: []string{"/usr", "/etc"}, Network: []string{"/run/resolv.conf"}},
+		policy: policy.Base{System: []string{"/usr", "/etc"}, Network: []string{"/run/resolv.conf"}},
 
 		overlayWorks: func(string) error { return errors.New("not here") },
 
@@ -129,7 +129,7 @@ func TestView(t *testing.T) {
 				own + " bind:" + task + "/local/v=/srv/v+",
 		},
 	} {
-		w := testWorld(tc.dirs)
+		w := testLayout(tc.dirs)
 		w.volumes = tc.volumes
 		v, err := makeView(w, tc.roots, policy.FullAccess, confined)
 		if err != nil {
@@ -140,11 +140,11 @@ func TestView(t *testing.T) {
 	}
 	// Without network there is nothing to resolve names with, and without
 	// confinement there is the host's file system.
-	v, err := makeView(testWorld(dirs), policy.Roots{}, policy.FullAccess, &policy.Plan{Landlock: &landlock.Ruleset{}})
+	v, err := makeView(testLayout(dirs), policy.Roots{}, policy.FullAccess, &policy.Plan{Landlock: &landlock.Ruleset{}})
 	if err != nil || strings.Contains(listView(v), "resolv.conf") {
 		t.Errorf("no network: %v, %v", listView(v), err)
 	}
-	v, err = makeView(testWorld(dirs), policy.Roots{Workspace: dirs.own()}, policy.FullAccess, &policy.Plan{Network: true})
+	v, err = makeView(testLayout(dirs), policy.Roots{Workspace: dirs.own()}, policy.FullAccess, &policy.Plan{Network: true})
 	if err != nil || listView(v) != "proc:/proc" || v.private {
 		t.Errorf("unconfined: %v, %v", listView(v), err)
 	}
@@ -168,7 +168,7 @@ func TestRightsByMount(t *testing.T) {
 		{"/w", policy.ReadAccess, seccompAlone, "bind:/w:ro+"},
 		{"/w", landlock.RemoveFile, seccompAlone, "bind:/w+"},
 	} {
-		v, err := makeView(testWorld(dirs), policy.Roots{Workspace: []string{tc.root}}, tc.access, tc.plan)
+		v, err := makeView(testLayout(dirs), policy.Roots{Workspace: []string{tc.root}}, tc.access, tc.plan)
 		if tc.want == "" {
 			wantError(t, tc.access.String(), err, tc.root, "alloc_dir", "remove_file")
 		} else if err != nil || !slices.Contains(strings.Fields(listView(v)), tc.want) {
@@ -196,7 +196,7 @@ func TestRightsByMountOfVolumes(t *testing.T) {
 		{volume{host: "/x", task: "/v"}, policy.ReadAccess, seccompAlone, "bind:/v=/x:ro+ bind:/tmp/ro/w:ro"},
 		{volume{host: "/x", task: "/v"}, policy.ReadAccess, &policy.Plan{}, "bind:/v=/x"}, // unconfined: capabilities mean nothing
 	} {
-		w := testWorld(dirs)
+		w := testLayout(dirs)
 		w.volumes = []volume{tc.volume}
 		placed := roots
 		if tc.want == "" {
@@ -229,7 +229,7 @@ func TestViewAdmits(t *testing.T) {
 		{Path: dirs.Task, Access: landlock.ReadFile},
 		{Path: "/dev/shm", Access: landlock.ReadFile},
 	}}}
-	v, err := makeView(testWorld(dirs), policy.Roots{Workspace: []string{"/tmp/w", data, dirs.Task}, ReadOnly: []string{"/srv"}}, policy.FullAccess, plan)
+	v, err := makeView(testLayout(dirs), policy.Roots{Workspace: []string{"/tmp/w", data, dirs.Task}, ReadOnly: []string{"/srv"}}, policy.FullAccess, plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestViewAdmits(t *testing.T) {
 // What a workspace shows stays writable, also where the task may connect to
 // sockets of others.
 func TestSocketRootsInAWorkspace(t *testing.T) {
-	w := testWorld(&Dirs{Task: "/t"})
+	w := testLayout(&Dirs{Task: "/t"})
 	roots := policy.Roots{Workspace: []string{"/t/local"}, ReadOnly: []string{"/srv"}, Sockets: []string{"/t/local", "/t/local/run", "/srv/db", "/run/db"}}
 	var got []string
 	for _, m := range w.rootMounts(roots) {

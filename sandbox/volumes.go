@@ -150,7 +150,7 @@ func checkDestination(path string, dirs *Dirs, system []string) error {
 }
 
 // volumeMounts show the volumes.
-func (w *taskWorld) volumeMounts() []placed {
+func (w *layout) volumeMounts() []placed {
 	var mounts []placed
 	for _, v := range w.volumes {
 		mounts = append(mounts, placed{volume: true, Mount: executor.Mount{

@@ -24,7 +24,7 @@ func newExplain(s *Streams) *Command {
 			"files and why they can be reached, network, system calls, namespaces, user, limits, and what this kernel cannot enforce.\n" +
 			"The policy comes from a job file, read by Nomad's own parser, from a JSON file as Harn writes it, or from options that have the names of " +
 			"the policy's fields. Of two files, the difference is shown: what the second takes away (-) and adds (+). /TASK stands " +
-			"for the task's directory. Roots that do not exist here are reported: on a node like this, the task would be refused.",
+			"for the task's directory. Variables have the values that Nomad's client gives them; those that only a node knows stay as they are written, and are listed. Roots that do not exist here are reported: on a node like this, the task would be refused.",
 		Examples: []Example{
 			{"What the task of a job may do:", "explain -job example/hardened.nomad.hcl"},
 			{"The same on a node with Linux 6.1, whose operator has set a ceiling:", "explain -job example/hardened.nomad.hcl -abi 2 -config agent.hcl"},
@@ -88,31 +88,26 @@ func (e *explainer) explainAll() ([]*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	var requests []*request
-	for _, from := range e.sources {
-		r, err := e.readRequest(operator, from, e.task)
-		if err != nil {
-			return nil, err
-		}
-		requests = append(requests, r)
-	}
-	if len(e.sources) == 0 {
-		p, err := e.options.policy()
-		if err != nil {
-			return nil, err
-		}
-		requests = append(requests, policyRequest(p))
-	}
 	var all []*Explanation
-	for i, r := range requests {
-		Explanation, err := explain(r, operator, e.abi)
+	for _, from := range e.sources {
+		found, err := explain(operator, e.abi, func(at *Place) (*request, error) { return e.readRequest(operator, from, e.task, at) })
 		if err != nil {
-			if len(requests) > 1 {
-				err = fmt.Errorf("%s: %w", plain.Name(e.sources[i].file), err)
+			if len(e.sources) > 1 {
+				err = fmt.Errorf("%s: %w", plain.Name(from.file), err)
 			}
 			return nil, err
 		}
-		all = append(all, Explanation)
+		all = append(all, found)
+	}
+	if len(e.sources) == 0 {
+		found, err := explain(operator, e.abi, func(*Place) (*request, error) {
+			p, err := e.options.policy()
+			return policyRequest(p), err
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found)
 	}
 	return all, nil
 }
@@ -123,13 +118,13 @@ const (
 	cgroupPlace = "/sys/fs/cgroup/TASK"
 )
 
-// explain plans the task, in a directory of its own that is gone afterwards.
-func explain(r *request, operator *sandbox.Settings, abi int) (*Explanation, error) {
-	f := &sandbox.Forecast{Settings: operator, Cgroup: cgroupPlace, Node: policy.Node{ABI: landlock.ABI(abi)}}
+// explain plans the task that is read, in a directory of its own that is gone
+// afterwards.
+func explain(operator *sandbox.Settings, abi int, read func(*Place) (*request, error)) (*Explanation, error) {
+	f := &sandbox.Placement{Settings: operator, Cgroup: cgroupPlace, Node: policy.Node{ABI: landlock.ABI(abi)}}
 	if abi < 0 {
 		f.Node.ABI, f.Node.Absent = landlock.Detect()
 	}
-	r.describe(f)
 	clients, err := os.MkdirTemp("/var/tmp", "harn-explain-") // not in /tmp, of which tasks have a private one
 	if err != nil {
 		return nil, err
@@ -142,8 +137,13 @@ func explain(r *request, operator *sandbox.Settings, abi int) (*Explanation, err
 	if err := os.Mkdir(f.TaskDir, 0o755); err != nil {
 		return nil, err
 	}
-	found, err := sandbox.Explain(r.config, f)
 	names := strings.NewReplacer(f.TaskDir, taskPlace, clients, "(other allocations)")
+	r, err := read(&Place{TaskDir: f.TaskDir})
+	if err != nil {
+		return nil, fmt.Errorf("%s", names.Replace(err.Error()))
+	}
+	r.describe(f)
+	found, err := sandbox.Explain(r.config, f)
 	if err != nil {
 		return nil, fmt.Errorf("%s", names.Replace(err.Error()))
 	}

@@ -38,6 +38,8 @@ type Explanation struct {
 	Warning      string           `json:"warning,omitempty"`
 	NotEnforced  []string         `json:"not_enforced_here"`
 	Missing      []string         `json:"missing"`
+	// Unknown are the variables that have a value on a node only.
+	Unknown []string `json:"unknown_variables"`
 }
 
 // FileAccess is what the task can do with a path.
@@ -70,7 +72,7 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 		Files: []FileAccess{}, Masked: []string{}, Denied: []closedPath{}, Kept: []closedPath{}, Syscalls: []deniedSyscalls{},
 		Warning: plan.Warning, NotEnforced: append([]string{}, plan.Notes...), Missing: append([]string{}, found.Missing...),
 		Capabilities: append([]string{}, found.Capabilities...), Limits: append(r.limits(), found.Limits...),
-		Namespaces: namespaces(found, r), User: found.User,
+		Namespaces: namespaces(found, r), User: found.User, Unknown: append([]string{}, r.unknown()...),
 	}
 	if e.User == "" {
 		e.User = "one of its own, of Nomad's dynamic workload users"
@@ -265,6 +267,7 @@ func (e *Explanation) parts() []part {
 		{title: "Limits", lines: e.Limits},
 		{title: "System calls denied", lines: calls},
 		{title: "Not enforced here", lines: e.NotEnforced, warn: true},
+		{title: "Variables that have a value when the task is placed, and are as they are written here", lines: e.Unknown, warn: true},
 		{title: "Missing here, so that the task would be refused", lines: e.Missing, warn: true},
 	}
 	if e.Warning != "" {

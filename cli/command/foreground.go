@@ -26,12 +26,12 @@ var passedOn = append([]os.Signal{syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGU
 // foreground. The others reach the command's first process.
 var ofTerminals = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGWINCH}
 
-// attend runs a command to its end, with the descriptors of this process.
+// runInForeground runs a command to its end, with the descriptors of this process.
 //
 // A terminal is never the user's own: what has that open could change its settings
 // for good, and go on to read from it. The command has a new one in its place, which
 // is copied from and to the user's, as by script(1).
-func attend(run *sandbox.Run) (exit executor.Exit, err error) {
+func runInForeground(run *sandbox.Run) (exit executor.Exit, err error) {
 	std := [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
 	relays, err := newRelays(&std, run.User())
 	if err != nil {

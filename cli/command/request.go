@@ -6,6 +6,7 @@ package command
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/policy"
@@ -15,19 +16,38 @@ import (
 // Reader reads Nomad's files.
 type Reader interface {
 	// Job reads a task of a job file: the one of this name, or its only one of the
-	// driver. settings are the operator's, nil for the defaults.
-	Job(settings *sandbox.Settings, file, task string) (*Job, error)
+	// driver. settings are the operator's, nil for the defaults. What at says is put
+	// in the place of variables.
+	Job(settings *sandbox.Settings, file, task string, at *Place) (*Job, error)
 	// Settings reads the driver's plugin block in an agent's configuration.
 	Settings(file string) (*sandbox.Settings, error)
 	// Directories reads the agent's own directories and files in its configuration.
 	Directories(file string) ([]string, error)
 }
 
+// Place is where a task of a job will be.
+type Place struct {
+	// TaskDir is its directory, a real path; "" for one that is not known: then
+	// its directories have the names that a policy gives them.
+	TaskDir string
+	// Env are variables that count more than the job's.
+	Env map[string]string
+	// Runs: it is going to run here.
+	Runs bool
+}
+
+// In is a directory of the task.
+func (p *Place) In(dir string) string { return filepath.Join(p.TaskDir, dir) }
+
 // Job is what a job file says of a task.
 type Job struct {
 	Request *sandbox.Request
 	User    string // "" if it names none
-	Env     map[string]string
+	// Env are the variables that the job sets, Nomads those of Nomad's that are known.
+	Env, Nomads map[string]string
+	// Unknown are the variables of the client that have no value here, as the job
+	// writes them.
+	Unknown []string
 	// MemoryMB and MemoryMaxMB are in MiB, CPU in MHz; 0 if the file does not say.
 	MemoryMB, MemoryMaxMB int64
 	CPU, Cores            int
@@ -70,9 +90,9 @@ func policyRequest(p *policy.Policy) *request {
 
 // readRequest reads the configuration of a task, of a job or with a policy
 // alone. operator is the plugin's configuration, nil for the default one.
-func (s *Streams) readRequest(operator *sandbox.Settings, from source, task string) (*request, error) {
+func (s *Streams) readRequest(operator *sandbox.Settings, from source, task string, at *Place) (*request, error) {
 	if from.isJob {
-		job, err := s.Reader.Job(operator, from.file, task)
+		job, err := s.Reader.Job(operator, from.file, task, at)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +115,7 @@ func (s *Streams) readRequest(operator *sandbox.Settings, from source, task stri
 }
 
 // describe fills in what the job says of its task.
-func (r *request) describe(f *sandbox.Forecast) {
+func (r *request) describe(f *sandbox.Placement) {
 	if r.job != nil {
 		f.User, f.MemoryMB, f.MemoryMaxMB = r.job.User, r.job.MemoryMB, r.job.MemoryMaxMB
 	}
@@ -168,11 +188,20 @@ func (s *Streams) Operator(file string) (*sandbox.Settings, error) {
 	return s.Reader.Settings(file)
 }
 
-// Policy is what a task of a job file asks for, or else what is in a JSON file.
-func (s *Streams) Policy(operator *sandbox.Settings, job, policyFile, task string) (*policy.Policy, error) {
-	r, err := s.readRequest(operator, fileSource(job, policyFile), task)
+// Policy is what a task of a job file asks for, or else what is in a JSON file. The
+// variables that have no value before the task is placed are as they are written.
+func (s *Streams) Policy(operator *sandbox.Settings, job, policyFile, task string) (p *policy.Policy, unknown []string, err error) {
+	r, err := s.readRequest(operator, fileSource(job, policyFile), task, &Place{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return r.config.Policy, nil
+	return r.config.Policy, r.unknown(), nil
+}
+
+// unknown are the variables of a job that have no value here.
+func (r *request) unknown() []string {
+	if r.job == nil {
+		return nil
+	}
+	return r.job.Unknown
 }

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,19 +110,20 @@ func (r *runner) run(args []string) (int, error) {
 	if err != nil {
 		return notRun, err
 	}
-	config, err := r.read(operator, args)
+	taskDir, err := workingDirectory()
 	if err != nil {
 		return notRun, err
 	}
-	o := &sandbox.RunOptions{Settings: operator, User: r.user, Env: r.env}
+	asked, err := r.read(operator, taskDir, args)
+	if err != nil {
+		return notRun, err
+	}
+	o := &sandbox.RunOptions{Settings: operator, User: r.user, Env: r.env, TaskDir: taskDir}
 	node := policy.Node{}
 	node.ABI, node.Absent = landlock.Detect()
 	var noNamespaces error
 	if o.Privilege, noNamespaces = privilege(); o.Privilege == sandbox.Root && o.User == "" {
 		o.User = invokingUser()
-	}
-	if o.TaskDir, err = workingDirectory(); err != nil {
-		return notRun, err
 	}
 	if o.Private, err = privateDirectory(); err != nil {
 		return notRun, err
@@ -132,7 +134,7 @@ func (r *runner) run(args []string) (int, error) {
 	if _, set := o.Env["TERM"]; !set && os.Getenv("TERM") != "" {
 		o.Env["TERM"] = os.Getenv("TERM")
 	}
-	prepared, err := sandbox.PrepareRun(config, node, o)
+	prepared, err := sandbox.PrepareRun(asked.config, node, o)
 	var command *sandbox.CommandError
 	switch {
 	case errors.As(err, &command) && errors.Is(err, fs.ErrNotExist):
@@ -143,10 +145,10 @@ func (r *runner) run(args []string) (int, error) {
 		return notRun, err
 	}
 	if !r.quiet {
-		r.remark(prepared, noNamespaces)
+		r.remark(prepared, noNamespaces, asked.unknown())
 	}
 	prepared.Denied = func(message string) { fmt.Fprintln(r.Stderr, plain.Line(Name+" run: "+message)) }
-	exit, err := attend(prepared)
+	exit, err := runInForeground(prepared)
 	if err != nil {
 		return notRun, err
 	}
@@ -155,15 +157,17 @@ func (r *runner) run(args []string) (int, error) {
 
 // read returns the task. Words behind the options take the place of its
 // command.
-func (r *runner) read(operator *sandbox.Settings, args []string) (*sandbox.Request, error) {
-	asked, err := r.asked(operator)
+func (r *runner) read(operator *sandbox.Settings, taskDir string, args []string) (*request, error) {
+	asked, err := r.asked(operator, taskDir)
 	if err != nil {
 		return nil, err
 	}
 	if task := asked.job; task != nil {
-		for name, value := range task.Env {
-			if _, set := r.env[name]; !set {
-				r.env[name] = value
+		for _, env := range []map[string]string{task.Env, task.Nomads} {
+			for name, value := range env {
+				if _, set := r.env[name]; !set {
+					r.env[name] = value
+				}
 			}
 		}
 		if r.user == "" && os.Geteuid() == 0 {
@@ -173,12 +177,12 @@ func (r *runner) read(operator *sandbox.Settings, args []string) (*sandbox.Reque
 	if len(args) > 0 {
 		asked.config.Command, asked.config.Args = args[0], args[1:]
 	}
-	return asked.config, nil
+	return asked, nil
 }
 
-func (r *runner) asked(operator *sandbox.Settings) (*request, error) {
+func (r *runner) asked(operator *sandbox.Settings, taskDir string) (*request, error) {
 	if r.options.empty() {
-		return r.readRequest(operator, fileSource(r.job, r.policyFile), r.task)
+		return r.readRequest(operator, fileSource(r.job, r.policyFile), r.task, &Place{TaskDir: taskDir, Env: maps.Clone(r.env), Runs: true})
 	}
 	p, err := r.options.policy()
 	return policyRequest(p), err
@@ -228,7 +232,7 @@ func privateDirectory() (string, error) {
 }
 
 // remark says what the command is not confined by.
-func (r *runner) remark(prepared *sandbox.Run, noNamespaces error) {
+func (r *runner) remark(prepared *sandbox.Run, noNamespaces error, unknown []string) {
 	line := func(format string, args ...any) {
 		fmt.Fprintln(r.Stderr, plain.Line(Name+" run: "+fmt.Sprintf(format, args...)))
 	}
@@ -243,5 +247,8 @@ func (r *runner) remark(prepared *sandbox.Run, noNamespaces error) {
 	}
 	for _, note := range prepared.Policy.Notes {
 		line("note: %s", note)
+	}
+	if len(unknown) > 0 {
+		line("note: these have a value on a node only, and are as they are written (-env NAME=VALUE gives them one): %s", strings.Join(unknown, " "))
 	}
 }

@@ -40,7 +40,7 @@ func TestMasks(t *testing.T) {
 	want.WriteString("b\nc\nc/deep\nd\n")
 	kinds, mounts := "", ""
 	for _, name := range masked {
-		plan.World.Mounts = append(plan.World.Mounts, Mount{Type: Mask, Target: f.workspace + "/" + name})
+		plan.Isolation.Mounts = append(plan.Isolation.Mounts, Mount{Type: Mask, Target: f.workspace + "/" + name})
 		kind, flags := "directory", "ro,nosuid,nodev,noexec,relatime"
 		if strings.HasPrefix(name, "a/") {
 			kind, flags = "regular empty file", "ro,nosuid,nodev,noexec,relatime"

@@ -35,14 +35,14 @@ type view struct {
 }
 
 // makeView makes the mounts, and makes the view the root of this process.
-// handed are the sources of the mounts if this process was started from the
-// nursery, nil if they are to be opened here.
-func makeView(w World, handed *sources) (err error) {
+// inherited are the sources of the mounts if this process was started from the
+// spawner, nil if they are to be opened here.
+func makeView(w Isolation, inherited *sources) (err error) {
 	// From here on, nothing that is mounted here shows on the host.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("making mounts slaves of the host's: %w", err)
 	}
-	from := handed
+	from := inherited
 	if from == nil {
 		if from, err = openSources(w.Mounts, nil); err != nil {
 			return err
@@ -60,7 +60,7 @@ func makeView(w World, handed *sources) (err error) {
 			return fmt.Errorf("mounting %s on %s: %w", w.Mounts[i].Type, w.Mounts[i].Target, err)
 		}
 	}
-	return v.enter(w.Mounts, handed != nil)
+	return v.enter(w.Mounts, inherited != nil)
 }
 
 func (v *view) close() {
@@ -103,7 +103,7 @@ func (v *view) openRoot(size int) (err error) {
 }
 
 // enter makes a private root the root, and lets go of all else that is mounted.
-func (v *view) enter(mounts []Mount, fromNursery bool) error {
+func (v *view) enter(mounts []Mount, fromSpawner bool) error {
 	if !v.private {
 		return nil
 	}
@@ -111,8 +111,8 @@ func (v *view) enter(mounts []Mount, fromNursery bool) error {
 		return fmt.Errorf("entering the private root: %w", err)
 	}
 	leave := leaveHost
-	if fromNursery {
-		leave = leaveNursery
+	if fromSpawner {
+		leave = leaveSpawner
 	}
 	if err := leave(); err != nil {
 		return err

@@ -75,7 +75,7 @@ func TestSupervisorsAreBornWithoutTheHostsMounts(t *testing.T) {
 	plan := f.plan("cat inside/file; while [ ! -e go ]; do sleep 0.01; done; exit 4")
 	half := f.halfStart(plan)
 	supervisor := fmt.Sprint(half.supervisor.PID)
-	if got := nurseryMounts(mountsOf(t, supervisor)); !slices.Equal(got, []string{"/"}) {
+	if got := spawnerMounts(mountsOf(t, supervisor)); !slices.Equal(got, []string{"/"}) {
 		t.Errorf("at its birth a supervisor has the mounts %q", got)
 	}
 	entries, err := os.ReadDir("/proc/" + supervisor + "/root/tmp")
@@ -112,7 +112,7 @@ func TestSupervisorsAreBornWithoutTheHostsMounts(t *testing.T) {
 	}
 	// What it was started with is beneath that, without what was mounted there.
 	empty := []string{"/nix"}
-	for _, m := range nurseryWorld.Mounts {
+	for _, m := range spawnerView.Mounts {
 		empty = append(empty, m.Target)
 	}
 	names := beneathRoot(t, half.supervisor.PID)
@@ -122,7 +122,7 @@ func TestSupervisorsAreBornWithoutTheHostsMounts(t *testing.T) {
 		}
 	}
 	if !slices.Contains(names, "/proc") {
-		t.Errorf("beneath the root of the task there are %q, expected the nursery's root", names)
+		t.Errorf("beneath the root of the task there are %q, expected the spawner's root", names)
 	}
 	f.write(f.workspace+"/go", "")
 	if exit, err := task.Exit(); err != nil || exit.Code != 4 {
@@ -183,9 +183,9 @@ func beneathRoot(t *testing.T, pid int) (names []string) {
 	return names
 }
 
-// nurseryMounts are the mounts but for /proc, in which there may be others, and
+// spawnerMounts are the mounts but for /proc, in which there may be others, and
 // for what a program that was built with cgo needs.
-func nurseryMounts(points []string) []string {
+func spawnerMounts(points []string) []string {
 	return slices.DeleteFunc(points, func(point string) bool {
 		return strings.HasPrefix(point, "/proc") || slices.ContainsFunc([]string{"/lib", "/nix/", "/usr"}, func(prefix string) bool {
 			return cgo() && strings.HasPrefix(point, prefix)
@@ -195,14 +195,14 @@ func nurseryMounts(points []string) []string {
 
 // The thread is one that nothing else runs on, and not the one by which others
 // know this process.
-func TestNurseryLeavesThisProcessAlone(t *testing.T) {
+func TestSpawnerLeavesThisProcessAlone(t *testing.T) {
 	f := newPlainFixture(t)
 	point := f.hostMounts(1)[0]
 	var inside []string
 	var thread int
 	for range 3 { // it stays where it is
 		before := thread
-		if err := births.run(func() {
+		if err := launcher.run(func() {
 			thread = unix.Gettid()
 			inside = mountsOf(t, "thread-self")
 		}); err != nil {
@@ -231,7 +231,7 @@ func TestHostsMountsShowWithoutAPrivateRoot(t *testing.T) {
 	point := f.hostMounts(1)[0]
 	plan := f.plan("cat " + point + "/file")
 	plan.Confinement.Ruleset, plan.Confinement.Filter = nil, nil
-	plan.World = World{Mounts: []Mount{{Type: Proc, Target: "/proc"}}}
+	plan.Isolation = Isolation{Mounts: []Mount{{Type: Proc, Target: "/proc"}}}
 	if out, exit := f.run(plan); out != "of the host\n" {
 		t.Errorf("%q, %+v, expected the content of a file that is mounted on the host", out, exit)
 	}
@@ -252,7 +252,7 @@ func TestPropagation(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan := f.plan("sleep 60")
-	plan.World.Mounts = append(plan.World.Mounts,
+	plan.Isolation.Mounts = append(plan.Isolation.Mounts,
 		Mount{Type: Bind, Source: shared, Target: "/volume/private", Create: true},
 		Mount{Type: Bind, Source: shared, Target: "/volume/propagated", Create: true, Propagate: true})
 	task := f.mustStart(plan)
@@ -288,11 +288,11 @@ func TestManySources(t *testing.T) {
 	for _, n := range []int{mostSources - 10, 4 * mostSources} {
 		plan := f.plan(fmt.Sprintf("cat /many/0 /many/%d; ls /many | wc -l", n-1))
 		for i := range n {
-			plan.World.Mounts = append(plan.World.Mounts, Mount{Type: Bind, Source: f.workspace + "/file", Target: fmt.Sprint("/many/", i), Create: true})
+			plan.Isolation.Mounts = append(plan.Isolation.Mounts, Mount{Type: Bind, Source: f.workspace + "/file", Target: fmt.Sprint("/many/", i), Create: true})
 		}
 		plan.Confinement.Ruleset = nil
-		if got, want := plan.fromNursery(), n < mostSources; got != want {
-			t.Errorf("%d sources: from the nursery: %v, want %v", n, got, want)
+		if got, want := plan.fromSpawner(), n < mostSources; got != want {
+			t.Errorf("%d sources: from the spawner: %v, want %v", n, got, want)
 		}
 		if out, exit := f.run(plan); out != fmt.Sprintf("shown\nshown\n%d\n", n) {
 			t.Errorf("%d sources: %q, %+v", n, out, exit)
@@ -325,10 +325,10 @@ func TestStartsLeaveNothingOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, change := range map[string]func(*Plan){
-			"source":  func(p *Plan) { p.World.Mounts[len(p.World.Mounts)-1].Source = f.workspace + "/none" },
-			"target":  func(p *Plan) { p.World.Mounts[0].Target = "/none"; p.World.Mounts[0].Create = false },
+			"source":  func(p *Plan) { p.Isolation.Mounts[len(p.Isolation.Mounts)-1].Source = f.workspace + "/none" },
+			"target":  func(p *Plan) { p.Isolation.Mounts[0].Target = "/none"; p.Isolation.Mounts[0].Create = false },
 			"cgroup":  func(p *Plan) { p.Confinement.Cgroups = []string{"/proc", "/none"} },
-			"network": func(p *Plan) { p.World.Network.Namespace = "/none" },
+			"network": func(p *Plan) { p.Isolation.Network.Namespace = "/none" },
 			"program": func(p *Plan) { p.Process.Path = "/none" },
 		} {
 			plan := f.plan("true")
@@ -351,11 +351,11 @@ func TestDevicesThatCannotBeMade(t *testing.T) {
 	f := newPlainFixture(t)
 	const path = "/dev/zero"
 	plan := f.plan("[ -c " + path + " ] && head -c 1 " + path + " | wc -c && grep -c ' " + path + " ' /proc/self/mountinfo")
-	plan.World.Mounts = append(plan.World.Mounts, Mount{Type: Device, Source: path, Target: path, Create: true})
+	plan.Isolation.Mounts = append(plan.Isolation.Mounts, Mount{Type: Device, Source: path, Target: path, Create: true})
 	plan.Confinement.Ruleset = nil
 	expect := func(can bool) {
-		for i := range plan.World.Mounts {
-			m := &plan.World.Mounts[i]
+		for i := range plan.Isolation.Mounts {
+			m := &plan.Isolation.Mounts[i]
 			device, err := openSource(m, func(source) bool { return true })
 			if err != nil {
 				t.Fatal(err)
@@ -371,14 +371,14 @@ func TestDevicesThatCannotBeMade(t *testing.T) {
 		}
 	}
 	expect(true)
-	before := births
-	births = &nursery{}
+	before := launcher
+	launcher = &spawner{}
 	defer func() {
-		close(births.work)
-		births = before
+		close(launcher.work)
+		launcher = before
 		madeDevices.Clear()
 	}()
-	if err := births.run(func() {
+	if err := launcher.run(func() {
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_MKNOD, 0, 0, 0); err != nil {
 			t.Error(err)
 		}

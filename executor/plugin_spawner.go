@@ -14,25 +14,25 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
-// nursery is a thread of this process in a small mount namespace of its own, for
+// spawner is a thread of this process in a small mount namespace of its own, for
 // supervisors to be started from. A new mount namespace is a copy of the one that
 // its maker is in. Of the host's mounts that is five for each task, which Nomad
 // makes: with a thousand tasks, to copy them and to let go of the copy took as
 // long as all else of a start.
 //
-// What supervisors show of the host they cannot open there: they are handed it,
-// see handed.
-type nursery struct {
+// What supervisors show of the host they cannot open there: they inherit it open,
+// see inherited.
+type spawner struct {
 	mutex sync.Mutex  // for work
 	work  chan func() // nil before the first start
 }
 
-// births is where this process starts its supervisors from. It lasts as long as
+// launcher is where this process starts its supervisors from. It lasts as long as
 // the process.
-var births = &nursery{}
+var launcher = &spawner{}
 
-// run runs f on the thread of the nursery, which is made if there is none.
-func (n *nursery) run(f func()) error {
+// run runs f on the thread of the spawner, which is made if there is none.
+func (n *spawner) run(f func()) error {
 	if err := n.open(); err != nil {
 		return err
 	}
@@ -45,14 +45,14 @@ func (n *nursery) run(f func()) error {
 	return nil
 }
 
-func (n *nursery) open() error {
+func (n *spawner) open() error {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
 	if n.work != nil {
 		return nil
 	}
 	work, ready := make(chan func()), make(chan error)
-	go serveNursery(work, ready)
+	go serveSpawner(work, ready)
 	if err := <-ready; err != nil {
 		return fmt.Errorf("making a mount namespace to start supervisors from: %w", err)
 	}
@@ -60,8 +60,8 @@ func (n *nursery) open() error {
 	return nil
 }
 
-// serveNursery makes a nursery, says whether that worked, and works in it.
-func serveNursery(work <-chan func(), ready chan<- error) {
+// serveSpawner makes a spawner, says whether that worked, and works in it.
+func serveSpawner(work <-chan func(), ready chan<- error) {
 	// Nothing else ever runs on this thread: it is not unlocked, and ends with
 	// this function.
 	runtime.LockOSThread()
@@ -70,11 +70,11 @@ func serveNursery(work <-chan func(), ready chan<- error) {
 		// as it waits here, the other one is not it.
 		defer runtime.UnlockOSThread()
 		other := make(chan error)
-		go serveNursery(work, other)
+		go serveSpawner(work, other)
 		ready <- <-other
 		return
 	}
-	err := enterNursery()
+	err := enterSpawner()
 	ready <- err
 	if err != nil {
 		return
@@ -84,21 +84,21 @@ func serveNursery(work <-chan func(), ready chan<- error) {
 	}
 }
 
-// nurseryWorld is what a supervisor needs before it has a view of its own: the
+// spawnerView is what a supervisor needs before it has a view of its own: the
 // /proc of the plugin's PIDs, and a place to make the view in.
-var nurseryWorld = World{PrivateRoot: true, Mounts: append(loaderMounts(),
+var spawnerView = Isolation{PrivateRoot: true, Mounts: append(loaderMounts(),
 	Mount{Type: Bind, Source: "/proc", Target: "/proc", Create: true, NoExec: true},
 	Mount{Type: Dir, Target: stage, Create: true},
 )}
 
-// leaveNursery makes the mount at the working directory the root of a process
-// that was started from the nursery, and lets go of what else was mounted there.
+// leaveSpawner makes the mount at the working directory the root of a process
+// that was started from the spawner, and lets go of what else was mounted there.
 //
 // pivot_root(2) would do, but looks at all threads of the machine, of which each
 // task has some, for those that are to have another root. chroot(2) changes that of
 // all threads of this process, which share it.
-func leaveNursery() error {
-	for _, m := range nurseryWorld.Mounts {
+func leaveSpawner() error {
+	for _, m := range spawnerView.Mounts {
 		if m.Type != Bind {
 			continue
 		}
@@ -119,10 +119,10 @@ func leaveNursery() error {
 	return nil
 }
 
-// enterNursery moves the calling thread into a new mount namespace.
-func enterNursery() error {
+// enterSpawner moves the calling thread into a new mount namespace.
+func enterSpawner() error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil { // with that, of CLONE_FS as well
 		return fmt.Errorf("unshare(CLONE_NEWNS): %w", err)
 	}
-	return makeView(nurseryWorld, nil)
+	return makeView(spawnerView, nil)
 }

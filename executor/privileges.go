@@ -24,13 +24,13 @@ func undumpable() error {
 	return nil
 }
 
-// renounce gives up what this process does not need once its program executes:
+// dropPrivileges gives up what this process does not need once its program executes:
 // capabilities, and what the filter denies. It goes for all threads, and cannot be
 // undone.
 //
 // The capability bounding set is left as it is: no program can be executed any
 // more, and under no_new_privs none would gain from it.
-func renounce(searchProc bool, rest seccomp.Program) error {
+func dropPrivileges(searchProc bool, own seccomp.Program) error {
 	keep := []int{unix.CAP_KILL}
 	if searchProc {
 		keep = append(keep, unix.CAP_SYS_PTRACE) // what hidepid asks for
@@ -45,7 +45,7 @@ func renounce(searchProc bool, rest seccomp.Program) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("prctl(PR_SET_NO_NEW_PRIVS): %w", err)
 	}
-	return seccomp.InstallAll(rest)
+	return seccomp.InstallAll(own)
 }
 
 // setThreadsCapabilities makes the set the effective and permitted one of every
@@ -70,11 +70,11 @@ func setThreadsCapabilities(set uint64) error {
 // noLogs stands for no directory.
 const noLogs = -1
 
-// restFilter is for a process that waits, sends signals, and reads and writes what
+// supervisorFilter is for a process that waits, sends signals, and reads and writes what
 // it has open: it opens and changes no files, executes nothing, and has no network.
 // searchProc lets it look for processes, and logs is the directory in which it makes
 // and removes the task's log files, noLogs if it does not.
-func restFilter(searchProc bool, logs int) *seccomp.Filter {
+func supervisorFilter(searchProc bool, logs int) *seccomp.Filter {
 	filter := seccomp.Combine(seccomp.Baseline, seccomp.Always, seccomp.Network)
 	for _, name := range []string{
 		"execve", "execveat", "setns", "unshare", "chroot", "pivot_root", "move_mount", "open_tree",

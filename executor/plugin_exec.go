@@ -60,7 +60,7 @@ func (t *Task) Exec(ctx context.Context, p Process, std [3]*os.File, terminal *T
 	if err != nil {
 		return nil, err
 	}
-	told, err := t.planSession(p, terminal != nil, hostPID)
+	encoded, err := t.planSession(p, terminal != nil, hostPID)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (t *Task) Exec(ctx context.Context, p Process, std [3]*os.File, terminal *T
 	late := time.AfterFunc(sessionStartTimeout, s.Kill)
 	defer late.Stop()
 	s.keep = context.AfterFunc(ctx, s.Kill)
-	if err := s.begin(told); err != nil {
+	if err := s.begin(encoded); err != nil {
 		s.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -82,8 +82,8 @@ func (t *Task) Exec(ctx context.Context, p Process, std [3]*os.File, terminal *T
 }
 
 // begin tells the session what to do, and waits until it has.
-func (s *Session) begin(told []byte) error {
-	if _, err := s.plan.Write(told); err != nil && !errors.Is(err, syscall.EPIPE) {
+func (s *Session) begin(encoded []byte) error {
+	if _, err := s.plan.Write(encoded); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return fmt.Errorf("instructing the session: %w", err)
 	}
 	var st sessionStatus

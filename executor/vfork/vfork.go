@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package birth starts a process that makes a list of system calls, the last of
+// Package vfork starts a process that makes a list of system calls, the last of
 // which executes a program.
 //
 // What a process can do to itself only, such as entering a Landlock domain or a
@@ -10,7 +10,7 @@
 // start. A child that shares its parent's memory, as that of vfork(2) does, can make
 // any system call, as long as it does nothing else: no memory, no stack but what
 // there is, no other function of Go.
-package birth
+package vfork
 
 import "unsafe"
 

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/burin-labs/nomad-driver-harn/executor/birth"
+	"github.com/burin-labs/nomad-driver-harn/executor/vfork"
 )
 
 // capabilitySet turns numbers into a set: bit n is capability n.
@@ -36,7 +36,7 @@ func reduceBoundingSet(s *sequence, keep uint64, unprivileged bool) {
 			tolerate(drop, unix.EINVAL) // past the last one that the kernel knows
 		}
 		if unprivileged {
-			drop.Tolerated[1] = birth.Errno(unix.EPERM)
+			drop.Tolerated[1] = vfork.Errno(unix.EPERM)
 		}
 	}
 }

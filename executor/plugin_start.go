@@ -78,7 +78,7 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 		return nil, err
 	}
 	defer planR.Close()
-	if !plan.Attended {
+	if !plan.Foreground {
 		defer planW.Close()
 	}
 	statusR, statusW, err := os.Pipe()
@@ -88,16 +88,16 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 	defer statusW.Close()
 	defer statusR.Close()
 
-	b, err := openBelongings(plan)
+	b, err := openInheritable(plan)
 	if err != nil {
 		return nil, err
 	}
 	defer b.close()
-	files, handed := b.handOver([]uintptr{
+	files, inherited := b.pass([]uintptr{
 		std[0].Fd(), null.Fd(), null.Fd(),
 		planR.Fd(), statusW.Fd(), stateDir.Fd(), std[1].Fd(), std[2].Fd(),
 	})
-	told, err := instruct(plan, handed)
+	encoded, err := instruct(plan, inherited)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 	b.close()
 	t := newTask(id, dir, plan.Confinement)
 	t.supervisor, t.runner = runner, runner.Identity
-	if plan.Attended {
+	if plan.Foreground {
 		t.lifeline = planW
 	}
 	planR.Close()
@@ -119,7 +119,7 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 	if err := writeRecord(state, supervisorRecord, runner.Identity); err != nil {
 		return t, err
 	}
-	if _, err := planW.Write(told); err != nil && !errors.Is(err, syscall.EPIPE) {
+	if _, err := planW.Write(encoded); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return t, fmt.Errorf("instructing the supervisor: %w", err)
 	}
 	if t.lifeline == nil {
@@ -143,7 +143,7 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 }
 
 // namespaces are those that a task gets of its own, as flags of clone(2).
-func (w *World) namespaces() uintptr {
+func (w *Isolation) namespaces() uintptr {
 	if w.Shared {
 		return 0
 	}
@@ -164,10 +164,10 @@ func (w *World) namespaces() uintptr {
 }
 
 func spawnSupervisor(id string, plan *Plan, files []uintptr) (runner *process, err error) {
-	start := func() { runner, err = spawn(supervisorName, id, plan.World.namespaces(), files) }
-	if !plan.fromNursery() {
+	start := func() { runner, err = spawn(supervisorName, id, plan.Isolation.namespaces(), files) }
+	if !plan.fromSpawner() {
 		start()
-	} else if failed := births.run(start); failed != nil {
+	} else if failed := launcher.run(start); failed != nil {
 		return nil, failed
 	}
 	return runner, err
@@ -176,7 +176,7 @@ func spawnSupervisor(id string, plan *Plan, files []uintptr) (runner *process, e
 // spawn starts the executor's program under one of its names.
 func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, error) {
 	if len(files) > lowestProgramFD {
-		return nil, fmt.Errorf("%d descriptors are to be handed over, at most %d can be", len(files), lowestProgramFD)
+		return nil, fmt.Errorf("%d descriptors are to be inherited, at most %d can be", len(files), lowestProgramFD)
 	}
 	// What was open when the agent was started, it may have left open to all of
 	// its children.

@@ -58,10 +58,10 @@ var kernelMasks = []string{
 // applies, nothing in /proc can be written.
 var kernelSettings = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"}
 
-// taskWorld is what a task finds, besides the roots of its policy.
-type taskWorld struct {
+// layout is what a task finds, besides the roots of its policy.
+type layout struct {
 	dirs    *Dirs
-	policy  policy.World
+	policy  policy.Base
 	cgroups []string
 	volumes []volume
 	devices []device
@@ -81,9 +81,9 @@ type taskWorld struct {
 	links []policy.Link
 }
 
-// makeWorld looks up what there is of it on this host.
-func makeWorld(dirs *Dirs, system []string, cgroups []string, volumes []volume, devices []device, places []place) *taskWorld {
-	w := &taskWorld{
+// makeLayout looks up what there is of it on this host.
+func makeLayout(dirs *Dirs, system []string, cgroups []string, volumes []volume, devices []device, places []place) *layout {
+	w := &layout{
 		dirs:    dirs,
 		cgroups: cgroups,
 		volumes: volumes,
@@ -98,7 +98,7 @@ func makeWorld(dirs *Dirs, system []string, cgroups []string, volumes []volume, 
 	for _, d := range devices {
 		w.devices = append(slices.DeleteFunc(w.devices, func(other device) bool { return other.Path == d.Path }), d)
 	}
-	w.policy = policy.World{
+	w.policy = policy.Base{
 		System:    realPaths(system),
 		Scratch:   []string{tmpPlace(), privateShm},
 		Kernel:    slices.Concat(kernelRoots, w.cgroups),
@@ -122,7 +122,7 @@ func makeWorld(dirs *Dirs, system []string, cgroups []string, volumes []volume, 
 	return w
 }
 
-func (w *taskWorld) addNetworkFile(file string) {
+func (w *layout) addNetworkFile(file string) {
 	known := slices.Concat(w.policy.System, w.policy.Network)
 	if !slices.ContainsFunc(known, func(root string) bool { return landlock.Beneath(root, file) }) {
 		w.policy.Network = append(w.policy.Network, file)
@@ -130,7 +130,7 @@ func (w *taskWorld) addNetworkFile(file string) {
 }
 
 // setDNS gives the task a resolv.conf of its own.
-func (w *taskWorld) setDNS(content string) {
+func (w *layout) setDNS(content string) {
 	if w.dns = content; content != "" {
 		w.addNetworkFile(dnsTarget())
 	}
@@ -152,7 +152,7 @@ func realPaths(paths []string) []string {
 
 // baseMounts are what every task with a root of its own has: the system's
 // programs, and private versions of what is not to be shared.
-func (w *taskWorld) baseMounts(landlocked, network bool) []placed {
+func (w *layout) baseMounts(landlocked, network bool) []placed {
 	system := bindAll(w.policy.System, true)
 	for i := range system {
 		system[i] = w.layered(system[i], network)
@@ -199,7 +199,7 @@ func kernelFilesOf(mounts []placed) []placed {
 	return mounts
 }
 
-func (w *taskWorld) procMount() placed {
+func (w *layout) procMount() placed {
 	if w.modes.hostPID {
 		return kernelFilesOf([]placed{shown("/proc", false)})[0]
 	}

@@ -29,9 +29,9 @@ func StartLogged(id, dir string, plan *Plan, logs *os.File) (*Task, error) {
 	return startTask(id, dir, plan, stdio{nil, logs, nil})
 }
 
-// collector writes a task's logs. What it cannot write, since the disk is full,
+// logCollector writes a task's logs. What it cannot write, since the disk is full,
 // is lost: a task does not wait for its log.
-type collector struct {
+type logCollector struct {
 	streams []*stream
 	ending  int           // an eventfd, readable once the task has ended
 	ended   chan struct{} // closed when all is written
@@ -51,7 +51,7 @@ var logBuffers [len(logNames)][64 << 10]byte // what a pipe holds, pipe(7)
 
 // openLogs opens the log files and makes the pipes. It returns the task's ends
 // of these. dir stays open for the files to come.
-func openLogs(dir int, l *Logs) (*collector, stdio, error) {
+func openLogs(dir int, l *Logs) (*logCollector, stdio, error) {
 	if err := mayCreateIn(dir); err != nil {
 		return nil, stdio{}, fmt.Errorf("directory of the task's logs: %w", err)
 	}
@@ -59,7 +59,7 @@ func openLogs(dir int, l *Logs) (*collector, stdio, error) {
 	if err != nil {
 		return nil, stdio{}, fmt.Errorf("eventfd(2) for the task's log: %w", err)
 	}
-	c := &collector{ending: ending, ended: make(chan struct{})}
+	c := &logCollector{ending: ending, ended: make(chan struct{})}
 	var std stdio
 	for i, name := range logNames {
 		s := &stream{}
@@ -96,7 +96,7 @@ func mayCreateIn(dir int) error {
 }
 
 // collect starts to write what comes.
-func (c *collector) collect() { go c.copy() }
+func (c *logCollector) collect() { go c.copy() }
 
 // breath is the time between two looks at the pipes. What a supervisor does is
 // charged to no task: without it, one that writes single bytes wakes it for each. A
@@ -106,7 +106,7 @@ const breath = 4 * time.Millisecond
 // copy writes what comes, until the pipes are at their end or the time is over. It
 // asks by poll(2), and only then is woken by what a task writes: the runtime's
 // poller would be at each write, whether anybody reads or not.
-func (c *collector) copy() {
+func (c *logCollector) copy() {
 	defer close(c.ended)
 	var until time.Time // zero as long as the task runs
 	for {
@@ -168,7 +168,7 @@ const (
 
 // finish returns when all that the task has written is in the files. No process
 // of the task is left.
-func (c *collector) finish() {
+func (c *logCollector) finish() {
 	_, _ = unix.Write(c.ending, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // any number but 0, eventfd(2)
 	select {
 	case <-c.ended:

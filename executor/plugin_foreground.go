@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StartAttended is [Start] for a task in the foreground: the files are its
+// StartForeground is [Start] for a task in the foreground: the files are its
 // descriptors 0, 1 and 2, and it ends with this process, however that ends. The
-// plan must have Attended set.
-func StartAttended(id, dir string, plan *Plan, std [3]*os.File) (*Task, error) {
+// plan must have Foreground set.
+func StartForeground(id, dir string, plan *Plan, std [3]*os.File) (*Task, error) {
 	for fd, f := range std {
 		// A rule lets a program open its descriptors again: for a directory, that
 		// would be all that is in it.
@@ -27,16 +27,16 @@ func StartAttended(id, dir string, plan *Plan, std [3]*os.File) (*Task, error) {
 	return startTask(id, dir, plan, std)
 }
 
-// attend kills the task when whoever attends to it has gone: the other end of
+// watchLifeline kills the task when whoever has started it has gone: the other end of
 // the pipe is closed then.
-func attend(lifeline *os.File) {
+func watchLifeline(lifeline *os.File) {
 	_, _ = io.Copy(io.Discard, lifeline)
 	signalAll(unix.SIGKILL)
 }
 
-// attendedStdio are the descriptors of who attends: they are none of the task's
+// foregroundStdio are the descriptors of who has started it: they are none of the task's
 // user, and stay as they are.
-func attendedStdio() stdio {
+func foregroundStdio() stdio {
 	return stdio{os.NewFile(0, "stdin"), os.NewFile(stdoutFD, "stdout"), os.NewFile(stderrFD, "stderr")}
 }
 
@@ -71,8 +71,8 @@ const namespacesProbe = "namespaces"
 // root and processes of its own here, nil if that works. It tries it, by the
 // functions that a supervisor uses.
 func ProbeUserNamespace() error {
-	world := World{UserNamespace: true, Network: Network{Isolated: true}}
-	reason, err := askProbe(namespacesProbe, world.namespaces())
+	isolation := Isolation{UserNamespace: true, Network: Network{Isolated: true}}
+	reason, err := askProbe(namespacesProbe, isolation.namespaces())
 	if err != nil {
 		return fmt.Errorf("making a user namespace: %w", err)
 	}
@@ -88,7 +88,7 @@ const namespacesWork = "ok"
 // probeNamespaces makes a view with each kind of mount.
 func probeNamespaces() int {
 	said := namespacesWork
-	if err := makeView(World{UserNamespace: true, PrivateRoot: true, Mounts: []Mount{
+	if err := makeView(Isolation{UserNamespace: true, PrivateRoot: true, Mounts: []Mount{
 		{Type: Tmpfs, Target: "/dev", Create: true, ReadOnly: true, Devices: true},
 		{Type: Device, Source: os.DevNull, Target: os.DevNull, Create: true},
 		{Type: Devpts, Target: "/dev/pts", Create: true},

@@ -250,7 +250,7 @@ func tryOverlay(dir string) error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("unshare(CLONE_NEWNS): %w", err)
 	}
-	w := World{PrivateRoot: true, Mounts: []Mount{{
+	w := Isolation{PrivateRoot: true, Mounts: []Mount{{
 		Type: Overlay, Source: dir, Target: dir, Create: true, ReadOnly: true, Layers: layers,
 	}}}
 	if err := makeView(w, nil); err != nil {

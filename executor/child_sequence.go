@@ -13,14 +13,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/burin-labs/nomad-driver-harn/executor/birth"
+	"github.com/burin-labs/nomad-driver-harn/executor/vfork"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
 // sequence is what a child does between its birth and its program: system calls,
 // each a part of a step.
 type sequence struct {
-	calls []birth.Call
+	calls []vfork.Call
 	of    []uint16 // the step of each call
 	steps []step
 	// nothing is what to say if the program was found nowhere.
@@ -94,20 +94,20 @@ const usualLength = 160
 
 // call adds a system call. What is returned can be changed until the next one is
 // added.
-func (s *sequence) call(number uintptr, args ...uintptr) *birth.Call {
+func (s *sequence) call(number uintptr, args ...uintptr) *vfork.Call {
 	if s.calls == nil {
-		s.calls, s.of = make([]birth.Call, 0, usualLength), make([]uint16, 0, usualLength)
+		s.calls, s.of = make([]vfork.Call, 0, usualLength), make([]uint16, 0, usualLength)
 	}
-	c := birth.Call{Number: number}
+	c := vfork.Call{Number: number}
 	copy(c.Args[:], args)
 	s.calls, s.of = append(s.calls, c), append(s.of, uint16(len(s.steps)-1))
 	return &s.calls[len(s.calls)-1]
 }
 
 // tolerate has a call succeed with these errors as well.
-func tolerate(c *birth.Call, errs ...unix.Errno) {
+func tolerate(c *vfork.Call, errs ...unix.Errno) {
 	for i, err := range errs {
-		c.Tolerated[i] = birth.Errno(err)
+		c.Tolerated[i] = vfork.Errno(err)
 	}
 }
 
@@ -117,7 +117,7 @@ const bornInMemory = unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PIDFD
 
 // expect has a call fail unless what it writes to got, which was kept by
 // [address] as want was, is the same as want.
-func expect(c *birth.Call, got, want unsafe.Pointer, size uintptr) {
+func expect(c *vfork.Call, got, want unsafe.Pointer, size uintptr) {
 	c.Got, c.Want, c.Size = got, want, size
 }
 
@@ -152,7 +152,7 @@ func (s *sequence) bear(cgroup int) (*child, error) {
 		number, how = unix.SYS_CLONE3, [3]uintptr{address(&s.memory, args), unsafe.Sizeof(args), 0}
 	}
 	syscall.ForkLock.Lock()
-	pid, errno, failure := birth.Run(number, how[0], how[1], how[2], s.calls)
+	pid, errno, failure := vfork.Run(number, how[0], how[1], how[2], s.calls)
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(s.memory)
 	if errno != 0 {
@@ -175,7 +175,7 @@ type cloneArgs struct {
 }
 
 // explain says what a child did not get past.
-func (s *sequence) explain(f *birth.Failure) error {
+func (s *sequence) explain(f *vfork.Failure) error {
 	if f.Call == len(s.calls) {
 		return &CommandError{NotFound, s.nothing}
 	}

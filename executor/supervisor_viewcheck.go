@@ -28,7 +28,7 @@ type Closed struct {
 // checkView tries what the view must not admit, as root and without Landlock, in
 // the view that the task will have. A mount that is not where it should be shows
 // here, whatever the reason.
-func checkView(w *World) error {
+func checkView(w *Isolation) error {
 	for i := range w.Closed {
 		if err := w.Closed[i].check(); err != nil {
 			return fmt.Errorf("the view of the file system does not protect %q: %w", w.Closed[i].Path, err)
@@ -86,7 +86,7 @@ var KernelFiles = []string{"proc", "cgroup", "cgroup2"}
 // coverKernelFiles covers what came along with a directory of the host: another
 // /proc, or a hierarchy of cgroups. The kernel's list of what is mounted here
 // says so, whatever it is mounted as.
-func coverKernelFiles(w *World) error {
+func coverKernelFiles(w *Isolation) error {
 	list, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return fmt.Errorf("looking at the view: %w", err)

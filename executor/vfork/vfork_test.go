@@ -1,7 +1,7 @@
 // Copyright (c) The nomad-driver-harn authors
 // SPDX-License-Identifier: MPL-2.0
 
-package birth
+package vfork
 
 import (
 	"runtime"
@@ -103,7 +103,7 @@ func TestRunWithoutAChild(t *testing.T) {
 	}
 }
 
-// A child is born while the collector, other threads and their own children are at
+// A child is born while the garbage collector, other threads and their own children are at
 // work.
 func TestRunAmongOthers(t *testing.T) {
 	stop := make(chan struct{})

@@ -15,7 +15,7 @@ import (
 // compiles each once, for all the supervisors and sessions that are told of it.
 type filters struct {
 	Program []byte `json:"program,omitempty"` // what the program is under; empty for none
-	Rest    []byte `json:"rest"`              // of who has started it: see renounce
+	Own     []byte `json:"own"`               // of who has started it: see dropPrivileges
 }
 
 // mostCompiled is how many filters are kept. A client has a few, of the profiles
@@ -67,17 +67,17 @@ func compileFor(c *Confinement, searchProc bool, logs int) (f filters, err error
 	if f.Program, err = compile(c.Filter); err != nil {
 		return f, err
 	}
-	f.Rest, err = compile(restFilter(searchProc, logs))
+	f.Own, err = compile(supervisorFilter(searchProc, logs))
 	return f, err
 }
 
 // decode decodes both.
-func (f *filters) decode() (program, rest seccomp.Program, err error) {
+func (f *filters) decode() (program, own seccomp.Program, err error) {
 	if err = program.UnmarshalBinary(f.Program); err == nil {
-		err = rest.UnmarshalBinary(f.Rest)
+		err = own.UnmarshalBinary(f.Own)
 	}
-	if err == nil && len(rest) == 0 {
+	if err == nil && len(own) == 0 {
 		err = fmt.Errorf("no filter for who starts the program, expected one")
 	}
-	return program, rest, err
+	return program, own, err
 }

@@ -11,33 +11,33 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
 
-// instructions are what a supervisor is told: a plan, without its filter, that
-// filter and its own as they were compiled, and what it has been handed.
+// instructions are what a supervisor reads first: a plan, without its filter, that
+// filter and its own as they were compiled, and the descriptors that it inherits.
 type instructions struct {
 	Plan
-	Filters filters `json:"filters"`
-	Handed  handed  `json:"handed"`
+	Filters   filters   `json:"filters"`
+	Inherited inherited `json:"inherited"`
 }
 
 // instruct makes a supervisor's instructions.
-func instruct(plan *Plan, handed handed) ([]byte, error) {
-	in := instructions{Plan: *plan, Handed: handed}
+func instruct(plan *Plan, inherited inherited) ([]byte, error) {
+	in := instructions{Plan: *plan, Inherited: inherited}
 	logs := noLogs
 	if plan.Logs != nil {
 		logs = stdoutFD
 	}
 	var err error
-	if in.Filters, err = compileFor(&plan.Confinement, plan.World.HostPID, logs); err != nil {
+	if in.Filters, err = compileFor(&plan.Confinement, plan.Isolation.HostPID, logs); err != nil {
 		return nil, err
 	}
 	in.Confinement.Filter = nil
 	return message(in)
 }
 
-// handed are descriptors that a supervisor is given by number, beside its fixed
+// inherited are descriptors that a supervisor inherits by number, beside its fixed
 // ones: what it could not open itself, in the mount namespace that it is started
 // in. [notOpen] stands for none.
-type handed struct {
+type inherited struct {
 	// Sources are those of the mounts. It is nil if the supervisor was started
 	// among the host's mounts, where it opens them itself.
 	Sources *sources `json:"sources,omitempty"`
@@ -48,18 +48,18 @@ type handed struct {
 	Companions [][]int `json:"companions,omitempty"`
 }
 
-// belongings are what a supervisor is to be handed, as long as this process has
-// it open.
-type belongings struct {
+// inheritable are what a supervisor is to inherit, as long as this process has it
+// open.
+type inheritable struct {
 	sources *sources // nil if it opens them itself
 	network int
 	cgroups *cgroups
 	plan    *Plan
 }
 
-// openBelongings opens what a supervisor is to be handed.
-func openBelongings(plan *Plan) (*belongings, error) {
-	b := &belongings{network: notOpen, plan: plan}
+// openInheritable opens what a supervisor is to inherit.
+func openInheritable(plan *Plan) (*inheritable, error) {
+	b := &inheritable{network: notOpen, plan: plan}
 	if err := b.open(plan); err != nil {
 		b.close()
 		return nil, err
@@ -67,41 +67,41 @@ func openBelongings(plan *Plan) (*belongings, error) {
 	return b, nil
 }
 
-func (b *belongings) open(plan *Plan) (err error) {
+func (b *inheritable) open(plan *Plan) (err error) {
 	if b.cgroups, err = openCgroups(plan.Confinement.Cgroups); err != nil {
 		return err
 	}
-	if b.network, err = openNetwork(plan.World.Network); err != nil {
+	if b.network, err = openNetwork(plan.Isolation.Network); err != nil {
 		return err
 	}
-	if plan.fromNursery() {
-		b.sources, err = openSources(plan.World.Mounts, canMake)
+	if plan.fromSpawner() {
+		b.sources, err = openSources(plan.Isolation.Mounts, canMake)
 	}
 	return err
 }
 
-// fromNursery reports whether the supervisor is started from the nursery. It is
+// fromSpawner reports whether the supervisor is started from the spawner. It is
 // not if its task is to see the host's mounts, or if its mounts are to be its own
 // user's, in a user namespace; nor where one start is all that there will be, or
 // where there are not numbers enough for the sources.
-func (p *Plan) fromNursery() bool {
+func (p *Plan) fromSpawner() bool {
 	sources := len(p.Held)
 	for i := range p.Companions {
 		sources += len(p.Companions[i].Files)
 	}
-	for i := range p.World.Mounts {
-		if p.World.Mounts[i].hasSource() {
+	for i := range p.Isolation.Mounts {
+		if p.Isolation.Mounts[i].hasSource() {
 			sources++
 		}
 	}
-	return p.World.PrivateRoot && !p.World.UserNamespace && !p.Attended && sources <= mostSources
+	return p.Isolation.PrivateRoot && !p.Isolation.UserNamespace && !p.Foreground && sources <= mostSources
 }
 
 // mostSources leaves numbers for all else that a supervisor is given.
 const mostSources = lowestProgramFD - 30
 
 // close closes all of it. It may be called again.
-func (b *belongings) close() {
+func (b *inheritable) close() {
 	closeAll(b.network)
 	if b.sources != nil {
 		b.sources.close()
@@ -109,12 +109,12 @@ func (b *belongings) close() {
 	if b.cgroups != nil {
 		b.cgroups.close()
 	}
-	*b = belongings{network: notOpen, plan: b.plan}
+	*b = inheritable{network: notOpen, plan: b.plan}
 }
 
-// handOver appends them to the files of a new process, and returns under which
+// pass appends them to the files of a new process, and returns under which
 // numbers it has them.
-func (b *belongings) handOver(files []uintptr) ([]uintptr, handed) {
+func (b *inheritable) pass(files []uintptr) ([]uintptr, inherited) {
 	number := func(fd int) int {
 		if fd < 0 {
 			return fd
@@ -122,7 +122,7 @@ func (b *belongings) handOver(files []uintptr) ([]uintptr, handed) {
 		files = append(files, uintptr(fd))
 		return len(files) - 1
 	}
-	h := handed{Network: number(b.network), Cgroups: b.cgroups.renumbered(number)}
+	h := inherited{Network: number(b.network), Cgroups: b.cgroups.renumbered(number)}
 	if b.sources != nil {
 		h.Sources = b.sources.renumbered(number)
 	}

@@ -24,7 +24,7 @@ type Task struct {
 	started     started
 	runner      Identity // of the supervisor
 	supervisor  *process // nil if it had ended before Attach
-	lifeline    *os.File // of an attended task: it ends when this is closed
+	lifeline    *os.File // of a task in the foreground: it ends when this is closed
 
 	done chan struct{} // closed when the fields below are set
 	exit Exit

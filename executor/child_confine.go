@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/burin-labs/nomad-driver-harn/executor/birth"
+	"github.com/burin-labs/nomad-driver-harn/executor/vfork"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
@@ -141,7 +141,7 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 		s.begin("landlock: opening /").without = " still works: the kernel does not enforce the ruleset"
 		const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
 		here := unix.AT_FDCWD
-		s.call(unix.SYS_OPENAT, uintptr(here), root, flags).Fails = birth.Errno(unix.EACCES)
+		s.call(unix.SYS_OPENAT, uintptr(here), root, flags).Fails = vfork.Errno(unix.EACCES)
 	}
 	// What is left after this are calls that no filter of ours denies: all that they
 	// do is to give up.
@@ -221,9 +221,9 @@ func setOOMScoreAdj(s *sequence, to int) error {
 func setLimits(s *sequence, limits []Limit) {
 	set := func(resource int, soft, hard uint64) {
 		s.begin("setting resource limit %d to %d:%d", resource, soft, hard)
-		s.call(unix.SYS_PRLIMIT64, 0, uintptr(resource), address(&s.memory, birth.Limit{Soft: soft, Hard: hard}))
+		s.call(unix.SYS_PRLIMIT64, 0, uintptr(resource), address(&s.memory, vfork.Limit{Soft: soft, Hard: hard}))
 	}
-	if files := birth.OpenFiles; files.Hard != 0 {
+	if files := vfork.OpenFiles; files.Hard != 0 {
 		set(unix.RLIMIT_NOFILE, files.Soft, files.Hard)
 	}
 	for _, limit := range limits {
