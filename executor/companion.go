@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/burin-labs/nomad-driver-harn/executor/vfork"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -189,18 +188,11 @@ func (c *companions) enterKeeper(s *sequence, companion *Companion, files []int,
 	s.begin("prctl(PR_SET_NO_NEW_PRIVS)")
 	s.call(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
 	if ruleset != nil {
-		s.begin("landlock: landlock_restrict_self(2)")
-		s.call(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset.Fd(), 0)
-		root, err := s.text("/")
-		if err != nil {
+		if err := enterLandlock(s, ruleset, 0); err != nil {
 			return err
 		}
-		s.begin("landlock: opening /").without = " still works: the kernel does not enforce the ruleset"
-		here := unix.AT_FDCWD
-		s.call(unix.SYS_OPENAT, uintptr(here), root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC).Fails = vfork.Errno(unix.EACCES)
 	}
-	s.begin("seccomp: installing a filter of %d instructions", len(filter))
-	s.call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, address(&s.memory, unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}))
+	enterFilter(s, filter, 0)
 	becomeUser(s, c.user, false)
 	setCapabilities(s, 0)
 	s.begin("prctl(PR_SET_DUMPABLE)")
