@@ -33,9 +33,10 @@ type Companion struct {
 	// Ruleset is nil where Landlock is not to be applied. It has no paths: a companion has
 	// no files.
 	Ruleset *landlock.Ruleset `json:"ruleset,omitempty"`
-	// Filter is what it and its keeper are under. It must admit what both do: see
+	// Filter is what it and its keeper are under, a program as
+	// [seccomp.Program.MarshalBinary] encodes it. It must admit what both do: see
 	// enterKeeper and keeper.
-	Filter *seccomp.Filter `json:"-"`
+	Filter []byte `json:"filter"`
 	// OpenFiles is how many files it can have open.
 	OpenFiles uint64 `json:"open_files"`
 	// Inside: it is in the task's network namespace. Otherwise it is in that of who starts
@@ -111,7 +112,7 @@ func (c *companions) start(inside bool) error {
 		if companion.Inside != inside {
 			continue
 		}
-		if err := c.startOne(companion, c.plan.Inherited.Companions[i], c.plan.Filters.Companions[i]); err != nil {
+		if err := c.startOne(companion, c.plan.Inherited.Companions[i]); err != nil {
 			return fmt.Errorf("starting %s: %w", path.Base(companion.Name), err)
 		}
 	}
@@ -124,9 +125,9 @@ func (c *companions) close() {
 	}
 }
 
-func (c *companions) startOne(companion *Companion, files []int, encoded []byte) error {
+func (c *companions) startOne(companion *Companion, files []int) error {
 	var filter seccomp.Program
-	if err := filter.UnmarshalBinary(encoded); err != nil {
+	if err := filter.UnmarshalBinary(companion.Filter); err != nil {
 		return err
 	}
 	if len(filter) == 0 {
