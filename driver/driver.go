@@ -361,18 +361,32 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	return task, nil
 }
 
-// announce tells the task's user, by a task event, what confines the task, and
-// notes besides.
+// announce tells the task's user, by task events, what confines the task, and notes
+// besides. Nomad shows the last event first.
 func (d *Driver) announce(cfg *drivers.TaskConfig, plan *policy.Plan, notes []string) {
 	message := "Confined: " + plan.Summary()
 	if plan.Warning != "" {
 		message = "Warning: " + plan.Warning
 		d.logger.Warn("task is not fully confined", "task_id", cfg.ID, "reason", plan.Warning)
 	}
-	if notes = slices.Concat(plan.Notes, notes); len(notes) > 0 {
-		message += " (" + strings.Join(notes, "; ") + ")"
+	if notes = slices.Concat(notes, plan.Notes); len(notes) > 0 {
+		d.emit(cfg, "Notes: "+sentences(notes))
 	}
 	d.emit(cfg, message)
+}
+
+// sentences makes a text of notes, each of which begins in lower case and ends without
+// a stop. What begins with the name of a field or variable stays as it is.
+func sentences(notes []string) string {
+	var out []string
+	for _, note := range notes {
+		first, _, _ := strings.Cut(note, " ")
+		if strings.Trim(first, "abcdefghijklmnopqrstuvwxyz,") == "" && first != "" {
+			note = strings.ToUpper(note[:1]) + note[1:]
+		}
+		out = append(out, strings.TrimRight(note, ".")+".")
+	}
+	return strings.Join(out, " ")
 }
 
 func (d *Driver) emit(cfg *drivers.TaskConfig, message string) {

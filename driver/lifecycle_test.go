@@ -650,18 +650,39 @@ func TestEvents(t *testing.T) {
 	time.Sleep(100 * time.Millisecond) // until the server has subscribed
 	cfg := h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{SideEffectLevel: "none", Capabilities: map[string][]string{"git": {"get_diff"}}}})
 	h.start(cfg)
-	select {
-	case event := <-events:
-		for _, want := range []string{"Confined: profile worktree", "Landlock ABI", "system calls denied (baseline 18, always 10, ", "network denied", "capability git is not enforced"} {
-			if !strings.Contains(event.Message, want) {
-				t.Errorf("%q does not say %q", event.Message, want)
+	// Two: the last one is shown first.
+	for _, wants := range [][]string{
+		{"Notes: ", "Capability git is not enforced by the kernel."},
+		{"Confined: profile worktree, network denied", "Landlock ABI", "system calls denied (baseline 18, always 10, "},
+	} {
+		select {
+		case event := <-events:
+			for _, want := range wants {
+				if !strings.Contains(event.Message, want) {
+					t.Errorf("%q does not say %q", event.Message, want)
+				}
 			}
+			if event.TaskID != cfg.ID || event.AllocID != cfg.AllocID || event.TaskName != cfg.Name {
+				t.Errorf("%+v", event)
+			}
+			if strings.HasPrefix(event.Message, "Confined: ") && len(event.Message) > 250 {
+				t.Errorf("%d characters: %s", len(event.Message), event.Message)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("no event")
 		}
-		if event.TaskID != cfg.ID || event.AllocID != cfg.AllocID || event.TaskName != cfg.Name {
-			t.Errorf("%+v", event)
+	}
+}
+
+func TestNotesAreSentences(t *testing.T) {
+	for notes, want := range map[string]string{
+		"before ABI 9 there are pairs; none with a name|not passed on, because: [\"A\"]": "Before ABI 9 there are pairs; none with a name. Not passed on, because: [\"A\"].",
+		"workspace_roots: \"x\" belongs to y|HOME is \"x\"":                              "workspace_roots: \"x\" belongs to y. HOME is \"x\".",
+		"a full stop.": "A full stop.",
+	} {
+		if got := sentences(strings.Split(notes, "|")); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("no event")
 	}
 }
 

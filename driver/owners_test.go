@@ -27,14 +27,20 @@ func (h *harness) events() <-chan *drivers.TaskEvent {
 	return events
 }
 
-// confined is the event that says how a task is confined.
+// confined are the events that say how a task is confined: the notes, and what
+// confines it.
 func (h *harness) confined(events <-chan *drivers.TaskEvent, cfg *drivers.TaskConfig) string {
 	h.t.Helper()
+	notes := ""
 	for end := time.After(10 * time.Second); ; {
 		select {
 		case event := <-events:
-			if event.TaskID == cfg.ID && strings.HasPrefix(event.Message, "Confined: ") {
-				return event.Message
+			switch {
+			case event.TaskID != cfg.ID:
+			case strings.HasPrefix(event.Message, "Notes: "):
+				notes = event.Message
+			case strings.HasPrefix(event.Message, "Confined: "):
+				return notes + event.Message
 			}
 		case <-end:
 			h.t.Fatal("no event")

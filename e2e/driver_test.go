@@ -112,7 +112,7 @@ func TestExitCodes(t *testing.T) {
 			if out, err := j.logs("stdout"), j.logs("stderr"); out != "to stdout\n" || err != "to stderr\n" {
 				t.Errorf("stdout %q, stderr %q", out, err)
 			}
-			if got := j.event("Driver"); !strings.HasPrefix(got, "Confined: profile worktree, Landlock ABI ") {
+			if got := j.event("Driver"); !strings.HasPrefix(got, "Confined: profile worktree, network ") {
 				t.Errorf("event %q", got)
 			}
 		})

@@ -405,15 +405,9 @@ func (plan *Plan) String() string {
 	return b.String()
 }
 
-// Summary says in one line what confines the task.
+// Summary says in one line what confines the task, what matters to its user first.
 func (plan *Plan) Summary() string {
 	parts := []string{"profile " + plan.Profile.String()}
-	if plan.Landlock != nil {
-		parts = append(parts, fmt.Sprintf("Landlock ABI %d with %d rules", plan.ABI, len(plan.Landlock.Paths)))
-	}
-	if plan.Deny != nil {
-		parts = append(parts, fmt.Sprintf("system calls denied (%s)", plan.Groups()))
-	}
 	if plan.Egress != nil {
 		parts = append(parts, fmt.Sprintf("network of the hosts that %d rules name", len(plan.Egress.Allow)))
 	}
@@ -427,6 +421,12 @@ func (plan *Plan) Summary() string {
 		parts = append(parts, "network: a loopback of its own, TCP")
 	default:
 		parts = append(parts, "network denied")
+	}
+	if plan.Landlock != nil {
+		parts = append(parts, fmt.Sprintf("Landlock ABI %d with %d rules", plan.ABI, len(plan.Landlock.Paths)))
+	}
+	if plan.Deny != nil {
+		parts = append(parts, fmt.Sprintf("system calls denied (%s)", plan.Groups()))
 	}
 	return strings.Join(parts, ", ")
 }
