@@ -315,10 +315,11 @@ func TestExplainSaysWhatIsMissing(t *testing.T) {
 		missing  string // "" if nothing is
 		has, not []string
 	}{
-		"a path":                    {`config { command = "/bin/true" }`, "", []string{"Program\n  /bin/true\n  starts in /TASK\n"}, nil},
+		"a path":                    {`config { command = "/bin/true" }`, "", []string{"Program\n  /bin/true\n  starts in /TASK\n"}, []string{"workspace_roots = []"}},
 		"a name":                    {`config { command = "true" }`, "", []string{"Program\n  /usr/bin/true\n"}, nil},
 		"in a directory":            {"config {\n command = \"true\"\n work_dir = \"local\"\n }", "", []string{"starts in /TASK/local\n"}, nil},
 		"a root":                    {"config {\n command = \"true\"\n capability_policy { read_only_roots = [\"/srv/nothing\"] }\n }", "/srv/nothing", nil, nil},
+		"an empty list":             {"config {\n command = \"true\"\n capability_policy { workspace_roots = [] }\n }", "", []string{"workspace_roots = [] is the task's own directories"}, nil},
 		"no such name":              {`config { command = "harn-none" }`, `"harn-none" was not found`, []string{"Program\n  harn-none\n"}, nil},
 		"no such path":              {`config { command = "/local/run.sh" }`, `"/local/run.sh"`, nil, nil},
 		"not in the task directory": {`config { command = "local/run.sh" }`, `"local/run.sh"`, nil, []string{"not looked up"}},

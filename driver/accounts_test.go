@@ -33,8 +33,8 @@ func TestUsersHaveNames(t *testing.T) {
 	h.start(cfg)
 	seen := filepath.Dir(cfg.Env["NOMAD_TASK_DIR"])
 	h.log(cfg, "stdout", "name=nomad-80777 group=nomad-80777 home="+seen+"/local HOME="+seen+"/local writable\n")
-	result, err := h.driver.ExecTask(cfg.ID, []string{"/bin/sh", "-c", "whoami; echo $HOME"}, 10e9)
-	if err != nil || string(result.Stdout) != "nomad-80777\n"+seen+"/local\n" {
+	result, err := h.driver.ExecTask(cfg.ID, []string{"/bin/sh", "-c", "whoami; echo $HOME; id > /dev/null; groups | tr ' ' '\\n' | grep session"}, 10e9)
+	if err != nil || string(result.Stdout) != "nomad-80777\n"+seen+"/local\nharn-session\n" || len(result.Stderr) > 0 {
 		t.Errorf("a session: %v, %v", result, err)
 	}
 	bindOver(t, "/etc/passwd") // in the tests' own mount namespace

@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -118,6 +119,46 @@ func TestRootsOfOthers(t *testing.T) {
 			}
 		}
 		if tc.says == nil && strings.Contains(event, "belongs to") {
+			t.Errorf("%s: the event says %q", tc.name, event)
+		}
+	}
+}
+
+// Where a read-only root or volume is closed to the task's user, the event says so.
+func TestReadOnlyRootsOfOthers(t *testing.T) {
+	h := newHarness(t, nil)
+	hostUsers(t, "harn-owner:x:7001:7001::/:/bin/sh\n", "harn-owner:x:7001:\n")
+	events := h.events()
+	closed, open := h.owned("closed", 7001, 7001, 0o700), h.owned("open", 7001, 7001, 0o755)
+	for _, tc := range []struct {
+		name, user, root string
+		volume, reads    bool
+	}{
+		{"closed", "nomad-80774", closed, false, false},
+		{"closed, by its owner", "harn-owner", closed, false, true},
+		{"open", "nomad-80775", open, false, true},
+		{"a volume that is closed", "nomad-80776", closed, true, false},
+		{"a volume that is open", "nomad-80777", open, true, true},
+	} {
+		config := sh("ls " + tc.root + " > /dev/null 2>&1 && echo reads || echo refused; echo end")
+		what := fmt.Sprintf("read_only_roots: %q", tc.root)
+		config.Policy = &policy.Policy{WorkspaceRoots: []string{"local"}}
+		if !tc.volume {
+			config.Policy.ReadOnlyRoots = []string{tc.root}
+		}
+		cfg := h.task(config)
+		cfg.User = tc.user
+		if tc.volume {
+			cfg.Mounts = []*drivers.MountConfig{{HostPath: tc.root, TaskPath: tc.root, Readonly: true}}
+			what = fmt.Sprintf("volume_mount: destination %q", tc.root)
+		}
+		h.start(cfg)
+		h.wait(cfg.ID)
+		if want := map[bool]string{true: "reads\nend\n", false: "refused\nend\n"}[tc.reads]; h.log(cfg, "stdout", "end\n") != want {
+			t.Errorf("%s: it printed %q, want %q", tc.name, h.log(cfg, "stdout", "end\n"), want)
+		}
+		event := h.confined(events, cfg)
+		if says := strings.Contains(event, what+` belongs to "harn-owner" (user 7001), mode 0700: the task runs as "nomad-8077`) && strings.Contains(event, "cannot read there"); says == tc.reads {
 			t.Errorf("%s: the event says %q", tc.name, event)
 		}
 	}

@@ -101,7 +101,7 @@ const whatRunsHead = `# What runs
 Programs under the driver, each in three policies: of the profile ` + "`worktree`" + ` and no other field; with
 ` + "`side_effect_level = \"process_exec\"`" + `, that is without network; of the profile ` + "`os_hardened`" + `. "Works with" names the lines of the
 policy that it needs instead. Each program has a job with the narrowest policy that it works under; the programs are
-installed under ` + "`/usr`" + `, otherwise a job also needs ` + "`read_only_roots = [\"/opt/...\"]`" + `.
+installed under ` + "`/usr`" + `, those of npm in ` + "`/usr/local/lib/programs`" + `; elsewhere, change the paths in the job, and add ` + "`read_only_roots = [\"/opt/...\"]`" + `.
 
 The agents run a session with a model's server on this machine, which has them run a command and write a file.
 

@@ -44,9 +44,9 @@ type sessionStatus struct {
 	Exit  *Exit  `json:"exit,omitempty"`
 }
 
-// procGroup is the group that sees all processes in a task's /proc, see mountOn.
+// SessionGroup is the group that sees all processes in a task's /proc, see mountOn.
 // Sessions are in it. It owns nothing: no file, and no user has it.
-const procGroup = 4294967294
+const SessionGroup = 4294967294
 
 // session is the main function of a session. It is started in the task's PID
 // namespace: so orphans of its command become children of this process, and all that
@@ -107,8 +107,8 @@ func beginSession(in io.Reader, w *watchdog) (*child, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("prctl(PR_SET_CHILD_SUBREAPER): %w", err)
 	}
-	if err := syscall.Setgroups([]int{procGroup}); err != nil {
-		return nil, fmt.Errorf("setgroups(%d): %w", procGroup, err)
+	if err := syscall.Setgroups([]int{SessionGroup}); err != nil {
+		return nil, fmt.Errorf("setgroups(%d): %w", SessionGroup, err)
 	}
 	cgroups, err := openCgroups(plan.Confinement.Cgroups)
 	if err != nil {
@@ -193,7 +193,7 @@ func (t *Task) planSession(p Process, tty, hostPID bool) ([]byte, error) {
 	if !hostPID {
 		// The domain of the command is another one than the task's: hidepid would
 		// hide all of the task from it.
-		c.User.Groups = append(append([]uint32{}, c.User.Groups...), procGroup)
+		c.User.Groups = append(append([]uint32{}, c.User.Groups...), SessionGroup)
 	}
 	return message(plan)
 }

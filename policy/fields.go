@@ -62,7 +62,7 @@ func table() []Field {
 		{
 			Name: "workspace_roots", Kind: Paths, Role: WorkspaceRole,
 			Text:   "files and directories to read and write, as far as `capabilities` go; relative ones join the task directory",
-			Absent: "the task's own directories", Empty: "the same", Ceiling: "within those of the ceiling",
+			Absent: "the task's own directories", Empty: "the same in a job, as the task's event says; none but these in a ceiling", Ceiling: "within those of the ceiling",
 			Kernel: "mounts; Landlock's rules",
 			value:  func(p *Policy) any { return &p.WorkspaceRoots },
 			limit:  (*Policy).writableLimit,
@@ -181,7 +181,7 @@ func table() []Field {
 		{
 			Name: "capabilities", Kind: Operations,
 			Text: "operations by capability, as a block or a map. `workspace` takes `read_text`, `list`, `exists` (any of them: read, list, execute), " +
-				"`write_text` (all changes), `delete` (removing). If none of these is granted, the workspace can be read. Other names are accepted, " +
+				"`write_text` (all changes, also to remove and rename, as in Harn), `delete` (to remove, alone). If none of these is granted, the workspace can be read. Other names are accepted, " +
 				"and shown as not enforced by the kernel, as are operations with a scope (`write_text@plan`). In JSON, as Harn writes it, `{}` is no limit, and `\"capabilities_restricted\": true` beside it none granted",
 			Absent: "no limit: read and write the workspace", Empty: "read the workspace", Ceiling: "each operation within the ceiling's", Kernel: "the rights of Landlock's rules on the workspace",
 			value:    func(p *Policy) any { return &p.Capabilities },

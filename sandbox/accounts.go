@@ -16,6 +16,9 @@ import (
 	"unicode"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 const (
@@ -79,25 +82,32 @@ func (a *account) passwd(host []byte, home string) string {
 	return own + "\n" + without(host, a.Name)
 }
 
-// group is the host's group(5), with a name for the task's primary group. The
-// host's name for it stays.
+// sessionGroup is what the group of sessions is called in a task.
+const sessionGroup = "harn-session"
+
+// group is the host's group(5), with a name for the task's primary group, and for the
+// one that sessions have besides. The host's names for them stay.
 func (a *account) group(host []byte) string {
-	taken := map[string]bool{}
+	taken, known := map[string]bool{}, map[string]bool{}
 	for line := range strings.Lines(string(host)) {
 		fields := strings.Split(strings.TrimRight(line, "\n"), ":")
 		if len(fields) < 3 {
 			continue
 		}
-		if fields[2] == number(a.GID) {
-			return string(host)
+		taken[fields[0]], known[fields[2]] = true, true
+	}
+	line := func(name string, gid uint32) string {
+		if known[number(gid)] {
+			return ""
 		}
-		taken[fields[0]] = true
+		for taken[name] {
+			name = "gid-" + name
+		}
+		taken[name] = true
+		return strings.Join([]string{name, "x", number(gid), ""}, ":") + "\n"
 	}
-	name := a.Name
-	for taken[name] {
-		name = "gid-" + name
-	}
-	return strings.Join([]string{name, "x", number(a.GID), ""}, ":") + "\n" + string(host)
+	first := line(a.Name, a.GID)
+	return first + string(host) + line(sessionGroup, executor.SessionGroup)
 }
 
 func number(id uint32) string { return strconv.FormatUint(uint64(id), 10) }
@@ -171,10 +181,16 @@ func (d *databases) read(path string) ([]byte, error) {
 	return text, nil
 }
 
-// canWrite reports whether a user may make files in a directory, or write a file,
-// as far as owner and mode say. Where they do not say it all, as with an access
-// control list, it is assumed.
-func (a *account) canWrite(path string) bool {
+// canWrite reports whether a user may make files in a directory, or write a file.
+func (a *account) canWrite(path string) bool { return a.may(path, 0o2) }
+
+// canRead reports whether a user may list and enter a directory, or read a file.
+func (a *account) canRead(path string) bool { return a.may(path, 0o4) }
+
+// may reports whether a user has a permission on a file, in a directory with that to
+// enter it, as far as owner and mode say. Where they do not say it all, as with an
+// access control list, it is assumed.
+func (a *account) may(path string, need uint32) bool {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil || a.UID == 0 && !a.anyone {
 		return true
@@ -182,9 +198,8 @@ func (a *account) canWrite(path string) bool {
 	if n, err := unix.Getxattr(path, "system.posix_acl_access", nil); err == nil && n > 0 {
 		return true
 	}
-	need := uint32(0o2)
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		need = 0o3
+		need |= 0o1
 	}
 	switch {
 	case a.anyone:
@@ -225,9 +240,9 @@ func (a *account) String() string {
 	return fmt.Sprintf("%q (user %d)", a.Name, a.UID)
 }
 
-// ownerNotes name the writable roots and volumes of others, where the task's user
-// can write nothing, or where git(1) and those who share it get in each other's way.
-func (a *account) ownerNotes(w *layout, workspace []string) []string {
+// ownerNotes name the roots and volumes of others, where the task's user can read or
+// write nothing, or where git(1) and those who share it get in each other's way.
+func (a *account) ownerNotes(w *layout, roots policy.Roots) []string {
 	var notes []string
 	note := func(what, path string) {
 		uid, owner := ownedBy(path)
@@ -239,13 +254,27 @@ func (a *account) ownerNotes(w *layout, workspace []string) []string {
 			notes = append(notes, fmt.Sprintf("%s belongs to %s, the task runs as %s: git calls that dubious ownership: %s", what, owner, a, remedy))
 		}
 	}
-	for _, root := range workspace {
+	closed := func(what, path string) {
+		if _, owner := ownedBy(path); !a.canRead(path) {
+			notes = append(notes, fmt.Sprintf("%s belongs to %s: the task runs as %s, which cannot read there: name a user of the host that may, by user = \"...\" in the job's task, or open it: chmod -R o+rX %q", what, owner, a, path))
+		}
+	}
+	for _, root := range roots.Workspace {
 		if !isBeneathAny(w.dirs.own(), root) {
 			note(fmt.Sprintf("workspace_roots: %q", root), root)
 		}
 	}
+	for _, root := range roots.ReadOnly {
+		if !isBeneathAny(w.dirs.own(), root) {
+			closed(fmt.Sprintf("read_only_roots: %q", root), root)
+		}
+	}
 	for _, v := range w.volumes {
-		if v.readOnly || isBeneathAny(w.dirs.own(), v.host) {
+		if isBeneathAny(w.dirs.own(), v.host) {
+			continue
+		}
+		if v.readOnly {
+			closed(volumeAt(v.task), v.host)
 			continue
 		}
 		before := len(notes)

@@ -30,11 +30,17 @@ func TestAccountFiles(t *testing.T) {
 		}
 	}
 	a := &account{identity: identity{Name: "staff", User: executor.User{UID: 5, GID: 6}}}
-	if got := a.group([]byte("staff:x:50:\n")); got != "gid-staff:x:6:\nstaff:x:50:\n" {
+	if got := a.group([]byte("staff:x:50:\n")); got != "gid-staff:x:6:\nstaff:x:50:\nharn-session:x:4294967294:\n" {
 		t.Errorf("a name that is taken: %q", got)
 	}
-	if got := a.group([]byte("games:x:6:\n")); got != "games:x:6:\n" {
-		t.Errorf("a group that the host names: %q", got)
+	for host, want := range map[string]string{
+		"games:x:6:\n":                     "games:x:6:\nharn-session:x:4294967294:\n",
+		"games:x:6:\nlast:x:4294967294:\n": "games:x:6:\nlast:x:4294967294:\n",
+		"games:x:6:\nharn-session:x:7:\n":  "games:x:6:\nharn-session:x:7:\ngid-harn-session:x:4294967294:\n",
+	} {
+		if got := a.group([]byte(host)); got != want {
+			t.Errorf("groups that the host names: %q, want %q", got, want)
+		}
 	}
 	for _, text := range []string{"", "a:b", "a\nroot2:x:0:0:::", "a\x00", "a\u0085b"} {
 		if isField(text) {

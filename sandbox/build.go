@@ -190,7 +190,10 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 		s.Policy.Notes = slices.Concat(s.Policy.Notes, s.layout.notes, s.layout.overlayNote())
 	}
 	s.Policy.Notes = append(s.Policy.Notes, presetNotes...)
-	s.Policy.Notes = append(s.Policy.Notes, who.ownerNotes(s.layout, s.roots.Workspace)...)
+	if roots := request.Policy.WorkspaceRoots; roots != nil && len(roots) == 0 {
+		s.Policy.Notes = append(s.Policy.Notes, "workspace_roots = [] is the task's own directories, as it is without the field: for less, name one of them, as [\"local\"]")
+	}
+	s.Policy.Notes = append(s.Policy.Notes, who.ownerNotes(s.layout, s.roots)...)
 	if s.view, err = makeView(s.layout, s.roots, access, s.Policy); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}

@@ -122,8 +122,29 @@ func (v *view) add(m placed, w *layout, workspace landlock.AccessFS) error {
 	if m.volume && v.private && !m.Create && !v.shows(m.Target) && !v.makes(&m) && exists(m.Source) {
 		return fmt.Errorf("volume_mount: destination %q: there is nothing on this host, and nothing can be made there, since %q shows the host's own: create it on the host, or choose a destination elsewhere, as in the task directory", m.Target, above.Target)
 	}
+	if what := otherKind(v, &m); what != "" {
+		return fmt.Errorf("volume_mount: destination %q: the volume's source is %q: %s: choose another destination", m.Target, m.Source, what)
+	}
 	v.mounts = append(v.mounts, m)
 	return nil
+}
+
+// otherKind says that a volume cannot be mounted on what shows at its place, "" if it
+// can, or nothing does.
+func otherKind(v *view, m *placed) string {
+	host, visible := v.hostPath(m.Target)
+	if !m.volume || !visible || v.makes(m) {
+		return ""
+	}
+	there, err := os.Stat(host)
+	source, sourceErr := os.Stat(m.Source)
+	switch {
+	case err != nil || sourceErr != nil || there.IsDir() == source.IsDir():
+		return ""
+	case source.IsDir():
+		return "a directory cannot be mounted on a file"
+	}
+	return "a file cannot be mounted on a directory"
 }
 
 // mayCreate reports whether what is missing of a target can be made.

@@ -141,6 +141,9 @@ func checkDestination(path string, dirs *Dirs, system []string) error {
 			return fmt.Errorf("%s is the task's own version of the kernel's: choose another place", special)
 		}
 	}
+	if path == filepath.Join(dirs.Task, "alloc") {
+		return fmt.Errorf("it would hide %s, with the task's logs in it: choose another place, as alloc/data", path)
+	}
 	for _, needed := range slices.Concat(system, realPaths(system), []string{dirs.Task, dirs.Clients}) {
 		if landlock.Beneath(path, needed) {
 			return fmt.Errorf("it would hide %s, which every task needs: choose another place", needed)
