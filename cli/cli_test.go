@@ -228,7 +228,7 @@ func TestExplainSources(t *testing.T) {
 			"rwx  /TASK/local", "/nowhere", "  daemon\n",
 		}, []string{"the workspace, as", "r-x  /bin", "user: \"daemon\""}},
 		"default policy": {[]string{"-job", plain, "-config", agent}, 1, []string{"Network\n  denied", "processes and threads: 99"}, nil},
-		"not allowed":    {[]string{"-job", more}, 1, []string{"cap_add: chown are not allowed"}, nil},
+		"not allowed":    {[]string{"-job", more}, 1, []string{"cap_add: chown is not allowed"}, nil},
 		"ceiling":        {[]string{"-read_only_roots", "/etc", "-config", ceiling}, 1, []string{"/etc", "/opt"}, nil},
 		"ceiling: volumes": {[]string{"-job", writable, "-config", limited}, 1, []string{
 			"r-x  /data  ", `volume_mount of data, if its source is in the operator's ceiling ("/srv")`,
@@ -321,6 +321,8 @@ func TestExplainSaysWhatIsMissing(t *testing.T) {
 		"a root":                    {"config {\n command = \"true\"\n capability_policy { read_only_roots = [\"/srv/nothing\"] }\n }", "/srv/nothing", nil, nil},
 		"an empty list":             {"config {\n command = \"true\"\n capability_policy { workspace_roots = [] }\n }", "", []string{"workspace_roots = [] is the task's own directories"}, nil},
 		"no such name":              {`config { command = "harn-none" }`, `"harn-none" was not found`, []string{"Program\n  harn-none\n"}, nil},
+		"a home":                    {"config {\n command = \"true\"\n capability_policy { read_only_roots = [\"~/.nvm\"] }\n }", "~ is not expanded", nil, nil},
+		"as in exec":                {"config {\n command = \"true\"\n capability_policy { read_only_roots = [\"/local/x\"] }\n }", `write "local/x"`, nil, nil},
 		"no such path":              {`config { command = "/local/run.sh" }`, `"/local/run.sh"`, nil, nil},
 		"not in the task directory": {`config { command = "local/run.sh" }`, `"local/run.sh"`, nil, []string{"not looked up"}},
 		"outside":                   {`config { command = "/var/lib/dpkg/info/base-files.postinst" }`, "read_only_roots = [", nil, nil},

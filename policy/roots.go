@@ -357,7 +357,27 @@ func resolvePath(path string, anyOwner bool) (string, []Link, error) {
 	return done, links, nil
 }
 
+// Hint says what somebody may have meant by a path that leads nowhere, as it begins
+// there; "" if it looks like no mistake that is known.
+func Hint(path string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	switch {
+	case strings.HasPrefix(first, "~") && path[0] != '/':
+		return "~ is not expanded: write the path of the home directory"
+	case path[0] == '/' && (first == "local" || first == "alloc" || first == "secrets"):
+		return fmt.Sprintf("the task directory is not / here: write %s", plain.Quote(strings.TrimPrefix(path, "/")))
+	}
+	return ""
+}
+
 func notThere(path string, linked bool) error {
+	hint := Hint(path)
+	if name := filepath.Base(path); strings.HasPrefix(name, "~") {
+		hint = Hint(name)
+	}
+	if hint != "" {
+		return fmt.Errorf("%s does not exist: %s", plain.Name(path), hint)
+	}
 	if linked {
 		return fmt.Errorf("%s does not exist, a symbolic link leads there: create it, or correct the link", plain.Name(path))
 	}

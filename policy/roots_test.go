@@ -69,6 +69,8 @@ func TestResolve(t *testing.T) {
 		{base + "/outside/into-task", task + "/local", nil},
 		{base + "/task-other", base + "/task-other", nil},
 		{"none", "", []string{`"none"`, task + "/none does not exist"}},
+		{"~/.nvm", "", []string{`"~/.nvm"`, "~ is not expanded"}},
+		{"/local/x", "", []string{`"/local/x"`, `the task directory is not / here: write "local"`}},
 		{base + "/none/deeper", "", []string{base + "/none does not exist"}},
 		{"dangling", "", []string{`"dangling"`, "symbolic link leads there"}},
 		{base + "/outside/dangling", "", []string{"symbolic link leads there"}},

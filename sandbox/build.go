@@ -301,6 +301,10 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 		path = filepath.Join(taskDir, path)
 	}
 	outside := fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
+	hint := policy.Hint(dir)
+	if hint != "" {
+		outside = fmt.Errorf("work_dir: %q was not found: %s", dir, hint)
+	}
 	if err := checkPath(v.places, dir, filepath.Clean(path), false); err != nil {
 		return "", fmt.Errorf("work_dir: %w", err)
 	}
@@ -309,6 +313,9 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 	}
 	path, err := v.resolve(path)
 	if err != nil {
+		if hint != "" {
+			return "", outside
+		}
 		return "", fmt.Errorf("work_dir: %q: %w", dir, err)
 	}
 	if err := checkPath(v.places, dir, path, false); err != nil {

@@ -89,7 +89,11 @@ func decideCapabilities(task *Request, allowed []int, network bool) ([]int, erro
 		}
 	}
 	if len(beyond) > 0 {
-		return nil, fmt.Errorf("cap_add: %s are not allowed by the operator (plugin option allow_caps: %s)", strings.Join(beyond, ", "), describeCapabilities(allowed))
+		are := "are"
+		if len(beyond) == 1 {
+			are = "is"
+		}
+		return nil, fmt.Errorf("cap_add: %s %s not allowed by the operator (plugin option allow_caps: %s)", strings.Join(beyond, ", "), are, describeCapabilities(allowed))
 	}
 	if network && slices.Contains(allowed, netBindService) {
 		add = append(add, netBindService)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 // finder finds a task's program.
@@ -31,6 +32,9 @@ type finder struct {
 // What the policy does not let the task execute is an error here, with the
 // roots that would be needed: from the kernel it would be just EACCES.
 func (f *finder) find(command string) (string, error) {
+	if command == "" {
+		return "", errors.New("command: it is empty, expected a program")
+	}
 	var candidates []string
 	switch {
 	case filepath.IsAbs(command):
@@ -57,6 +61,9 @@ func (f *finder) find(command string) (string, error) {
 		if problem == nil || errors.Is(problem, fs.ErrNotExist) {
 			problem = err
 		}
+	}
+	if hint := policy.Hint(command); hint != "" && errors.Is(problem, fs.ErrNotExist) {
+		return "", noCommand(fmt.Sprintf("command: %s was not found: %s", plain.Quote(command), hint))
 	}
 	if errors.Is(problem, fs.ErrNotExist) && len(candidates) > 1 {
 		return "", noCommand(fmt.Sprintf("command: %s was not found in local/, the task directory or PATH (%s)%s", plain.Quote(command), plain.Name(f.path), cmp.Or(f.elsewhere(command), closed)))
@@ -106,7 +113,7 @@ func (f *finder) check(path string) error {
 		return fmt.Errorf("%s is not a file", plain.Name(file))
 	}
 	if info.Mode().Perm()&0o111 == 0 {
-		return fmt.Errorf("%s is not executable: chmod +x", plain.Name(file))
+		return fmt.Errorf("%s is not executable: a template takes perms = \"755\", other files chmod +x", plain.Name(file))
 	}
 	return f.checkProgram(path, file)
 }

@@ -6,6 +6,7 @@ package sandbox
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/burin-labs/nomad-driver-harn/landlock"
@@ -81,5 +82,58 @@ func TestFindCommand(t *testing.T) {
 	// Unconfined, there is no outside.
 	if got, err := (&finder{view: &view{}, taskDir: dir, path: path}).find("tool2"); err != nil || got != dir+"/elsewhere/tool2" {
 		t.Errorf("unconfined: %s, %v", got, err)
+	}
+}
+
+// What is wrong with a program is said with what to do about it, and a program of
+// which nothing is wrong beside it starts.
+func TestWhatIsWrongWithAProgram(t *testing.T) {
+	dir := tree(t, map[string]string{
+		"local/good":        "#!/bin/sh\n",
+		"local/env":         "#!/usr/bin/env sh\n",
+		"local/argument":    "#!/bin/sh -e\r\n", // the interpreter is there
+		"local/none":        "#!/usr/bin/harn-none\necho hi\n",
+		"local/none-of-env": "#!/usr/bin/env harn-none\n",
+		"local/crlf":        "#!/bin/sh\r\necho hi\r\n",
+		"local/env-crlf":    "#!/usr/bin/env sh\r\n",
+		"local/plain":       "#!/bin/sh\n",
+		"local/own":         "#!@/local/good\n",
+		"local/closed":      "#!/root/.harn-none/bin/x\n",
+	})
+	if err := os.Chmod(dir+"/local/plain", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	v := viewOf(dir)
+	v.private = true
+	v.mounts = append(topLevel(true), bindAll(append(realPaths(defaultSystemReadRoots), dir), true)...)
+	f := &finder{view: v, taskDir: dir, path: "/usr/bin"}
+	for command, want := range map[string][]string{
+		"local/good": nil, "local/env": nil, "local/argument": nil, "local/own": nil, "local/none-of-env": nil, "good": nil,
+		"local/none":       {`the interpreter of ` + dir + `/local/none, "/usr/bin/harn-none", does not exist`},
+		"local/crlf":       {"first line", "carriage return", "LF"},
+		"local/env-crlf":   {"carriage return"},
+		"local/plain":      {"not executable", `perms = "755"`, "chmod +x"},
+		"/local/good":      {`command: "/local/good" was not found`, `the task directory is not / here: write "local/good"`},
+		"/alloc/data/good": {`write "alloc/data/good"`},
+		"~/good":           {`command: "~/good" was not found`, "~ is not expanded"},
+		"":                 {"command: it is empty"},
+	} {
+		_, err := f.find(command)
+		if want == nil && err != nil {
+			t.Errorf("%s: %v", command, err)
+		} else if want != nil {
+			wantError(t, command, err, want...)
+		}
+	}
+	// Of what is closed to the task, nothing is said.
+	if _, err := f.find("local/closed"); err != nil && strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("an interpreter in a closed place: %v", err)
+	}
+	for dir, want := range map[string]string{"/local": `work_dir: "/local" was not found: the task directory is not / here: write "local"`, "~/x": "~ is not expanded", "local/no": "was not found"} {
+		_, err := v.findWorkDir(dir, f.taskDir)
+		wantError(t, dir, err, want)
+	}
+	if got, err := v.findWorkDir("local", f.taskDir); err != nil || got != dir+"/local" {
+		t.Errorf("local: %s, %v", got, err)
 	}
 }

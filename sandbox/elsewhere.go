@@ -14,9 +14,9 @@ import (
 // usualPlaces are where programs are that a task's PATH does not name: those of
 // vendors, of version managers, and of languages' own installers.
 var usualPlaces = []string{
-	"/usr/local/*/bin", "/opt/bin", "/opt/*/bin", "/opt/*/*/bin", "/opt/*", "/usr/lib/jvm/*/bin", "/usr/lib/*/bin", "/usr/lib/*/*/bin",
+	"/usr/local/*/bin", "/opt/bin", "/opt/*/bin", "/opt/*/*/bin", "/opt/*", "/opt/*/node_modules/.bin", "/usr/lib/jvm/*/bin", "/usr/lib/*/bin", "/usr/lib/*/*/bin",
 	"/usr/games", "/snap/bin", "/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin", "/srv/*/bin",
-	"~/bin", "~/.local/bin", "~/.cargo/bin", "~/.nvm/versions/node/*/bin", "~/.pyenv/versions/*/bin", "~/.pyenv/shims", "~/.rbenv/shims",
+	"~/bin", "~/.local/bin", "~/.cargo/bin", "~/.nvm/versions/node/*/bin", "~/.pyenv/versions/*/bin", "~/.pyenv/shims", "~/.pyenv/bin", "~/.rbenv/shims",
 	"~/.asdf/shims", "~/.local/share/mise/shims", "~/.volta/bin", "~/.bun/bin", "~/.deno/bin", "~/go/bin", "~/.go/bin", "~/.sdkman/candidates/*/current/bin",
 	"~/.dotnet", "~/.npm-global/bin", "~/.opencode/bin", "~/.linuxbrew/bin", "~/miniconda3/bin", "~/anaconda3/bin",
 }

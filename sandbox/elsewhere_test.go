@@ -14,6 +14,7 @@ func TestCommandElsewhereOnTheHost(t *testing.T) {
 		"me/.nvm/versions/node/v18/bin/harn-node": "#!/bin/sh\n",
 		"me/.nvm/versions/node/v20/bin/harn-node": "#!/bin/sh\n",
 		"me/.cargo/bin/harn-[x]":                  "#!/bin/sh\n",
+		"me/.pyenv/bin/harn-pyenv":                "#!/bin/sh\n",
 	})
 	was := homes
 	homes = []string{dir + "/*"}
@@ -24,6 +25,8 @@ func TestCommandElsewhereOnTheHost(t *testing.T) {
 	wantError(t, "harn-node", err, `"harn-node" was not found`, "PATH (/usr/bin)", `command = "`+v20+`/bin/harn-node"`, `read_only_roots = ["/srv", "`+v20+`"]`)
 	_, err = f.find("harn-[x]")
 	wantError(t, "a name with a bracket", err, dir+"/me/.cargo/bin/harn-[x]")
+	_, err = f.find("harn-pyenv")
+	wantError(t, "harn-pyenv", err, dir+"/me/.pyenv/bin/harn-pyenv")
 	// Where the view has it already, the command is all there is to write.
 	f.view = viewOf(v20)
 	_, err = f.find("harn-node")

@@ -303,10 +303,18 @@ func limitText(n uint64) string {
 func existing(roots []string, taskDir string, missing *[]string) []string {
 	var there []string
 	for _, root := range roots {
+		hint := policy.Hint(root)
+		if hint != "" {
+			hint = ": " + hint
+		}
 		if !filepath.IsAbs(root) {
+			if hint != "" {
+				*missing = append(*missing, plain.Name(root)+hint)
+				continue
+			}
 			_ = os.MkdirAll(filepath.Join(taskDir, root), 0o755) // Resolve says if it is not there
 		} else if _, err := os.Stat(root); err != nil {
-			*missing = append(*missing, fmt.Sprintf("%s: %v", plain.Name(root), err))
+			*missing = append(*missing, fmt.Sprintf("%s: %v%s", plain.Name(root), err, hint))
 			continue
 		}
 		there = append(there, root)

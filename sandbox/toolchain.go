@@ -5,13 +5,16 @@ package sandbox
 
 import (
 	"debug/elf"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
@@ -76,8 +79,13 @@ func (f *finder) checkProgram(path, file string) error {
 			return nil
 		}
 		target, err := filepath.EvalSymlinks(interpreter)
-		if err != nil || f.has(interpreter, target) {
-			return nil // if it is nowhere, the kernel or env(1) says so
+		switch {
+		case strings.HasSuffix(interpreter, "\r"):
+			return fmt.Errorf("the first line of %s ends in a carriage return, which the kernel takes for a part of the interpreter's name: write its lines with LF alone, as dos2unix does", plain.Name(file))
+		case errors.Is(err, fs.ErrNotExist) && !f.conceals(interpreter) && !f.shows(interpreter):
+			return fmt.Errorf("the interpreter of %s, %q, does not exist: correct the first line of the script, or install it", plain.Name(file), interpreter)
+		case err != nil || f.has(interpreter, target):
+			return nil // if it is nowhere, the kernel says so
 		}
 		what = fmt.Sprintf("the interpreter %q", interpreter)
 	}
@@ -287,8 +295,12 @@ func (n *needs) interpreter(file string) string {
 	head := make([]byte, maxInterpreter)
 	size, _ := f.Read(head)
 	if line, ok := strings.CutPrefix(string(head[:size]), "#!"); ok {
-		line, _, _ = strings.Cut(line, "\n")
-		return n.ofScript(strings.Fields(line))
+		line, _, whole := strings.Cut(line, "\n")
+		words := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' }) // not a carriage return
+		if last := len(words) - 1; whole && last >= 0 && strings.HasSuffix(words[last], "\r") && (last == 0 || filepath.Base(words[0]) == "env") {
+			return words[last]
+		}
+		return n.ofScript(words)
 	}
 	if !strings.HasPrefix(string(head[:size]), elf.ELFMAG) {
 		return ""
