@@ -55,7 +55,7 @@ func findTaskDirs(cfg *drivers.TaskConfig) (*sandbox.Dirs, error) {
 // task's. Nomad makes the directory of a task by joining the allocation's and the
 // task's name, whatever that is.
 func checkTaskName(name string) error {
-	what := ""
+	var what string
 	switch {
 	case name == "..":
 		what = "the directory of all allocations"
