@@ -12,7 +12,7 @@ TOOLS := $(BIN)/tools
 PACKAGES := \
   /usr/bin/curl:curl /usr/bin/git:git /usr/bin/java:default-jre-headless \
   /usr/bin/node:nodejs /usr/bin/python3:python3 /bin/tar:tar \
-  /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/iptables:iptables /usr/bin/bwrap:bubblewrap \
+  /usr/bin/tinyproxy:tinyproxy-bin /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/iptables:iptables /usr/bin/bwrap:bubblewrap \
   /usr/bin/qemu-system-x86_64:qemu-system-x86 /bin/busybox:busybox-static \
   /bin/cpio:cpio /sbin/depmod:kmod /usr/bin/xz:xz-utils /sbin/mkfs.btrfs:btrfs-progs
 

@@ -22,7 +22,7 @@ import (
 // by the change that makes them.
 func TestDocuments(t *testing.T) {
 	documents := documentsOf(t)
-	for _, name := range []string{"README.md", "SECURITY.md", "ARCHITECTURE.md", "docs/security.md"} {
+	for _, name := range []string{"README.md", "SECURITY.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/security.md"} {
 		if !slices.ContainsFunc(documents, func(d *document) bool { return d.name == name }) {
 			t.Fatalf("%s was not found", name)
 		}

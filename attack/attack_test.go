@@ -32,6 +32,11 @@ func TestAttacks(t *testing.T) {
 		executor.SetProgram(bytes.NewReader(program))
 	}
 	table := newTable(n.abi, p.attacks)
+	if strings.HasPrefix(os.Getenv("ATTACK_RUN"), "egress_") {
+		t.Run("egress", func(t *testing.T) { egressRows(t, n, p, table) })
+		table.finish(t)
+		return
+	}
 	if storiesOnly() {
 		t.Run("stories", func(t *testing.T) { stories(t, n, p, table) })
 		table.finish(t)
@@ -43,6 +48,7 @@ func TestAttacks(t *testing.T) {
 		t.Run(profiles[i].Name, func(t *testing.T) { underProfile(t, n, p, shared, table, &profiles[i]) })
 	}
 	t.Run("resources", func(t *testing.T) { resources(t, n, p, table) })
+	t.Run("egress", func(t *testing.T) { egressRows(t, n, p, table) })
 	t.Run("starts", func(t *testing.T) { starts(t, n, table) })
 	t.Run("stories", func(t *testing.T) { stories(t, n, p, table) })
 	table.finish(t)

@@ -14,4 +14,4 @@ if [ "$(go env GOARCH)" = amd64 ] && command -v gcc > /dev/null; then
     gcc -static -O1 -Wall -Wextra -Werror -o "$1/$(basename "$source" .c)" "$source"
   done
 fi
-install -m 755 scripts/*.sh "$1/"
+install -m 755 scripts/*.sh scripts/*.py "$1/"

@@ -44,7 +44,7 @@ type story struct {
 
 // The groups of stories.
 func storyGroups() [][]story {
-	return [][]story{authorPlaces(), authorStories(), nextStories(), hostStories(), operatorStories(), commandLineStories()}
+	return [][]story{authorPlaces(), authorStories(), nextStories(), hostStories(), operatorStories(), commandLineStories(), markStories()}
 }
 
 // storiesOnly: all that is to be run, by ATTACK_RUN, are stories.

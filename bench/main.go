@@ -53,6 +53,7 @@ var parts = []part{
 	{"memory", "memory and CPU of many sleeping tasks", (*bench).memory},
 	{workPart, "what the confinement costs the program in it", (*bench).work},
 	{runPart, "the command run, in pairs with bubblewrap", (*bench).commandLine},
+	{"egress", "tasks with hosts by name, in turns with the same ones without", (*bench).egress},
 	{"scale", "start, stop, recovery and memory as the number of tasks grows", (*bench).scale},
 }
 

@@ -37,6 +37,10 @@ var targets = []struct {
 	{"go build under os_hardened, of unconfined", 1.05, false, ratio(build, osHardened, unconfined), nil},
 	{"run of /bin/true, of bubblewrap's", 2, false, ratio(runTrue, harnRun, bubblewrap), nil},
 	{"explain of a policy, of bubblewrap's run", 2, false, func(r *report) float64 { return r.ratio(question, harnExplain, runTrue, bubblewrap) }, nil},
+	{"start with egress, ms more than without", 2, false, func(r *report) float64 { return r.median(egressStart, byName) - r.median(egressStart, directly) }, nil},
+	{"first answer with egress, ms more than without", 1, false, func(r *report) float64 { return r.median(egressFirst, byName) - r.median(egressFirst, directly) }, nil},
+	{"one stream with egress, of without", 0.7, true, ratio(egressStream, byName, directly), nil},
+	{"one stream with egress, of a proxy's", 2, true, ratio(egressStream, byName, byProxy), nil},
 	{"start latency with most tasks, of that with fewest", 1.5, false, func(r *report) float64 {
 		few, many := r.ends(scaleStart, harn)
 		return many / few

@@ -91,8 +91,16 @@ func TestExplain(t *testing.T) {
 			[]string{"Missing here, so that the task would be refused\n  /nowhere", "read_only_roots"},
 			[]string{"r-x  /nowhere"},
 		},
-		"ports": {`{"tcp_connect": [443]}`, nil, []string{"TCP only, to ports: 443 {connect_tcp}"}, []string{"Network\n  allowed"}},
-		"old":   {`{}`, []string{"-abi", "2"}, []string{"Landlock ABI 2", "before ABI 3"}, []string{"truncate"}},
+		"loopback": {`{"side_effect_level": "none", "process_sandbox": {"allow_tcp_loopback": true}}`, nil, []string{"Network\n  TCP on a loopback of the task's own\n  UNIX sockets: pairs", "network: private, with a loopback alone"}, nil},
+		"marks": {
+			`{"read_deny_roots": ["local/.env"], "protect": [".git/hooks"]}`, nil,
+			[]string{"---  denied by read_deny_roots: /TASK/local/.env", "r--  kept as it is by protect: /TASK/.git/hooks"},
+			nil,
+		},
+		"credentials": {`{"read_only_roots": ["/root"]}`, nil, []string{"a place of credentials in a home, which is denied to every task: /root/.ssh /root/.aws"}, nil},
+		"of Harn":     {`{"tools": ["x"], "process_sandbox": {"presets": null, "read_roots": [], "netns_launcher_path": "/x"}}`, nil, []string{"tools is not enforced by the kernel", "netns_launcher_path is not used"}, nil},
+		"ports":       {`{"tcp_connect": [443]}`, nil, []string{"TCP only, to ports: 443 {connect_tcp}"}, []string{"Network\n  allowed"}},
+		"old":         {`{}`, []string{"-abi", "2"}, []string{"Landlock ABI 2", "before ABI 3"}, []string{"truncate"}},
 		// Of the levels below workspace_write, the names promise what no level does.
 		"level none":      {`{"side_effect_level": "none"}`, nil, []string{`side_effect_level = "none" denies the network, and neither writing nor executing`, "rwx  /TASK"}, nil},
 		"level read_only": {`{"side_effect_level": "read_only"}`, nil, []string{`side_effect_level = "read_only" denies the network, and neither`, "rwx  /TASK"}, nil},

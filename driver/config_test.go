@@ -228,6 +228,64 @@ func TestDefaultPolicy(t *testing.T) {
 	}
 }
 
+// The schema has each field of the table, and a policy that a job's block fills in has each value.
+func TestSchemaHasEveryField(t *testing.T) {
+	block := "command = \"x\"\n" + `capability_policy {
+  sandbox_profile = "worktree"
+  side_effect_level = "network"
+  workspace_roots = ["/a"]
+  read_only_roots = ["/b"]
+  read_deny_roots = ["/c"]
+  protect = ["d"]
+  tcp_connect = [1]
+  tcp_bind = [2]
+  egress {
+    allow = ["a.example:443"]
+    deny = ["b.example"]
+    default = "deny"
+    block_private = false
+  }
+  egress_log = true
+  unix_socket_roots = ["/e"]
+  local_ipc = true
+  devices = ["/dev/null"]
+  min_landlock_abi = 1
+  capabilities { workspace = ["list"] }
+  process_sandbox {
+    presets = ["x"]
+    read_roots = ["/f"]
+    write_roots = ["/g"]
+    read_deny_roots = ["/h"]
+    allow_tcp_loopback = true
+    unix_socket_roots = ["/i"]
+    allow_process_self_introspection = true
+    allow_child_workspace_write = true
+    netns_launcher_path = "/j"
+  }
+}`
+	var task TaskConfig
+	value, err := parse(t, taskConfigSpec, block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cfg drivers.TaskConfig
+	if err := cfg.EncodeDriverConfig(value); err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.DecodeDriverConfig(&task); err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	task.Policy.Each(func(f *policy.Field) {
+		if count++; !f.Present(task.Policy) {
+			t.Errorf("%s has not arrived", f.Name)
+		}
+	})
+	if count < 25 {
+		t.Errorf("%d fields: are these all?", count)
+	}
+}
+
 func TestCeilingIsAdvertised(t *testing.T) {
 	for _, tc := range []struct {
 		config Config

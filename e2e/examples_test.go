@@ -47,6 +47,9 @@ func TestExamples(t *testing.T) {
 			"hello from hello\n",
 		},
 		"analyser": {"lines of text: 3\n", "it cannot be changed\n"},
+		"repository": {
+			"sources can be changed\n", "the key cannot be read\n", "hooks stay as they are\n", "no configuration can be planted\n", "Connection refused\n",
+		},
 		"writer":   {"wrote ", "nothing else can be written\n"},
 		"network":  {"the server says: hello from the server\n"},
 		"egress":   {"port 443: ECONNREFUSED\nport 22: EACCES\nUDP: EPERM\nlistening: EPERM\n"},

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -102,27 +103,27 @@ func (n *Network) open(c *Config) (err error) {
 	if c.Rules.Others {
 		addresses = append(addresses, netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"))
 	}
-	if n.space, err = netns.Open(netns.Config{Addresses: addresses, Own: own}); err != nil {
+	if n.space, err = spaces.open(netns.Config{Addresses: addresses, Own: own}); err != nil {
 		return err
 	}
 	key := make([]byte, 16)
 	_, _ = rand.Read(key)
-	inner, err := compile(forward.Filter())
+	filters, err := compiled()
 	if err != nil {
 		return err
 	}
 	plan, err := n.plan("egress plan", &forward.Plan{
 		Rules: c.Rules, IPv6: n.space.IPv6, Synthetic4: netns.Range4, Synthetic6: netns.Range6, Key: key,
-		Resolver: ofInterest(c), LogConnections: c.Connections != nil, Filter: inner,
+		Resolver: ofInterest(c), LogConnections: c.Connections != nil, Filter: filters.inner,
 	})
 	if err != nil {
 		return err
 	}
-	n.out = n.companion(c.ABI, connectPorts(c), plan, reports, log, n.space.DNSPackets, n.space.DNSStreams, n.space.TCP)
+	n.out = companion(c.ABI, filters, connectPorts(c), plan, reports, log, n.space.DNSPackets, n.space.DNSStreams, n.space.TCP)
 	if len(c.Published) == 0 {
 		return nil
 	}
-	return n.openInward(c, reports, inner)
+	return n.openInward(c, reports, filters)
 }
 
 // ofInterest is how names are looked up, with those of the node's own that can be asked for.
@@ -138,8 +139,8 @@ func ofInterest(c *Config) forward.Resolver {
 }
 
 // openInward makes the sockets of published ports, in the node's network namespace.
-func (n *Network) openInward(c *Config, reports *os.File, inner []byte) error {
-	p := &forward.Plan{Filter: inner}
+func (n *Network) openInward(c *Config, reports *os.File, filters *filters) error {
+	p := &forward.Plan{Filter: filters.inner}
 	var sockets []*os.File
 	var ports []uint16
 	for i, at := range c.Published {
@@ -158,7 +159,7 @@ func (n *Network) openInward(c *Config, reports *os.File, inner []byte) error {
 	if err != nil {
 		return err
 	}
-	in := n.companion(c.ABI, ports, append([]*os.File{plan, reports, reports}, sockets...)...)
+	in := companion(c.ABI, filters, ports, append([]*os.File{plan, reports, reports}, sockets...)...)
 	in.Inside = true
 	n.in = &in
 	return nil
@@ -205,6 +206,19 @@ func (n *Network) plan(name string, p *forward.Plan) (*os.File, error) {
 	return f, nil
 }
 
+// filters are those of a forwarder: from its birth on, and once it has begun.
+type filters struct{ outer, inner []byte }
+
+// compiled compiles them, once.
+var compiled = sync.OnceValues(func() (*filters, error) {
+	outer, err := compile(forward.StartFilter())
+	if err != nil {
+		return nil, err
+	}
+	inner, err := compile(forward.Filter())
+	return &filters{outer, inner}, err
+})
+
 func compile(filter *seccomp.Filter) ([]byte, error) {
 	arch, err := seccomp.Native()
 	if err != nil {
@@ -221,10 +235,10 @@ func compile(filter *seccomp.Filter) ([]byte, error) {
 // many pipes as have something on their way.
 const openFiles = 16384
 
-func (n *Network) companion(abi landlock.ABI, ports []uint16, files ...*os.File) executor.Companion {
+func companion(abi landlock.ABI, filters *filters, ports []uint16, files ...*os.File) executor.Companion {
 	return executor.Companion{
 		Name: forward.Name, Env: forward.Environment, Files: files,
-		Ruleset: confine(abi, ports), Filter: forward.StartFilter(), OpenFiles: openFiles,
+		Ruleset: confine(abi, ports), Filter: filters.outer, OpenFiles: openFiles,
 	}
 }
 

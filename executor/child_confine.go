@@ -131,28 +131,18 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 	// Landlock before seccomp, whose filter could deny it. The ruleset was opened
 	// before the task's user came in: a path is not looked up again here.
 	if ruleset != nil {
-		s.begin("landlock: landlock_restrict_self(2) with flags %v", c.LandlockFlags)
-		s.call(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset.Fd(), uintptr(c.LandlockFlags))
-		// Success is not taken from a return code: what no rule admits must fail.
-		root, err := s.text("/")
-		if err != nil {
+		if err := enterLandlock(s, ruleset, c.LandlockFlags); err != nil {
 			return err
 		}
-		s.begin("landlock: opening /").without = " still works: the kernel does not enforce the ruleset"
-		const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
-		here := unix.AT_FDCWD
-		s.call(unix.SYS_OPENAT, uintptr(here), root, flags).Fails = vfork.Errno(unix.EACCES)
 	}
 	// What is left after this are calls that no filter of ours denies: all that they
 	// do is to give up.
 	if len(l.filter) > 0 {
-		s.begin("seccomp: installing a filter of %d instructions", len(l.filter))
 		var flags uintptr
 		if c.LogFilter {
 			flags = unix.SECCOMP_FILTER_FLAG_LOG
 		}
-		program := address(&s.memory, unix.SockFprog{Len: uint16(len(l.filter)), Filter: &l.filter[0]})
-		s.call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, program)
+		enterFilter(s, l.filter, flags)
 	}
 
 	// Changing the user clears the other sets, unless it is root again: they
@@ -182,6 +172,31 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 	s.begin("working directory %q", l.Process.Dir).hint = func(err error) string { return hintAccess(err, c.User) }
 	s.call(unix.SYS_CHDIR, dir)
 	return l.execute(s)
+}
+
+// enterLandlock has the child enter a ruleset. Success is not taken from a return code:
+// what no rule admits must fail.
+func enterLandlock(s *sequence, ruleset *os.File, flags landlock.Flags) error {
+	for _, c := range landlock.EnterCalls(ruleset, flags) {
+		s.begin("landlock: %s", c.Name)
+		s.call(c.Number, c.Args[:]...)
+	}
+	root, err := s.text("/")
+	if err != nil {
+		return err
+	}
+	s.begin("landlock: opening /").without = " still works: the kernel does not enforce the ruleset"
+	here := unix.AT_FDCWD
+	s.call(unix.SYS_OPENAT, uintptr(here), root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC).Fails = vfork.Errno(unix.EACCES)
+	return nil
+}
+
+func enterFilter(s *sequence, filter seccomp.Program, flags uintptr) {
+	memory := new(unix.SockFprog)
+	s.memory = append(s.memory, memory)
+	c := seccomp.InstallCall(filter, flags, memory)
+	s.begin("seccomp: %s", c.Name)
+	s.call(c.Number, c.Args[:]...)
 }
 
 // enterSession makes the child the leader of a session, with its descriptors.

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/burin-labs/nomad-driver-harn/executor/vfork"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -34,9 +33,10 @@ type Companion struct {
 	// Ruleset is nil where Landlock is not to be applied. It has no paths: a companion has
 	// no files.
 	Ruleset *landlock.Ruleset `json:"ruleset,omitempty"`
-	// Filter is what it and its keeper are under. It must admit what both do: see
+	// Filter is what it and its keeper are under, a program as
+	// [seccomp.Program.MarshalBinary] encodes it. It must admit what both do: see
 	// enterKeeper and keeper.
-	Filter *seccomp.Filter `json:"-"`
+	Filter []byte `json:"filter"`
 	// OpenFiles is how many files it can have open.
 	OpenFiles uint64 `json:"open_files"`
 	// Inside: it is in the task's network namespace. Otherwise it is in that of who starts
@@ -112,7 +112,7 @@ func (c *companions) start(inside bool) error {
 		if companion.Inside != inside {
 			continue
 		}
-		if err := c.startOne(companion, c.plan.Inherited.Companions[i], c.plan.Filters.Companions[i]); err != nil {
+		if err := c.startOne(companion, c.plan.Inherited.Companions[i]); err != nil {
 			return fmt.Errorf("starting %s: %w", path.Base(companion.Name), err)
 		}
 	}
@@ -125,9 +125,9 @@ func (c *companions) close() {
 	}
 }
 
-func (c *companions) startOne(companion *Companion, files []int, encoded []byte) error {
+func (c *companions) startOne(companion *Companion, files []int) error {
 	var filter seccomp.Program
-	if err := filter.UnmarshalBinary(encoded); err != nil {
+	if err := filter.UnmarshalBinary(companion.Filter); err != nil {
 		return err
 	}
 	if len(filter) == 0 {
@@ -188,18 +188,11 @@ func (c *companions) enterKeeper(s *sequence, companion *Companion, files []int,
 	s.begin("prctl(PR_SET_NO_NEW_PRIVS)")
 	s.call(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
 	if ruleset != nil {
-		s.begin("landlock: landlock_restrict_self(2)")
-		s.call(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset.Fd(), 0)
-		root, err := s.text("/")
-		if err != nil {
+		if err := enterLandlock(s, ruleset, 0); err != nil {
 			return err
 		}
-		s.begin("landlock: opening /").without = " still works: the kernel does not enforce the ruleset"
-		here := unix.AT_FDCWD
-		s.call(unix.SYS_OPENAT, uintptr(here), root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC).Fails = vfork.Errno(unix.EACCES)
 	}
-	s.begin("seccomp: installing a filter of %d instructions", len(filter))
-	s.call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, address(&s.memory, unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}))
+	enterFilter(s, filter, 0)
 	becomeUser(s, c.user, false)
 	setCapabilities(s, 0)
 	s.begin("prctl(PR_SET_DUMPABLE)")

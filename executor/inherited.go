@@ -31,13 +31,6 @@ func instruct(plan *Plan, inherited inherited) ([]byte, error) {
 		return nil, err
 	}
 	in.Confinement.Filter = nil
-	for i := range plan.Companions {
-		filter, err := compile(plan.Companions[i].Filter)
-		if err != nil {
-			return nil, err
-		}
-		in.Filters.Companions = append(in.Filters.Companions, filter)
-	}
 	return message(in)
 }
 

@@ -16,8 +16,6 @@ import (
 type filters struct {
 	Program []byte `json:"program,omitempty"` // what the program is under; empty for none
 	Own     []byte `json:"own"`               // of who has started it: see dropPrivileges
-	// Companions are those of the plan's companions, in their order.
-	Companions [][]byte `json:"companions,omitempty"`
 }
 
 // mostCompiled is how many filters are kept. A client has a few, of the profiles

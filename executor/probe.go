@@ -112,7 +112,7 @@ func proveLandlock() (landlock.ABI, error) {
 		return 0, err
 	}
 	defer set.Close()
-	if err := landlock.Enter(set.Fd(), 0); err != nil {
+	if err := landlock.Enter(set, 0); err != nil {
 		return 0, err
 	}
 	return abi, trial.AllDenied()

@@ -8,17 +8,18 @@
 // it into a ruleset of the kernel, [Enter] puts the calling thread under it:
 //
 //	abi, err := landlock.Detect()
-//	...
 //	rules := landlock.Ruleset{
 //		HandledFS: abi.Rights().FS,
 //		Paths: []landlock.PathRule{
 //			{Path: "/usr", Access: landlock.Execute | landlock.ReadFile | landlock.ReadDir},
 //		},
 //	}
-//	fd, err := rules.Open()    // before the fork: opens every path
-//	...
-//	err = landlock.Enter(fd, 0) // in the child, on the thread that will exec
-//	err = landlock.Denied("/") // the kernel must now refuse what no rule admits
+//	set, err := rules.Open()     // opens every path
+//	runtime.LockOSThread()       // Enter is for the calling thread
+//	err = landlock.Enter(set, 0) // and for all that it starts from now on
+//	err = landlock.Denied("/")   // the kernel must now refuse what no rule admits
+//
+// The example of [Enter] is this, with its errors looked at.
 //
 // What changes from one ABI to the next (see [ABI.Rights]):
 //

@@ -6,6 +6,7 @@ package landlock
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,6 +37,25 @@ var flagNames = []string{"log_same_exec_off", "log_new_exec_on", "log_subdomains
 // String prints the set: {log_new_exec_on,tsync}.
 func (f Flags) String() string { return setString(uint64(f), flagNames) }
 
+// Call is a system call that a thread makes to enter. [Enter] makes it; a child that
+// shares its parent's memory until execve(2), and may not run Go's code, makes the
+// same by other means.
+type Call struct {
+	Name   string // for errors
+	Number uintptr
+	Args   [3]uintptr
+}
+
+// EnterCalls are the system calls of [Enter], in their order. Each must succeed, or the
+// thread must not go on.
+func EnterCalls(ruleset *os.File, flags Flags) []Call {
+	restrict := Call{fmt.Sprintf("landlock_restrict_self(2) with flags %v", flags), unix.SYS_LANDLOCK_RESTRICT_SELF, [3]uintptr{ruleset.Fd(), uintptr(flags)}}
+	if flags&NoNewPrivs != 0 {
+		return []Call{restrict}
+	}
+	return []Call{{"prctl(PR_SET_NO_NEW_PRIVS)", unix.SYS_PRCTL, [3]uintptr{unix.PR_SET_NO_NEW_PRIVS, 1}}, restrict}
+}
+
 // Enter puts the calling thread, and all that it starts from now on, under the
 // ruleset that [Ruleset.Open] made. It sets no_new_privs first, without which
 // the kernel lets only a privileged thread enter, unless flags leave that to
@@ -43,14 +63,11 @@ func (f Flags) String() string { return setString(uint64(f), flagNames) }
 //
 // Without [AllThreads], other threads of the process stay as they are: lock the
 // goroutine to its thread (runtime.LockOSThread) and exec from it.
-func Enter(ruleset uintptr, flags Flags) error {
-	if flags&NoNewPrivs == 0 {
-		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-			return fmt.Errorf("landlock: prctl(PR_SET_NO_NEW_PRIVS): %w", err)
+func Enter(ruleset *os.File, flags Flags) error {
+	for _, c := range EnterCalls(ruleset, flags) {
+		if _, _, errno := unix.Syscall6(c.Number, c.Args[0], c.Args[1], c.Args[2], 0, 0, 0); errno != 0 {
+			return fmt.Errorf("landlock: %s: %w", c.Name, errno)
 		}
-	}
-	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset, uintptr(flags), 0); errno != 0 {
-		return fmt.Errorf("landlock: landlock_restrict_self(2) with flags %v: %w", flags, errno)
 	}
 	return nil
 }

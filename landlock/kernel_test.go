@@ -330,7 +330,7 @@ func TestUnknownFlagIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer set.Close()
-	if err := Enter(set.Fd(), 1<<30); !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "0x40000000") {
+	if err := Enter(set, 1<<30); !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "0x40000000") {
 		t.Errorf("got %v, want EINVAL and the flag", err)
 	}
 }

@@ -213,8 +213,18 @@ func grants(p *Policy, roots Roots, base Base) (all []grant) {
 	return all
 }
 
+// decided are the rights and scopes of which this package says who gets them. A right
+// that is handled, and granted by no rule, is denied to every task: so what a newer
+// ABI adds is handled only when it stands here.
+var decided = landlock.Rights{
+	FS:    FullAccess | landlock.IoctlDev | landlock.ResolveUnix,
+	Net:   landlock.BindTCP | landlock.ConnectTCP | landlock.BindUDP | landlock.ConnectSendUDP,
+	Scope: landlock.ScopeAbstractUnixSocket | landlock.ScopeSignal,
+}
+
 func ruleset(p *Policy, granted []grant, node Node) *landlock.Ruleset {
 	handled := node.ABI.Rights()
+	handled.FS, handled.Net, handled.Scope = handled.FS&decided.FS, handled.Net&decided.Net, handled.Scope&decided.Scope
 	set := &landlock.Ruleset{HandledFS: handled.FS, Scoped: handled.Scope}
 	if !p.NetworkAllowed() || p.PortsLimited() {
 		set.HandledNet = handled.Net

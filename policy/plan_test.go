@@ -117,6 +117,11 @@ var goldenPolicies = []struct {
 	{name: "local-ipc", Policy: Policy{SideEffectLevel: "process_exec", Extensions: Extensions{LocalIPC: new(true)}}},
 	{name: "local-ipc-off", Policy: Policy{SideEffectLevel: "process_exec", Extensions: Extensions{LocalIPC: new(false)}}},
 	{name: "local-ipc-off-network", Policy: extended(Extensions{LocalIPC: new(false)})},
+	{name: "loopback", Policy: Policy{SideEffectLevel: "process_exec", ProcessSandbox: &ProcessSandbox{AllowTCPLoopback: true}}},
+	{name: "child-workspace-write", Policy: Policy{
+		Capabilities:   map[string][]string{"workspace": {"read_text"}},
+		ProcessSandbox: &ProcessSandbox{AllowChildWorkspaceWrite: true, ReadRoots: []string{"/srv/models"}, WriteRoots: []string{"/srv/cache"}},
+	}},
 	{name: "min-abi", Policy: extended(Extensions{MinLandlockABI: 6})},
 	{name: "agent", Policy: Policy{
 		SandboxProfile: "os_hardened", SideEffectLevel: "process_exec",
@@ -269,5 +274,26 @@ func TestRefusalsNameTheReason(t *testing.T) {
 				t.Errorf("%v does not say %q", err, want)
 			}
 		}
+	}
+}
+
+// Of each right that a kernel can handle it is decided who gets it: a new row of
+// package landlock fails here until it is.
+func TestEveryRightIsDecided(t *testing.T) {
+	all := landlock.NewestABI().Rights()
+	if fs, net, scope := all.FS&^decided.FS, all.Net&^decided.Net, all.Scope&^decided.Scope; fs != 0 || net != 0 || scope != 0 {
+		t.Errorf("nothing says who gets %v %v %v: grant them in Build, then add them to decided", fs, net, scope)
+	}
+	// A kernel that handles more than is decided denies no task what it has had.
+	before := decided
+	defer func() { decided = before }()
+	decided.FS &^= landlock.ResolveUnix
+	p := &Policy{}
+	plan, err := Build(p, lexical(p), Base{}, Node{ABI: landlock.NewestABI()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan.Landlock.HandledFS&landlock.ResolveUnix != 0 {
+		t.Error("a right of which nobody has decided is denied")
 	}
 }

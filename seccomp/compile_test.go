@@ -51,10 +51,10 @@ func filters() map[string]*Filter {
 		"hardened, UNIX":       Combine(Baseline, Always, Hardened, UnixOnly),
 		"everything":           Combine(Groups...),
 		"two errors, two halves": {Rules: []Rule{
-			{Syscall: "lseek", Errno: unix.ENXIO, Admit: []Args{{is(1, 1, 2, 3)}, {is(1, 1).high(), isNot(2, 7)}}},
-			{Syscall: "lseek", Admit: []Args{{has(2, 0xff00, 0x100, 0x200), isNot(2, 0x101, 0x2ff)}}},
+			{Syscall: "lseek", Errno: unix.ENXIO, Admit: []Args{{Is(1, 1, 2, 3)}, {Is(1, 1).UpperHalf(), IsNot(2, 7)}}},
+			{Syscall: "lseek", Admit: []Args{{MaskedIs(2, 0xff00, 0x100, 0x200), IsNot(2, 0x101, 0x2ff)}}},
 			{Syscall: "fstat", Errno: unix.EIO},
-			{Syscall: "fstat", Admit: []Args{{is(0, 1)}}},
+			{Syscall: "fstat", Admit: []Args{{Is(0, 1)}}},
 		}},
 	}
 	for _, g := range Groups {
@@ -331,7 +331,7 @@ func TestDrawnExample(t *testing.T) {
 
 func TestProgramPrintsArguments(t *testing.T) {
 	p := compile(t, AMD64, &Filter{
-		Rules:   []Rule{deny("personality", "").with(unix.ENOSYS).unless(is(0, 0, 8)).unless(has(1, 0xf0, 0x10).high(), isNot(5, 1)).Rule},
+		Rules:   []Rule{deny("personality", "").with(unix.ENOSYS).unless(Is(0, 0, 8)).unless(MaskedIs(1, 0xf0, 0x10).UpperHalf(), IsNot(5, 1)).Rule},
 		Unknown: unix.ENOSYS,
 	}).String()
 	for _, want := range []string{
@@ -352,11 +352,11 @@ func TestBrokenRulesAreRefused(t *testing.T) {
 		"unknown call":   {Rule{Syscall: "ptrase"}, `"ptrase"`},
 		"error number":   {Rule{Syscall: "ptrace", Errno: 4096}, "at most 4095"},
 		"no condition":   {Rule{Syscall: "ptrace", Admit: []Args{{}}}, "admits every call"},
-		"index":          {Rule{Syscall: "ptrace", Admit: []Args{{is(6, 1)}}}, "argument 6, expected 0 to 5"},
-		"negative index": {Rule{Syscall: "ptrace", Admit: []Args{{is(-1, 1)}}}, "argument -1"},
-		"no values":      {Rule{Syscall: "ptrace", Admit: []Args{{is(1)}}}, "no values"},
-		"never true":     {Rule{Syscall: "ptrace", Admit: []Args{{has(1, 1, 2)}}}, "never the value"},
-		"too long":       {Rule{Syscall: "ptrace", Admit: []Args{{is(1, many...)}}}, "too long"},
+		"index":          {Rule{Syscall: "ptrace", Admit: []Args{{Is(6, 1)}}}, "argument 6, expected 0 to 5"},
+		"negative index": {Rule{Syscall: "ptrace", Admit: []Args{{Is(-1, 1)}}}, "argument -1"},
+		"no values":      {Rule{Syscall: "ptrace", Admit: []Args{{Is(1)}}}, "no values"},
+		"never true":     {Rule{Syscall: "ptrace", Admit: []Args{{MaskedIs(1, 1, 2)}}}, "never the value"},
+		"too long":       {Rule{Syscall: "ptrace", Admit: []Args{{Is(1, many...)}}}, "too long"},
 	} {
 		if _, err := Compile(AMD64, &Filter{Rules: []Rule{tc.rule}}); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v, want an error with %q", name, err, tc.want)

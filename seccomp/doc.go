@@ -4,12 +4,14 @@
 // Package seccomp compiles lists of system calls into seccomp filters, and
 // installs them.
 //
-//	program, err := seccomp.Compile(seccomp.AMD64, seccomp.Baseline.Names())
-//	...
-//	runtime.LockOSThread()
-//	err = seccomp.Install(program) // needs no_new_privs
+//	arch, err := seccomp.Native()
+//	program, err := seccomp.Compile(arch, seccomp.Deny("mount", "ptrace"))
+//	runtime.LockOSThread()         // Install is for the calling thread
+//	err = seccomp.Install(program) // needs no_new_privs, which landlock.Enter sets
 //
-// The calls on the list fail with EPERM, all others are allowed. A call by
+// The calls on the list fail with EPERM, all others are allowed. A [Rule] can say
+// another error, and under which conditions on its arguments a call is admitted:
+// [Is], [IsNot], [MaskedIs]. [Combine] makes one filter of several groups. A call by
 // another architecture's entry (i386's int 0x80, or x32) kills the process: its
 // numbers mean other calls, so a list of numbers says nothing about it.
 //

@@ -52,12 +52,12 @@ var Always = group("always", []Entry{
 	deny("io_uring_register", "runs socket and file operations past this filter").with(unix.ENOSYS),
 	deny("io_uring_setup", "runs socket and file operations past this filter").with(unix.ENOSYS),
 	deny("ioctl", "types into the terminal of others (TIOCSTI, TIOCLINUX), changes what a terminal is (TIOCSETD, TIOCCONS), or has the kernel load modules: line disciplines, bridges, VLANs").
-		unless(isNot(1, unix.TIOCSTI, unix.TIOCLINUX, unix.TIOCSETD, unix.TIOCCONS,
+		unless(IsNot(1, unix.TIOCSTI, unix.TIOCLINUX, unix.TIOCSETD, unix.TIOCCONS,
 			unix.SIOCGIFBR, unix.SIOCSIFBR, unix.SIOCBRADDBR, unix.SIOCBRDELBR, unix.SIOCGIFVLAN, unix.SIOCSIFVLAN)),
 	deny("keyctl", "works on the keyrings of its user, which outlive the task and no namespace separates"),
 	deny("prlimit64", "ends other processes of its user, by a limit of no CPU time: Landlock scopes signals, and not this").
-		unless(is(0, 0)).                  // its own
-		unless(is(2, 0), is(2, 0).high()), // it asks, and changes nothing
+		unless(Is(0, 0)).                       // its own
+		unless(Is(2, 0), Is(2, 0).UpperHalf()), // it asks, and changes nothing
 	deny("request_key", "has the kernel run a program of the host to get a key"),
 })
 

@@ -23,7 +23,7 @@ var Hardened = group("hardened", []Entry{
 	deny("clock_adjtime", "changes the machine's clock"),
 	deny("clock_settime", "sets the machine's clock"),
 	deny("clone", "makes namespaces, a user namespace with every capability in it").
-		unless(has(0, namespaceFlags, 0)),
+		unless(MaskedIs(0, namespaceFlags, 0)),
 	// Its flags are in memory, where no filter sees them. Without it, libc
 	// uses clone.
 	deny("clone3", "makes namespaces, and a filter cannot see it").with(unix.ENOSYS),
@@ -42,13 +42,13 @@ var Hardened = group("hardened", []Entry{
 	deny("mount_setattr", "changes mounts"),
 	deny("move_mount", "changes what paths mean"),
 	deny("move_pages", "moves the memory of other processes, and tells where it is").
-		unless(is(0, 0)),
+		unless(Is(0, 0)),
 	deny("name_to_handle_at", "names files past every path check"),
 	deny("nfsservctl", "controls the NFS server"),
 	deny("open_tree", "copies mounts"),
 	deny("open_tree_attr", "copies mounts, and changes them"),
 	deny("personality", "turns the randomization of addresses off, or makes memory executable").
-		unless(is(0, personalities...)),
+		unless(Is(0, personalities...)),
 	deny("pidfd_getfd", "takes the open files of other processes"),
 	deny("pivot_root", "changes what paths mean"),
 	deny("process_madvise", "works on the memory of other processes"),
@@ -62,7 +62,7 @@ var Hardened = group("hardened", []Entry{
 	deny("sysfs", "lists the kernel's file systems; obsolete").with(unix.ENOSYS),
 	deny("syslog", "reads and clears the kernel's log, with its addresses"),
 	deny("unshare", "makes namespaces, a user namespace with every capability in it").
-		unless(has(0, ^uint32(unix.CLONE_FS|unix.CLONE_FILES|unix.CLONE_SYSVSEM), 0), is(0, 0).high()),
+		unless(MaskedIs(0, ^uint32(unix.CLONE_FS|unix.CLONE_FILES|unix.CLONE_SYSVSEM), 0), Is(0, 0).UpperHalf()),
 	deny("uselib", "loads a library as the kernels of 1995 did; obsolete").with(unix.ENOSYS),
 	deny("vhangup", "hangs up the terminal, for whoever else has it"),
 }).unknown(unix.ENOSYS)

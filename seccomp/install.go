@@ -22,6 +22,25 @@ func Supported() error {
 	return nil
 }
 
+// Call is the system call by which a thread puts itself under a filter. [Install] makes
+// it; a child that shares its parent's memory until execve(2), and may not run Go's
+// code, makes the same by other means.
+type Call struct {
+	Name   string // for errors
+	Number uintptr
+	Args   [3]uintptr
+}
+
+// InstallCall is the system call of [Install], with SECCOMP_FILTER_FLAG_* of seccomp(2).
+// What it points to is the program and memory, which must stay until it was made.
+func InstallCall(p Program, flags uintptr, memory *unix.SockFprog) Call {
+	*memory = unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
+	return Call{
+		fmt.Sprintf("installing a filter of %d instructions", len(p)), unix.SYS_SECCOMP,
+		[3]uintptr{unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(memory))},
+	}
+}
+
 // Install puts the calling thread, and all that it starts from now on, under
 // the filter. It cannot be undone. The thread must have no_new_privs set (or
 // CAP_SYS_ADMIN): without, the kernel answers EACCES. Other threads of the
@@ -36,9 +55,10 @@ func install(p Program, flags uintptr) error {
 	if len(p) == 0 {
 		return fmt.Errorf("seccomp: an empty program, expected the result of Compile")
 	}
-	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
-	thread, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
-	runtime.KeepAlive(p)
+	memory := new(unix.SockFprog)
+	c := InstallCall(p, flags, memory)
+	thread, _, errno := unix.Syscall(c.Number, c.Args[0], c.Args[1], c.Args[2])
+	runtime.KeepAlive(memory)
 	switch errno {
 	case 0:
 		if thread != 0 {

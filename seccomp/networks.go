@@ -37,14 +37,14 @@ var connections = []Entry{
 var LocalIPC = group("local_ipc", connections, []Entry{
 	deny("socket", "makes sockets, that can have addresses"),
 	deny("socketpair", "makes sockets, that can send to addresses").
-		unless(is(0, unix.AF_UNIX), has(1, typeMask, unix.SOCK_STREAM, unix.SOCK_SEQPACKET)),
+		unless(Is(0, unix.AF_UNIX), MaskedIs(1, typeMask, unix.SOCK_STREAM, unix.SOCK_SEQPACKET)),
 })
 
 // UnixOnly is for a process that has UNIX sockets and no network: which of them
 // it reaches is not for a filter to say.
 var UnixOnly = group("unix_only", []Entry{
-	deny("socket", "makes sockets of a network").unless(is(0, unix.AF_UNIX)),
-	deny("socketpair", "makes sockets of a network").unless(is(0, unix.AF_UNIX)),
+	deny("socket", "makes sockets of a network").unless(Is(0, unix.AF_UNIX)),
+	deny("socketpair", "makes sockets of a network").unless(Is(0, unix.AF_UNIX)),
 })
 
 // Families is for a process that has a network: of the families, types and
@@ -61,21 +61,21 @@ var UnixOnly = group("unix_only", []Entry{
 var Families = group("families", []Entry{
 	deny("socket", "has the kernel load the module of any family").
 		with(unix.EAFNOSUPPORT).
-		unless(is(0, unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK, unix.AF_PACKET)),
+		unless(Is(0, unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK, unix.AF_PACKET)),
 	deny("socket", "has the kernel load the module of any type of socket").
 		with(unix.ESOCKTNOSUPPORT).
-		unless(isNot(0, unix.AF_INET, unix.AF_INET6)).
-		unless(has(1, typeMask, unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_RAW)),
+		unless(IsNot(0, unix.AF_INET, unix.AF_INET6)).
+		unless(MaskedIs(1, typeMask, unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_RAW)),
 	deny("socket", "has the kernel load the module of any protocol").
 		with(unix.EPROTONOSUPPORT).
-		unless(isNot(0, unix.AF_INET, unix.AF_INET6)).
-		unless(has(1, typeMask, unix.SOCK_STREAM), is(2, unix.IPPROTO_IP, unix.IPPROTO_TCP)).
-		unless(has(1, typeMask, unix.SOCK_DGRAM), is(2, unix.IPPROTO_IP, unix.IPPROTO_UDP)).
-		unless(is(0, unix.AF_INET), has(1, typeMask, unix.SOCK_DGRAM), is(2, unix.IPPROTO_ICMP)).
-		unless(is(0, unix.AF_INET6), has(1, typeMask, unix.SOCK_DGRAM), is(2, unix.IPPROTO_ICMPV6)).
-		unless(has(1, typeMask, unix.SOCK_RAW), isNot(2, unix.IPPROTO_IP)),
+		unless(IsNot(0, unix.AF_INET, unix.AF_INET6)).
+		unless(MaskedIs(1, typeMask, unix.SOCK_STREAM), Is(2, unix.IPPROTO_IP, unix.IPPROTO_TCP)).
+		unless(MaskedIs(1, typeMask, unix.SOCK_DGRAM), Is(2, unix.IPPROTO_IP, unix.IPPROTO_UDP)).
+		unless(Is(0, unix.AF_INET), MaskedIs(1, typeMask, unix.SOCK_DGRAM), Is(2, unix.IPPROTO_ICMP)).
+		unless(Is(0, unix.AF_INET6), MaskedIs(1, typeMask, unix.SOCK_DGRAM), Is(2, unix.IPPROTO_ICMPV6)).
+		unless(MaskedIs(1, typeMask, unix.SOCK_RAW), IsNot(2, unix.IPPROTO_IP)),
 	deny("socketpair", "has the kernel load the module of any family").
-		with(unix.EAFNOSUPPORT).unless(is(0, unix.AF_UNIX)),
+		with(unix.EAFNOSUPPORT).unless(Is(0, unix.AF_UNIX)),
 	plainTCP,
 })
 
@@ -84,8 +84,8 @@ var Families = group("families", []Entry{
 // of TCP-AO). OpenSSL, nginx and others do TLS by themselves then.
 var plainTCP = deny("setsockopt", "makes a TCP socket one of another protocol").
 	with(unix.ENOPROTOOPT).
-	unless(isNot(1, unix.IPPROTO_TCP)).
-	unless(isNot(2, unix.TCP_ULP, tcpAOAddKey))
+	unless(IsNot(1, unix.IPPROTO_TCP)).
+	unless(IsNot(2, unix.TCP_ULP, tcpAOAddKey))
 
 // tcpAOAddKey is TCP_AO_ADD_KEY of linux/tcp.h.
 const tcpAOAddKey = 38
@@ -97,8 +97,8 @@ const tcpAOAddKey = 38
 var RoutesOnly = group("routes_only", []Entry{
 	deny("socket", "has the kernel load the module of any protocol of netlink").
 		with(unix.EPROTONOSUPPORT).
-		unless(isNot(0, unix.AF_NETLINK)).
-		unless(is(2, unix.NETLINK_ROUTE)),
+		unless(IsNot(0, unix.AF_NETLINK)).
+		unless(Is(2, unix.NETLINK_ROUTE)),
 })
 
 // NoRaw is for a process without CAP_NET_RAW, and says what the kernel would say.
@@ -106,8 +106,8 @@ var RoutesOnly = group("routes_only", []Entry{
 // code to try it on.
 var NoRaw = group("no_raw", []Entry{
 	deny("socket", "makes packets by itself").
-		unless(is(0, unix.AF_UNIX, unix.AF_NETLINK)).
-		unless(internet, has(1, typeMask, unix.SOCK_STREAM, unix.SOCK_DGRAM)),
+		unless(Is(0, unix.AF_UNIX, unix.AF_NETLINK)).
+		unless(internet, MaskedIs(1, typeMask, unix.SOCK_STREAM, unix.SOCK_DGRAM)),
 })
 
 // TCPOnly is for a process whose TCP ports are limited by other means
@@ -117,14 +117,14 @@ var NoRaw = group("no_raw", []Entry{
 // Besides other protocols, what gets past the rules is TCP Fast Open: it opens a
 // connection by sending, which is not connect(2).
 var TCPOnly = group("tcp_only", []Entry{
-	deny("sendmmsg", pastPorts).unless(has(3, unix.MSG_FASTOPEN, 0)),
-	deny("sendmsg", pastPorts).unless(has(2, unix.MSG_FASTOPEN, 0)),
-	deny("sendto", pastPorts).unless(has(3, unix.MSG_FASTOPEN, 0)),
+	deny("sendmmsg", pastPorts).unless(MaskedIs(3, unix.MSG_FASTOPEN, 0)),
+	deny("sendmsg", pastPorts).unless(MaskedIs(2, unix.MSG_FASTOPEN, 0)),
+	deny("sendto", pastPorts).unless(MaskedIs(3, unix.MSG_FASTOPEN, 0)),
 	deny("socket", "uses protocols whose ports are not limited").
-		unless(is(0, unix.AF_UNIX)).
-		unless(internet, has(1, typeMask, unix.SOCK_STREAM), is(2, 0, unix.IPPROTO_TCP)).
-		unless(is(0, unix.AF_NETLINK), is(2, unix.NETLINK_ROUTE)),
-	deny("socketpair", "has the kernel load the module of any family").unless(is(0, unix.AF_UNIX)),
+		unless(Is(0, unix.AF_UNIX)).
+		unless(internet, MaskedIs(1, typeMask, unix.SOCK_STREAM), Is(2, 0, unix.IPPROTO_TCP)).
+		unless(Is(0, unix.AF_NETLINK), Is(2, unix.NETLINK_ROUTE)),
+	deny("socketpair", "has the kernel load the module of any family").unless(Is(0, unix.AF_UNIX)),
 	plainTCP,
 })
 
@@ -134,10 +134,10 @@ const pastPorts = "sends past the rules for TCP ports"
 // with nothing else, and UNIX sockets: which of them it reaches is not for a filter to say.
 var TCPAndUnix = group("tcp_and_unix", []Entry{
 	deny("socket", "makes sockets of other networks").
-		unless(is(0, unix.AF_UNIX)).
-		unless(internet, has(1, typeMask, unix.SOCK_STREAM), is(2, 0, unix.IPPROTO_TCP)).
-		unless(is(0, unix.AF_NETLINK), is(2, unix.NETLINK_ROUTE)),
-	deny("socketpair", "makes sockets of other networks").unless(is(0, unix.AF_UNIX)),
+		unless(Is(0, unix.AF_UNIX)).
+		unless(internet, MaskedIs(1, typeMask, unix.SOCK_STREAM), Is(2, 0, unix.IPPROTO_TCP)).
+		unless(Is(0, unix.AF_NETLINK), Is(2, unix.NETLINK_ROUTE)),
+	deny("socketpair", "makes sockets of other networks").unless(Is(0, unix.AF_UNIX)),
 	plainTCP,
 })
 
@@ -145,10 +145,10 @@ var TCPAndUnix = group("tcp_and_unix", []Entry{
 // process has pairs, as under LocalIPC.
 var TCPAndPairs = group("tcp_and_pairs", []Entry{
 	deny("socket", "makes sockets of other networks, and UNIX sockets that can have addresses").
-		unless(internet, has(1, typeMask, unix.SOCK_STREAM), is(2, 0, unix.IPPROTO_TCP)).
-		unless(is(0, unix.AF_NETLINK), is(2, unix.NETLINK_ROUTE)),
+		unless(internet, MaskedIs(1, typeMask, unix.SOCK_STREAM), Is(2, 0, unix.IPPROTO_TCP)).
+		unless(Is(0, unix.AF_NETLINK), Is(2, unix.NETLINK_ROUTE)),
 	deny("socketpair", "makes sockets, that can send to addresses").
-		unless(is(0, unix.AF_UNIX), has(1, typeMask, unix.SOCK_STREAM, unix.SOCK_SEQPACKET)),
+		unless(Is(0, unix.AF_UNIX), MaskedIs(1, typeMask, unix.SOCK_STREAM, unix.SOCK_SEQPACKET)),
 	plainTCP,
 })
 
@@ -164,4 +164,4 @@ var NoListen = group("no_listen", []Entry{
 const typeMask = 0xf
 
 // internet is the condition that a socket's family is one of the internet's.
-var internet = is(0, unix.AF_INET, unix.AF_INET6)
+var internet = Is(0, unix.AF_INET, unix.AF_INET6)

@@ -72,20 +72,20 @@ type Arg struct {
 	Not    bool     `json:"not,omitempty"`
 }
 
-// is holds if the argument is one of the values.
-func is(index int, values ...uint32) Arg { return Arg{Index: index, Values: values} }
+// Is holds if the argument is one of the values.
+func Is(index int, values ...uint32) Arg { return Arg{Index: index, Values: values} }
 
-// isNot holds if the argument is none of the values.
-func isNot(index int, values ...uint32) Arg { return Arg{Index: index, Values: values, Not: true} }
+// IsNot holds if the argument is none of the values.
+func IsNot(index int, values ...uint32) Arg { return Arg{Index: index, Values: values, Not: true} }
 
-// has holds if the argument, of which only the bits of the mask matter, is one
+// MaskedIs holds if the argument, of which only the bits of the mask matter, is one
 // of the values.
-func has(index int, mask uint32, values ...uint32) Arg {
+func MaskedIs(index int, mask uint32, values ...uint32) Arg {
 	return Arg{Index: index, Mask: mask, Values: values}
 }
 
-// high makes a condition on the upper half of the argument.
-func (a Arg) high() Arg {
+// UpperHalf makes a condition on the upper half of the argument.
+func (a Arg) UpperHalf() Arg {
 	a.High = true
 	return a
 }

@@ -351,7 +351,9 @@ func fileWish(p *policy.Policy, line *audit.Line, guarded func(string) string, s
 	within := func(roots []string) bool {
 		return slices.ContainsFunc(roots, func(r string) bool { return landlock.Beneath(absolute(r, line.TaskDir), line.Path) })
 	}
-	switch {
+	switch closed := closedBy(p, line); {
+	case closed != "":
+		return refuse("it is denied by %s: take it out, if the task should have it", closed)
 	case within(p.ReadOnlyRoots) && !read:
 		return refuse("it is in a read-only root: take it out of read_only_roots, and add it to workspace_roots")
 	case within(p.ReadOnlyRoots):
@@ -382,6 +384,21 @@ func fileWish(p *policy.Policy, line *audit.Line, guarded func(string) string, s
 		}
 		p.WorkspaceRoots = addPath(p.WorkspaceRoots, root)
 	})
+}
+
+// closedBy is the field by which the policy itself keeps a path from the task, "" if none does.
+func closedBy(p *policy.Policy, line *audit.Line) (field string) {
+	p.Each(func(f *policy.Field) {
+		if f.Role != policy.DenyRole {
+			return
+		}
+		for _, deny := range *f.Value(p).(*[]string) {
+			if landlock.Beneath(absolute(deny, line.TaskDir), line.Path) {
+				field = f.Name
+			}
+		}
+	})
+	return field
 }
 
 func addPath(list []string, path string) []string {

@@ -115,9 +115,11 @@ func TestInexpressible(t *testing.T) {
 func TestVerified(t *testing.T) {
 	p := &policy.Policy{
 		SandboxProfile: "worktree", SideEffectLevel: "network", WorkspaceRoots: []string{"local", "/srv/a"}, ReadOnlyRoots: []string{},
-		Capabilities: map[string][]string{"workspace": {"read_text"}, "git": {}, "odd name": {"x"}},
+		Capabilities:   map[string][]string{"workspace": {"read_text"}, "git": {}, "odd name": {"x"}},
+		ProcessSandbox: &policy.ProcessSandbox{Presets: []string{}, ReadRoots: []string{"/srv/b"}, AllowTCPLoopback: true, NetnsLauncherPath: "/x"},
 		Extensions: policy.Extensions{
 			TCPConnect: []int{443, 80}, TCPBind: []int{}, UnixSocketRoots: []string{"/run/x"}, LocalIPC: new(true), Devices: []string{"/dev/kvm"}, MinLandlockABI: 4,
+			ReadDenyRoots: []string{"/srv/a/key"}, Protect: []string{".git/hooks"},
 		},
 	}
 	for _, capability := range []string{"odd name", "plain"} {

@@ -5,7 +5,6 @@ package forward
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -32,9 +31,9 @@ func dial(addresses []netip.Addr, port uint16) (*net.TCPConn, error) {
 }
 
 // isOwn reports whether an address is one of this machine's, whatever it is for others:
-// the kernel sends from the very address to it. Nothing is sent to find out. An error
-// says that there is no route to it.
-func isOwn(address netip.Addr) (bool, error) {
+// the kernel sends from the very address to it. Nothing is sent to find out. What cannot
+// be found out is taken for one, but for an address that there is no route to.
+func isOwn(address netip.Addr) bool {
 	const anyPort = 9
 	family, to := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: anyPort, Addr: address.As16()})
 	if address.Is4() {
@@ -42,21 +41,21 @@ func isOwn(address netip.Addr) (bool, error) {
 	}
 	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return false, fmt.Errorf("socket(2): %w", err)
+		return true
 	}
 	defer unix.Close(fd)
 	if err := unix.Connect(fd, to); err != nil {
-		return false, fmt.Errorf("there is no route to %v: %w", address, err)
+		return !errors.Is(err, unix.ENETUNREACH) && !errors.Is(err, unix.EHOSTUNREACH)
 	}
 	from, err := unix.Getsockname(fd)
 	if err != nil {
-		return false, fmt.Errorf("getsockname(2): %w", err)
+		return true
 	}
 	switch from := from.(type) {
 	case *unix.SockaddrInet4:
-		return netip.AddrFrom4(from.Addr) == address, nil
+		return netip.AddrFrom4(from.Addr) == address
 	case *unix.SockaddrInet6:
-		return netip.AddrFrom16(from.Addr) == address, nil
+		return netip.AddrFrom16(from.Addr) == address
 	}
-	return false, nil
+	return true
 }

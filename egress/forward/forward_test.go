@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -440,4 +441,24 @@ func FuzzAnswer(f *testing.F) {
 			t.Fatalf("%+v", found)
 		}
 	})
+}
+
+// An address of the node itself, which may be one of the public internet.
+func TestOwnAddressesAreRefused(t *testing.T) {
+	x := newTask(t, rule.Set{Allow: rules(t, "a.example.com")}, map[string][]string{"a.example.com": {"a.example.com. 0 IN A 9.9.9.77"}})
+	if out, err := exec.Command("ip", "address", "add", "9.9.9.77/32", "dev", "lo").CombinedOutput(); err != nil {
+		t.Skipf("%v: %s", err, out)
+	}
+	defer func() { _ = exec.Command("ip", "address", "del", "9.9.9.77/32", "dev", "lo").Run() }()
+	conn, err := x.dial(x.to("a.example.com", 80))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("%v, expected %v", err, unix.ECONNRESET)
+	}
+	if !x.reported(func(e Event) bool { return strings.Contains(e.Reason, "address of this node") }) {
+		t.Errorf("not reported: %+v", x.events)
+	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/egress/rule"
 )
 
 // forwarder takes a task's connections and makes those that the rules admit.
@@ -116,12 +118,11 @@ func (f *forwarder) outward(at netip.AddrPort) (*target, error) {
 	to := &target{Event: Event{Port: at.Port()}}
 	if !f.table.synthetic(at.Addr()) {
 		to.Address = at.Addr().String()
-		own, err := isOwn(at.Addr())
-		if v := f.plan.Rules.Direct(at.Addr(), at.Port(), own); !v.Admitted {
+		if v := f.decide(f.plan.Rules.Direct, at); !v.Admitted {
 			return to, &refusal{v.Reason}
 		}
 		to.addresses = []netip.Addr{at.Addr()}
-		return to, err
+		return to, nil
 	}
 	name, release, ok := f.table.open(at.Addr())
 	if !ok {
@@ -148,25 +149,27 @@ func (f *forwarder) outward(at netip.AddrPort) (*target, error) {
 
 // check keeps those of a name's addresses that a connection may be made to.
 func (f *forwarder) check(to *target, addresses []netip.Addr) error {
-	var refused, unreachable error
+	var refused error
 	for _, address := range addresses {
-		own, err := isOwn(address)
-		if v := f.plan.Rules.Address(address, to.Port, own); !v.Admitted {
+		if v := f.decide(f.plan.Rules.Address, netip.AddrPortFrom(address, to.Port)); !v.Admitted {
 			refused = &refusal{"it resolves to an address that is not admitted: " + v.Reason}
 			to.Address = address.String()
 			continue
 		}
-		if err != nil {
-			unreachable = err
-			continue
-		}
 		to.addresses = append(to.addresses, address)
 	}
-	switch {
-	case len(to.addresses) > 0:
+	if len(to.addresses) > 0 {
 		return nil
-	case unreachable != nil:
-		return unreachable
 	}
 	return refused
+}
+
+// decide decides about an address. Whether it is one of this machine's is found out only
+// where that matters: no rule names it.
+func (f *forwarder) decide(by func(netip.Addr, uint16, bool) rule.Verdict, at netip.AddrPort) rule.Verdict {
+	v := by(at.Addr(), at.Port(), false)
+	if !v.Admitted || v.Rule != nil || f.plan.Rules.Private || !isOwn(at.Addr()) {
+		return v
+	}
+	return by(at.Addr(), at.Port(), true)
 }

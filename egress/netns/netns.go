@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	vishnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -57,6 +58,19 @@ func Open(c Config) (*Space, error) {
 		return nil, fmt.Errorf("network namespace for egress: %w", err)
 	}
 	return s, nil
+}
+
+// Add adds routes of addresses, as those of [Config].
+func (s *Space) Add(addresses []netip.Prefix) error {
+	if len(addresses) == 0 {
+		return nil
+	}
+	h, err := netlink.NewHandleAt(vishnetns.NsHandle(s.Namespace.Fd()), unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("netlink socket in the network namespace for egress: %w", err)
+	}
+	defer h.Close()
+	return s.addRoutes(h, addresses)
 }
 
 // inNew runs f on a thread in a new network namespace.
@@ -140,7 +154,11 @@ func (s *Space) route(c *Config) error {
 			return fmt.Errorf("adding the address %v to lo: %w", own, err)
 		}
 	}
-	for _, p := range append([]netip.Prefix{Range4, Range6}, c.Addresses...) {
+	return s.addRoutes(h, append([]netip.Prefix{Range4, Range6}, c.Addresses...))
+}
+
+func (s *Space) addRoutes(h *netlink.Handle, prefixes []netip.Prefix) error {
+	for _, p := range prefixes {
 		if p.Addr().Is6() && !s.IPv6 || !routable(p) {
 			continue
 		}

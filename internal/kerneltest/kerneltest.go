@@ -194,7 +194,7 @@ func serve(data []byte) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := landlock.Enter(set.Fd(), request.Flags); err != nil {
+		if err := landlock.Enter(set, request.Flags); err != nil {
 			return nil, err
 		}
 	}
