@@ -56,6 +56,7 @@ programs: build nomad ## Run agents, browsers, servers and build tools, write do
 	programs/fetch.sh
 	cd e2e && go test -c -o $(BIN)/programs.test .
 	cd e2e && ../programs/with.sh $(BIN)/programs.test -test.timeout 60m -test.parallel 2 -test.run '^TestWhatRuns$$/all/^($(or $(PROGRAMS),.*))$$'
+	cd e2e && ../programs/with.sh $(BIN)/programs.test -test.timeout 10m -test.run '^TestAgentsReachTheirModelByName$$'
 
 # A failing input is written to the package's testdata/fuzz: commit it with the fix.
 FUZZTIME := 60s

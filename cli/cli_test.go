@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,7 +111,7 @@ func TestExplain(t *testing.T) {
 	} {
 		args := append([]string{"explain", "-abi", "7", "-policy", write(t, "p.json", tc.policy)}, tc.args...)
 		status, stdout, stderr := call(args...)
-		if status != 0 || stderr != "" {
+		if refused := strings.Contains(stdout, "Missing"); status != map[bool]int{false: 0, true: 1}[refused] || stderr != "" {
 			t.Errorf("%s: %d %s", name, status, stderr)
 		}
 		wantTexts(t, name, stdout, tc.has, tc.not)
@@ -213,36 +215,36 @@ func TestExplainSources(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		args     []string
-		status   int
+		status   int // 1 where it says that the user root is not allowed, or /nowhere is missing
 		has, not []string
 	}{
-		"plain": {[]string{"-job", plain}, 0, []string{
+		"plain": {[]string{"-job", plain}, 1, []string{
 			"processes and threads: 4096", "memory: 96 MiB, of which 64 MiB are reserved", "cpu: 300 MHz", "a share", "network: the group's, mode bridge",
 			"the workspace, as no workspace_roots are named", "r-x  /data  ", "volume_mount of data", "processes: private", "capabilities: none",
 			"user: \"root\"", "covered: /etc/gshadow",
 		}, []string{"nofile"}},
-		"operator": {[]string{"-job", more, "-config", agent}, 0, []string{
+		"operator": {[]string{"-job", more, "-config", agent}, 1, []string{
 			"processes and threads: 7", "never more", "nice: 3", "capabilities: chown", "ulimit nofile: 10, raisable to 20", "network: private, with nothing in it",
 			"rwx  /TASK/local", "/nowhere", "  daemon\n",
 		}, []string{"the workspace, as", "r-x  /bin", "user: \"daemon\""}},
-		"default policy": {[]string{"-job", plain, "-config", agent}, 0, []string{"Network\n  denied", "processes and threads: 99"}, nil},
+		"default policy": {[]string{"-job", plain, "-config", agent}, 1, []string{"Network\n  denied", "processes and threads: 99"}, nil},
 		"not allowed":    {[]string{"-job", more}, 1, []string{"cap_add: chown are not allowed"}, nil},
 		"ceiling":        {[]string{"-read_only_roots", "/etc", "-config", ceiling}, 1, []string{"/etc", "/opt"}, nil},
-		"ceiling: volumes": {[]string{"-job", writable, "-config", limited}, 0, []string{
+		"ceiling: volumes": {[]string{"-job", writable, "-config", limited}, 1, []string{
 			"r-x  /data  ", `volume_mount of data, if its source is in the operator's ceiling ("/srv")`,
 		}, []string{"rwx  /data"}},
 		"options":         {[]string{"-side_effect_level", "network", "-tcp_connect", "443", "-abi", "7", "-capabilities", "workspace=read_text"}, 0, []string{"443 {connect_tcp}", "r-x  /TASK"}, nil},
 		"wrong option":    {[]string{"-tcp_connect", "x"}, 2, []string{`"x" is not a number`}, nil},
 		"bad value":       {[]string{"-sandbox_profile", "worktre"}, 1, []string{`did you mean "worktree"`}, nil},
 		"two sources":     {[]string{"-job", plain, "-local_ipc"}, 2, []string{"give -job FILE"}, nil},
-		"difference":      {[]string{"-job", plain, "-job", more, "-config", agent}, 0, []string{"Limits\n- ", "+ CPU: never", "- processes and threads: 99", "+ processes and threads: 7", "+ capabilities: chown", "+ rwx /TASK/local"}, []string{"/proc", "memory"}},
-		"no difference":   {[]string{"-job", plain, "-job", plain}, 0, []string{"No difference."}, nil},
-		"difference json": {[]string{"-json", "-job", plain, "-job", more, "-config", agent}, 0, []string{`"added"`, `"removed"`, `"User"`}, nil},
+		"difference":      {[]string{"-job", plain, "-job", more, "-config", agent}, 1, []string{"Limits\n- ", "+ CPU: never", "- processes and threads: 99", "+ processes and threads: 7", "+ capabilities: chown", "+ rwx /TASK/local"}, []string{"/proc", "memory"}},
+		"no difference":   {[]string{"-job", plain, "-job", plain}, 1, []string{"No difference."}, nil},
+		"difference json": {[]string{"-json", "-job", plain, "-job", more, "-config", agent}, 1, []string{`"added"`, `"removed"`, `"User"`}, nil},
 		"volume of a dynamic user": {[]string{"-job", shared}, 0, []string{
 			`volume_mount: destination "/data": what the task makes there belongs to a dynamic user of its own, whom no other task is`,
 			`need the same user = "..."`, "users of one group",
 		}, nil},
-		"volume of a named user":    {[]string{"-job", writable}, 0, nil, []string{"whom no other task is"}},
+		"volume of a named user":    {[]string{"-job", writable}, 1, nil, []string{"whom no other task is"}},
 		"volume that it only reads": {[]string{"-job", read}, 0, nil, []string{"whom no other task is"}},
 		"root of another owner": {[]string{"-workspace_roots", others}, 0, []string{
 			`workspace_roots: "` + others + `" belongs to "daemon" (user 1), mode 0755: the task runs as a dynamic user of its own, which cannot write there: name a user of the host that may, by user = "..."`,
@@ -285,6 +287,10 @@ func TestExplainExamples(t *testing.T) {
 	if err != nil || len(jobs) == 0 {
 		t.Fatal(jobs, err)
 	}
+	missing := map[string]string{} // programs that this host need not have
+	if _, err := exec.LookPath("harn"); err != nil {
+		missing["../example/harn.nomad.hcl"] = `"harn" was not found`
+	}
 	for _, job := range jobs {
 		args := []string{"explain", "-json", "-abi", "7", "-job", job}
 		if strings.Contains(job, "network") { // its group has two
@@ -295,10 +301,76 @@ func TestExplainExamples(t *testing.T) {
 		}
 		status, stdout, stderr := call(args...)
 		var e command.Explanation
-		if err := json.Unmarshal([]byte(stdout), &e); status != 0 || err != nil || e.Profile == "" || len(e.Files) == 0 || len(e.Syscalls) == 0 {
+		if err := json.Unmarshal([]byte(stdout), &e); (status != 0) != (missing[job] != "") || !strings.Contains(strings.Join(e.Missing, "; "), missing[job]) || err != nil || e.Profile == "" || len(e.Files) == 0 || len(e.Syscalls) == 0 {
 			t.Errorf("%s: %d %v\n%s%s", job, status, err, stdout, stderr)
 		}
 	}
+}
+
+// What the driver would refuse on this host, explain lists, and its status says it.
+func TestExplainSaysWhatIsMissing(t *testing.T) {
+	kerneltest.Landlock(t, 1)
+	for name, tc := range map[string]struct {
+		task     string // of a job, in which the config is
+		missing  string // "" if nothing is
+		has, not []string
+	}{
+		"a path":                    {`config { command = "/bin/true" }`, "", []string{"Program\n  /bin/true\n  starts in /TASK\n"}, nil},
+		"a name":                    {`config { command = "true" }`, "", []string{"Program\n  /usr/bin/true\n"}, nil},
+		"in a directory":            {"config {\n command = \"true\"\n work_dir = \"local\"\n }", "", []string{"starts in /TASK/local\n"}, nil},
+		"a root":                    {"config {\n command = \"true\"\n capability_policy { read_only_roots = [\"/srv/nothing\"] }\n }", "/srv/nothing", nil, nil},
+		"no such name":              {`config { command = "harn-none" }`, `"harn-none" was not found`, []string{"Program\n  harn-none\n"}, nil},
+		"no such path":              {`config { command = "/local/run.sh" }`, `"/local/run.sh"`, nil, nil},
+		"not in the task directory": {`config { command = "local/run.sh" }`, `"local/run.sh"`, nil, []string{"not looked up"}},
+		"outside":                   {`config { command = "/var/lib/dpkg/info/base-files.postinst" }`, "read_only_roots = [", nil, nil},
+		"no such directory":         {"config {\n command = \"true\"\n work_dir = \"local/none\"\n }", `work_dir: "local/none"`, nil, nil},
+		"the user":                  {"user = \"root\"\n config { command = \"true\" }", `user: "root"`, nil, nil},
+		"a template": {
+			"config { command = \"local/run.sh\" }\n template {\n destination = \"local/run.sh\"\n perms = \"755\"\n data = \"#!/bin/sh\"\n }", "",
+			[]string{"Program\n  /TASK/local/run.sh\n"},
+			nil,
+		},
+		"a template at a variable": {
+			"config { command = \"local/run.sh\" }\n template {\n destination = \"${NOMAD_TASK_DIR}/run.sh\"\n perms = \"755\"\n data = \"#!/bin/sh\"\n }", "",
+			[]string{"Program\n  /TASK/local/run.sh\n"},
+			nil,
+		},
+		"a template that cannot be executed": {
+			"config { command = \"local/run.sh\" }\n template {\n destination = \"local/run.sh\"\n data = \"#!/bin/sh\"\n }", "not executable", nil, nil,
+		},
+		"an artifact":           {"config { command = \"run.sh\" }\n artifact { source = \"https://example.com/x.tar\" }", "", []string{"run.sh, which is not looked up here"}, nil},
+		"an artifact elsewhere": {"config { command = \"run.sh\" }\n artifact {\n source = \"https://example.com/x.tar\"\n destination = \"local/x\"\n }", `"run.sh" was not found`, nil, nil},
+		"another task's":        {`config { command = "alloc/data/run.sh" }`, "", []string{"not looked up"}, nil},
+		"a volume":              {"config { command = \"/data/run.sh\" }\n volume_mount {\n volume = \"v\"\n destination = \"/data\"\n }", "", []string{"not looked up"}, nil},
+		"a variable":            {`config { command = "${meta.program}" }`, "", []string{"not looked up"}, nil},
+		"of a PATH":             {"config { command = \"base-files.postinst\" }\n env { PATH = \"/var/lib/dpkg/info\" }", "read_only_roots = [\"/var/lib/dpkg/info\"]", nil, nil},
+	} {
+		job := write(t, "x.nomad.hcl", "job \"j\" {\n group \"g\" {\n volume \"v\" { \n type = \"host\"\n source = \"v\"\n }\n task \"t\" {\n driver = \"harn\"\n"+tc.task+"\n}\n}\n}\n")
+		status, stdout, stderr := call("explain", "-abi", "7", "-job", job)
+		_, listed, _ := strings.Cut(stdout, "Missing here, so that the task would be refused\n")
+		if (status == 1) != (tc.missing != "") || (listed == "") != (tc.missing == "") || !strings.Contains(listed, tc.missing) || stderr != "" {
+			t.Errorf("%s: %d, missing %q %s", name, status, listed, stderr)
+		}
+		wantTexts(t, name, stdout, tc.has, append(tc.not, "harn-explain-"))
+		for title, part := range explained(stdout) {
+			if slices.Sort(part); len(slices.Compact(slices.Clone(part))) != len(part) {
+				t.Errorf("%s: %s: twice the same in %q", name, title, part)
+			}
+		}
+	}
+}
+
+// explained are the lines of an explanation, by title.
+func explained(text string) map[string][]string {
+	parts, title := map[string][]string{}, ""
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, " ") {
+			parts[title] = append(parts[title], line)
+		} else {
+			title = line
+		}
+	}
+	return parts
 }
 
 func TestProbe(t *testing.T) {

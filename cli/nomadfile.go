@@ -4,12 +4,14 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/hashicorp/hcl"
 	hcl2 "github.com/hashicorp/hcl/v2"
@@ -68,6 +70,9 @@ func fill(job *command.Job, settings *sandbox.Settings, parsed *api.Job, group *
 	own := maps.Clone(job.Env)
 	maps.Copy(own, at.Env)
 	known.addEnvironment(own)
+	if err := brought(job, i, task, at); err != nil {
+		return err
+	}
 	config, err := i.block("config", task.Config)
 	if err != nil {
 		return err
@@ -75,6 +80,43 @@ func fill(job *command.Job, settings *sandbox.Settings, parsed *api.Job, group *
 	job.Unknown = slices.Sorted(maps.Keys(i.unknown))
 	job.Request, err = driver.DecodeTask(settings, config.(map[string]any))
 	return err
+}
+
+// brought are the files that the job brings, in its text or from elsewhere.
+func brought(job *command.Job, i *interpolation, task *api.Task, at *command.Place) error {
+	inTaskDir := func(what, path string) (string, error) {
+		path, err := i.text(path)
+		if err != nil {
+			return "", fmt.Errorf("%s: destination: %w", what, err)
+		}
+		if rel, err := filepath.Rel(at.TaskDir, path); filepath.IsAbs(path) && err == nil {
+			return rel, nil
+		}
+		return path, nil
+	}
+	for _, t := range task.Templates {
+		path, err := inTaskDir("template", orZero(t.DestPath))
+		if err != nil {
+			return err
+		}
+		mode, err := strconv.ParseUint(cmp.Or(orZero(t.Perms), "644"), 8, 12)
+		if err != nil {
+			return fmt.Errorf("template: perms: %q is no mode of a file, expected one like \"755\"", orZero(t.Perms))
+		}
+		if t.SourcePath != nil && *t.SourcePath != "" {
+			job.Artifacts = append(job.Artifacts, path)
+			continue
+		}
+		job.Templates = append(job.Templates, command.Template{Path: path, Text: orZero(t.EmbeddedTmpl), Mode: os.FileMode(mode)})
+	}
+	for _, a := range task.Artifacts {
+		path, err := inTaskDir("artifact", cmp.Or(orZero(a.RelativeDest), "local"))
+		if err != nil {
+			return err
+		}
+		job.Artifacts = append(job.Artifacts, path)
+	}
+	return nil
 }
 
 // findTask returns the job's task of that name, or its only one of the driver.

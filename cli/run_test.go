@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -87,7 +88,12 @@ func place(t *testing.T, policy string) string {
 // or as nobody without user namespaces.
 func callRun(t *testing.T, dir, who string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
-	cmd := runCommand(dir, who, args...)
+	return callRunOf(dir, who, append([]string{"-policy", "p.json"}, args...)...)
+}
+
+// callRunOf is callRun without a policy.
+func callRunOf(dir, who string, args ...string) (status int, stdout, stderr string) {
+	cmd := commandLine(dir, who, append([]string{"run"}, args...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr, cmd.Stdin = &out, &errs, strings.NewReader("input\n")
 	_ = cmd.Run()
@@ -95,7 +101,11 @@ func callRun(t *testing.T, dir, who string, args ...string) (status int, stdout,
 }
 
 func runCommand(dir, who string, args ...string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", append([]string{"run", "-policy", "p.json"}, args...)...)
+	return commandLine(dir, who, append([]string{"run", "-policy", "p.json"}, args...)...)
+}
+
+func commandLine(dir, who string, args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Dir = dir
 	cmd.Env = []string{commandLineVariable + "=1", "PATH=/usr/bin:/bin", "SECRET=mine"}
 	if who != "root" {
@@ -200,6 +210,57 @@ func TestRunReadOnlyInWorkspace(t *testing.T) {
 			t.Errorf("%s: %d\n%s%s", who, status, out, errs)
 		case who != "nobody-alone" && out != "outer\ninner denied\n":
 			t.Errorf("%s: %d\n%s%s", who, status, out, errs)
+		}
+	}
+}
+
+// The first job of the README and the examples leave what they write in the task's
+// directories, and start where they may write.
+func TestExamplesWriteWhereTheySay(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := regexp.MustCompile("(?s)```hcl\n(job \"hello\" .*?)```").FindSubmatch(readme)
+	if first == nil {
+		t.Fatal("README.md has no first job")
+	}
+	example := func(name string) string {
+		text, err := os.ReadFile("../example/" + name + ".nomad.hcl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for name, tc := range map[string]struct{ job, result, says string }{
+		"README": {string(first[1]), "local/greeting", "hello\ndenied\n"},
+		"writer": {example("writer"), "local/report", "nothing else can be written\n"},
+	} {
+		for _, who := range []string{"root", "nobody"} {
+			dir := place(t, `{}`)
+			for _, name := range []string{"local", "data"} {
+				if err := errors.Join(os.Mkdir(filepath.Join(dir, name), 0o777), os.Chmod(filepath.Join(dir, name), 0o777)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.WriteFile(filepath.Join(dir, "x.nomad.hcl"), []byte(tc.job), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			status, stdout, stderr := callRunOf(dir, who, "-job", "x.nomad.hcl")
+			if status != 0 || !strings.Contains(stdout, tc.says) {
+				t.Errorf("%s as %s: %d %s%s", name, who, status, stdout, stderr)
+			}
+			if text, err := os.ReadFile(filepath.Join(dir, tc.result)); err != nil || len(text) == 0 {
+				t.Errorf("%s as %s: %q, %v", name, who, text, err)
+			}
+			// Beside what the policy names, it writes where it starts, and leaves nothing.
+			status, stdout, stderr = callRunOf(dir, who, "-job", "x.nomad.hcl", "--", "/bin/sh", "-c", "pwd; echo x > made && cat made")
+			if status != 0 || stdout != dir+"\nx\n" {
+				t.Errorf("%s as %s: %d %s%s", name, who, status, stdout, stderr)
+			}
+			if _, err := os.Lstat(filepath.Join(dir, "made")); err == nil {
+				t.Errorf("%s as %s: what it has made beside its roots is in the directory", name, who)
+			}
 		}
 	}
 }

@@ -28,7 +28,8 @@ func newSuggest(s *command.Streams) *command.Command {
 			"Each changed line says which denials ask for it. Whether a program that you do not trust should get it is yours to decide.\n" +
 			"The denials are the list in the allocation's logs, TASK.denials.ndjson; - reads it from the standard input. A path outside " +
 			"of the policy does not exist for a task, so that nothing is denied that the kernel could log: give the task's own log by -log, " +
-			"and paths in it that the task has not found, but that are on this host, are taken for wishes to read them.\n" +
+			"and paths in it that the task has not found, but that are on this host, are taken for wishes to read them, or to write them if a line says so. " +
+			"Lines that say that a socket was denied are taken for wishes to use the network.\n" +
 			"A task has a say in what it is denied, and writes its log. So nothing is suggested that nobody should give it: secrets of the system and " +
 			"what the driver masks, credentials below any home, whole homes, Nomad's directories, /proc, /sys, devices, sockets of container engines.\n" +
 			"With -config, nothing is suggested that the operator's ceiling forbids, or that the agent's configuration names as its directories.",
@@ -52,7 +53,7 @@ func newSuggest(s *command.Streams) *command.Command {
 	task := c.Flags.String("task", "", "The `name` of the task, if the job has several.")
 	policyFile := c.Flags.String("policy", "", "The policy is in this JSON `file`.")
 	config := c.Flags.String("config", "", "Keep to the ceiling of the plugin block in this Nomad agent configuration `file`.")
-	log := c.Flags.String("log", "", "Look in this `file`, a log of the task, for paths that it has not found.")
+	log := c.Flags.String("log", "", "Look in this `file`, a log of the task, for paths that it has not found, and sockets that it was denied.")
 	c.Do = func(args []string) (int, error) {
 		if *job != "" && *policyFile != "" || len(args) > 1 || len(args) == 0 && *log == "" {
 			return 0, command.Usage("give one list of denials, or -log FILE, or both, and at most one of -job FILE and -policy FILE")

@@ -91,3 +91,27 @@ func TestErrorsArePlain(t *testing.T) {
 		}
 	}
 }
+
+// A variable of the job's that only a node knows is one in what is printed.
+func TestSuggestKeepsVariables(t *testing.T) {
+	job := write(t, "x.nomad.hcl", `job "j" { 
+  group "g" { 
+    task "t" {
+      driver = "harn"
+      config {
+        command = "x"
+        capability_policy {
+          side_effect_level = "none"
+          read_only_roots   = ["/srv/${meta.place}", "${NOMAD_TASK_DIR}/x"]
+        }
+      }
+    }
+  }
+}`)
+	log := write(t, "log", "bash: socket: Operation not permitted\n")
+	status, stdout, stderr := call("suggest", "-job", job, "-log", log)
+	if status != 0 || stderr != "" {
+		t.Errorf("%d %s", status, stderr)
+	}
+	wantTexts(t, "suggest", stdout, []string{`"/srv/${meta.place}"`, `"local/x"`, `side_effect_level = "network"`}, []string{"$$"})
+}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/programs/model"
 )
 
 // egressNames are names that the node, and nobody else, knows: its own services.
@@ -286,5 +288,39 @@ func TestEgressIsRefusedInABridge(t *testing.T) {
 	j.untilDead()
 	if events := j.events(); !strings.Contains(events, `leave egress out, or use network { mode = "host" }`) {
 		t.Errorf("events:\n%s", events)
+	}
+}
+
+// Claude Code and Codex reach their model by its name, under os_hardened, and nothing
+// else: what they fetch besides is denied, and they go on.
+func TestAgentsReachTheirModelByName(t *testing.T) {
+	if os.Getenv("HARN_PROGRAMS_LAYER") == "" {
+		t.Skip("programs/with.sh runs this, with the programs that programs/fetch.sh has fetched")
+	}
+	knowNames(t)
+	server := httptest.NewServer(model.Handler())
+	t.Cleanup(server.Close)
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	for _, name := range []string{"claude-code", "codex"} {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile("../example/programs/" + name + ".nomad.hcl")
+			if err != nil {
+				t.Fatal(err)
+			}
+			hcl := strings.NewReplacer(
+				"127.0.0.1:8080", "model.example.com:"+port,
+				`tcp_connect       = [8080]`, fmt.Sprintf("sandbox_profile = \"os_hardened\"\n egress { allow = [\"model.example.com:%s\", \"127.0.0.1:%[1]s\"] }", port),
+				"cd $NOMAD_TASK_DIR\n", "cd $NOMAD_TASK_DIR; curl -s https://pypi.org/ || echo no pypi\n",
+				fmt.Sprintf("job %q", name), fmt.Sprintf("job %q", name+"-by-name"),
+			).Replace(string(text))
+			j := shared.client.run(t, hcl)
+			j.wantLogs("stdout", "no pypi\n", "made by a command, made by a tool\n")
+			if t.Failed() {
+				t.Logf("stderr: %s", j.logs("stderr"))
+			}
+			if events := j.events(); !strings.Contains(events, "Harn denied egress to pypi.org") {
+				t.Errorf("events:\n%s", events)
+			}
+		})
 	}
 }

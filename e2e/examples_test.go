@@ -57,6 +57,7 @@ func TestExamples(t *testing.T) {
 		"hardened": {"profile os_hardened\n"},
 		"harn":     {"hello from harn\n"},
 	}
+	results := map[string]string{"hello": "hello/local/greeting", "writer": "writer/local/report"}
 	files, err := filepath.Glob("../example/*.nomad.hcl")
 	if err != nil {
 		t.Fatal(err)
@@ -87,6 +88,13 @@ func TestExamples(t *testing.T) {
 				t.Errorf("%q\nstderr: %s\n%s", got, j.logs("stderr"), j.events())
 			}
 			j.wantLogs("stdout", logs[name]...)
+			if path := results[name]; path != "" {
+				file, err := a.AllocFS().Cat(j.alloc, path, nil)
+				if err != nil {
+					t.Fatalf("what it has written: %v", err)
+				}
+				file.Close()
+			}
 		})
 	}
 	for name := range logs {

@@ -12,7 +12,7 @@ job "analyser" {
         args = ["-c", <<-EOT
           grep -r --include='*.txt' '' . > /tmp/lines
           echo "lines of text: $(wc -l < /tmp/lines)"
-          { echo more >> a.txt; } 2>/dev/null || echo "it cannot be changed"
+          { echo more >> local/a.txt; } 2>/dev/null || echo "it cannot be changed"
         EOT
         ]
 

@@ -10,7 +10,7 @@ job "harn" {
 
       config {
         command = "harn"
-        args    = ["run", "hello.harn"]
+        args    = ["run", "local/hello.harn"]
 
         capability_policy {
           side_effect_level = "process_exec"

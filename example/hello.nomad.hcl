@@ -37,12 +37,12 @@ job "hello" {
             fi
           }
 
-          try "write to the workspace" bash -c 'echo "hello from $NOMAD_TASK_NAME" > greeting'
-          try "read the workspace"     cat greeting
+          try "write to the workspace" bash -c 'echo "hello from $NOMAD_TASK_NAME" > local/greeting'
+          try "read the workspace"     cat local/greeting
           try "list /root"             ls /root
           try "write to /etc"          bash -c 'echo x > /etc/hello'
           try "open a socket"          bash -c 'echo x > /dev/tcp/127.0.0.1/80'
-          cat greeting
+          cat local/greeting
         EOT
       }
 

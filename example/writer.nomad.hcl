@@ -1,5 +1,5 @@
-# A workspace writer: it writes to the directory that the tasks of its group
-# share, and nowhere else.
+# A workspace writer: it writes to local/, and not to the directory that the tasks
+# of its group share. Nomad shows the result: nomad alloc fs ALLOC writer/local/report
 job "writer" {
   type = "batch"
 
@@ -10,16 +10,17 @@ job "writer" {
       config {
         command = "/bin/bash"
         args = ["-c", <<-EOT
-          date -u > report && echo "wrote $(cat report)"
-          { echo x > "$NOMAD_TASK_DIR/report"; } 2>/dev/null || echo "nothing else can be written"
+          date -u > local/report && echo "wrote $(cat local/report)"
+          { echo x > "$NOMAD_ALLOC_DIR/data/report"; } 2>/dev/null || echo "nothing else can be written"
         EOT
         ]
 
         capability_policy {
           side_effect_level = "workspace_write"
 
-          # Relative to the task directory. The first one is where it starts.
-          workspace_roots = ["alloc/data"]
+          # Relative to the task directory, which is where it starts. What it makes there
+          # beside these is scratch of its own, and gone with the task.
+          workspace_roots = ["local"]
         }
       }
 

@@ -49,6 +49,11 @@ type Companion struct {
 // numbers as high as these, and no file is theirs.
 const companionUsers = 0xe0000000
 
+// IsCompanionUser reports whether a UID is one that a task's companions can have.
+func IsCompanionUser(uid uint32) bool {
+	return uid >= companionUsers && uid <= companionUsers+maxPID
+}
+
 // companionUser is the user of the task's companions.
 func companionUser(proc int) (User, error) {
 	link := make([]byte, 32)

@@ -4,7 +4,10 @@
 package sandbox
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -34,6 +37,11 @@ type Placement struct {
 	User   string // of the job; "" if it names none
 	// MemoryMB and MemoryMaxMB are of the job's resources, in MiB; 0 if unknown.
 	MemoryMB, MemoryMaxMB int64
+	// Path is the PATH of the job; "" for the default.
+	Path string
+	// Unseen are directories and files of which nobody knows what they will be: what
+	// Nomad fetches, and volumes.
+	Unseen []string
 }
 
 // Explanation is what a task may do.
@@ -52,6 +60,11 @@ type Explanation struct {
 	// Marked are places that the policy closes or keeps where Files show them, whether there is
 	// something or not.
 	Marked []Marked
+	// Program is what is executed, "" if that is not asked for; Unchecked: what it is
+	// is known on a node only. WorkDir is where it starts.
+	Program   string
+	Unchecked bool
+	WorkDir   string
 	// Missing are what is named but not on this host: a task with it would be
 	// refused.
 	Missing []string
@@ -132,7 +145,41 @@ func Explain(request *Request, f *Placement) (*Explanation, error) {
 	}
 	e := s.Explain()
 	e.Missing, e.User = missing, f.User
+	e.start(s, f)
 	return e, nil
+}
+
+// start says what is executed and where, or what is in the way.
+func (e *Explanation) start(s *Sandbox, f *Placement) {
+	unseen := func(paths ...string) bool {
+		return slices.ContainsFunc(paths, func(path string) bool {
+			if !filepath.IsAbs(path) {
+				path = filepath.Join(f.TaskDir, path)
+			}
+			return strings.Contains(path, "${") || isBeneathAny(f.Unseen, path)
+		})
+	}
+	var err error
+	if e.WorkDir, err = s.view.findWorkDir(s.request.WorkDir, f.TaskDir); err != nil {
+		e.WorkDir = s.request.WorkDir
+		if !unseen(s.request.WorkDir) {
+			e.Missing = append(e.Missing, err.Error())
+		}
+	}
+	command := s.request.Command
+	if command == "" {
+		return
+	}
+	finder := &finder{view: s.view, taskDir: f.TaskDir, path: cmp.Or(f.Path, defaultPath), readOnly: s.effective.ReadOnlyRoots}
+	if e.Program, err = finder.find(command); err == nil {
+		return
+	}
+	e.Program = command
+	// What is there, and cannot be executed, is that on each node.
+	e.Unchecked = errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) && unseen(command, filepath.Join("local", command))
+	if !e.Unchecked {
+		e.Missing = append(e.Missing, err.Error())
+	}
 }
 
 // Explain says what the task may do.

@@ -146,7 +146,7 @@ func (w *layout) listTaskDir(roots policy.Roots, workspace landlock.AccessFS) {
 	shown := isBeneathAny(slices.Concat(roots.Workspace, roots.ReadOnly), w.dirs.Task)
 	switch {
 	case w.dirs.Shared || shown || workspace&landlock.ReadDir == 0:
-	case w.dirs.Mounts != "" && workspace&policy.FullAccess == policy.FullAccess && !marksWithin(roots, w.dirs.Task) && !slices.ContainsFunc(slices.Concat(roots.ReadOnly, roots.Sockets), func(root string) bool { return landlock.Beneath(w.dirs.Task, root) }):
+	case workspace&policy.FullAccess == policy.FullAccess && !marksWithin(roots, w.dirs.Task) && !slices.ContainsFunc(slices.Concat(roots.ReadOnly, roots.Sockets), func(root string) bool { return landlock.Beneath(w.dirs.Task, root) }):
 		w.policy.Scratch = append(w.policy.Scratch, w.dirs.Task)
 		w.private = append(w.private, w.dirs.Task)
 	default:

@@ -64,6 +64,9 @@ func lookupUser(name, taskDir string, settings *Settings) (identity, error) {
 	if settings.deniedUsers.has(id) {
 		return identity{}, fmt.Errorf("user: %q (UID %d) is denied by the operator (plugin option denied_users): name another user, or none", name, id.UID)
 	}
+	if executor.IsCompanionUser(id.UID) {
+		return identity{}, fmt.Errorf("user: %q has UID %d, which the driver gives to the forwarders of tasks with egress: name another user, or none", name, id.UID)
+	}
 	return id, nil
 }
 

@@ -18,9 +18,14 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/audit"
 )
 
-// texts are the system's messages for ENOENT and EACCES, strerror(3), also in the
-// languages that the C library has them in.
-const texts = `(?i:no such file or directory|permission denied|no such file|` +
+// unwritable is the system's message for EROFS, strerror(3): what is shown read-only.
+const unwritable = `read-only file system|das dateisystem ist nur lesbar|système de fichiers accessible en lecture seulement|` +
+	`sistema de ficheros de sólo lectura|sistema de archivos de solo lectura|file system in sola lettura|sistema de ficheiros só de leitura|alleen-lezen bestandssysteem|` +
+	`файловая система доступна только для чтения|読み込み専用ファイルシステムです|只读文件系统`
+
+// texts are those, and the messages for ENOENT and EACCES, also in the languages that
+// the C library has them in.
+const texts = `(?i:no such file or directory|permission denied|no such file|` + unwritable + `|` +
 	`datei oder verzeichnis nicht gefunden|keine berechtigung|` +
 	`aucun fichier ou dossier de ce (?:type|nom)|permission non accordée|` +
 	`no existe el (?:archivo|fichero) o el directorio|permiso denegado|` +
@@ -97,9 +102,18 @@ var messages = sync.OnceValue(func() []*regexp.Regexp {
 })
 
 var (
+	// writes is what stands in a message about something that was to be written or
+	// made, changes what stands beside a denial alone.
+	writes = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i:` + unwritable + `|\bEROFS\b)|(?i:cannot|can't|could ?n.t|could not|unable to|failed to) (?:touch|create|make|write)\b|for writing\b|\b(?:mkdir|mkdtemp) '/|\bmkdir(?:\(\))? `)
+	})
+	changes = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i:cannot|can't|could ?n.t|could not|unable to|failed to) (?:remove|unlink|move|rename|delete)\b|EACCES: permission denied, (?:unlink|rmdir|rename|symlink|link|write|copyfile|truncate|chmod|utime)`)
+	})
+	absent   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i:no such file|ENOENT)`) })
 	hasText  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(texts) })
 	escapes  = regexp.MustCompile(`\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])`)
-	tooShort = regexp.MustCompile(`^/[^/]*$`) // the root and what is in it: a directory that every task has
+	tooShort = regexp.MustCompile(`^/[^/]*$`) // the root, and the directories that it has
 )
 
 func compile(patterns ...string) (all []*regexp.Regexp) {
@@ -119,27 +133,33 @@ const (
 // FromLog finds in a task's log the paths that the task has not found, but that
 // are on this host. A path outside of a policy does not exist for a task: so
 // the kernel denies nothing, and no record tells of it. Each is returned as a
-// denial to read it.
+// denial to read it, or to write it if the line says so. What says that a socket was
+// denied is returned as a denial of the system call, or of a port if it names one.
 //
 // The task writes its log: what is found is a wish of the task's, and no more.
 func FromLog(r io.Reader) ([]audit.Line, error) {
 	var tally audit.Tally
 	lines := bufio.NewReaderSize(r, maxLogLine)
+	var network socketReader
 	behind := false // the line before says that something is missing
 	for {
 		line, err := readLine(lines)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("reading the log: %w", err)
 		}
-		for _, path := range missing(line, behind) {
-			tally.Add(audit.Denial{Kind: audit.FS, Rights: []string{"fs.read_file"}, Path: path, Count: 1, Command: "the task's log"})
+		for _, d := range missing(line, behind) {
+			tally.Add(d)
 		}
+		network.read(line)
 		if text := strings.TrimSpace(line); text != "" {
 			behind = hasText().MatchString(text) && strings.HasSuffix(text, ":")
 		}
 		if err != nil {
 			break
 		}
+	}
+	for _, d := range network.found {
+		tally.Add(d)
 	}
 	var found []audit.Line
 	for _, d := range tally.Denials() {
@@ -158,11 +178,15 @@ func readLine(r *bufio.Reader) (string, error) {
 	return strings.TrimRight(line, "\r"), err
 }
 
-// missing are the paths of a line that are on this host.
-func missing(line string, behind bool) (paths []string) {
+// theLog is who has been denied what is found in a log.
+const theLog = "the task's log"
+
+// missing are the denials of paths of a line that are on this host.
+func missing(line string, behind bool) (found []audit.Denial) {
 	if !strings.Contains(line, "/") || !utf8.ValidString(line) {
 		return nil
 	}
+	write := writes().MatchString(line) || changes().MatchString(line) && !absent().MatchString(line)
 	all := messages()
 	for i, message := range all {
 		// The last one counts only behind a line with the system's text.
@@ -174,12 +198,28 @@ func missing(line string, behind bool) (paths []string) {
 				if path = strings.TrimRight(path, "."); path == "" || len(path) >= maxPath {
 					continue
 				}
-				path = filepath.Clean(path)
-				if _, err := os.Stat(path); err == nil && !tooShort.MatchString(path) {
-					paths = append(paths, path)
+				if d, ok := denied(filepath.Clean(path), write); ok {
+					found = append(found, d)
 				}
 			}
 		}
 	}
-	return paths
+	return found
+}
+
+// denied is the denial of a path, false if this host has nothing there. To make what
+// is not there takes its directory. Of the packages of node, each takes others.
+func denied(path string, write bool) (audit.Denial, bool) {
+	d := audit.Denial{Kind: audit.FS, Rights: []string{"fs.read_file"}, Path: path, Count: 1, Command: theLog}
+	_, err := os.Stat(path)
+	if write {
+		d.Rights = []string{"fs.write_file"}
+		if err != nil {
+			d.Rights, d.Path = []string{"fs.make_reg"}, filepath.Dir(path)
+			_, err = os.Stat(d.Path)
+		}
+	} else if before, _, inside := strings.Cut(path, "/node_modules/"); inside {
+		d.Path = before + "/node_modules"
+	}
+	return d, err == nil && d.Path != "/"
 }

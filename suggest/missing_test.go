@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/burin-labs/nomad-driver-harn/audit"
 )
 
 // there makes a directory with all that the lines of testdata name.
@@ -35,7 +37,9 @@ func found(t *testing.T, log string) (paths []string) {
 		t.Fatal(err)
 	}
 	for _, line := range lines {
-		paths = append(paths, line.Path)
+		if line.Kind == audit.FS {
+			paths = append(paths, line.Path)
+		}
 	}
 	return paths
 }
@@ -75,6 +79,50 @@ func TestLinesOfPrograms(t *testing.T) {
 	}
 	if n < 100 {
 		t.Errorf("%d lines", n)
+	}
+}
+
+// What a line says of writing is a wish to write: the file, or the directory of one
+// that is not there.
+func TestWishesToWrite(t *testing.T) {
+	dir := there(t)
+	for line, want := range map[string]string{
+		"touch: cannot touch '@/x': Permission denied":                                                       "fs.write_file @/x",
+		"touch: cannot touch '@/new': Read-only file system":                                                 "fs.make_reg @",
+		"touch: cannot touch '@/new': No such file or directory":                                             "fs.make_reg @",
+		"mkdir: cannot create directory ‘@/new’: Permission denied":                                          "fs.make_reg @",
+		"mkdir: cannot create directory ‘@/none/new’: Permission denied":                                     "",
+		"rm: cannot remove '@/x': Read-only file system":                                                     "fs.write_file @/x",
+		"rm: cannot remove '@/x': Permission denied":                                                         "fs.write_file @/x",
+		"rm: cannot remove '@/x': No such file or directory":                                                 "fs.read_file @/x",
+		"sh: 1: cannot create @/new: Permission denied":                                                      "fs.make_reg @",
+		"bash: line 1: @/x: Read-only file system":                                                           "fs.write_file @/x",
+		"bash: line 1: @/x: Permission denied":                                                               "fs.read_file @/x",
+		"OSError: [Errno 30] Read-only file system: '@/new'":                                                 "fs.make_reg @",
+		"Error: EROFS: read-only file system, open '@/x'":                                                    "fs.write_file @/x",
+		"Error: EACCES: permission denied, mkdir '@/new'":                                                    "fs.make_reg @",
+		"Error: EACCES: permission denied, unlink '@/x'":                                                     "fs.write_file @/x",
+		"open @/x: read-only file system":                                                                    "fs.write_file @/x",
+		"mkdir @/new: permission denied":                                                                     "fs.make_reg @",
+		"touch : impossible de faire un touch « @/x » : Système de fichiers accessible en lecture seulement": "fs.write_file @/x",
+		"Error: Cannot find module '@/d/node_modules/p'":                                                     "fs.read_file @/d/node_modules",
+		"Error: Cannot find module '@/d/node_modules/q'":                                                     "",
+		"node: @/d/node_modules/p/node_modules/r: No such file or directory":                                 "fs.read_file @/d/node_modules",
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, "d/node_modules/p/node_modules/r"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		lines, err := FromLog(strings.NewReader(strings.ReplaceAll(line, "@", dir)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for i := range lines {
+			got = strings.TrimPrefix(got+"; "+lines[i].String(), "; ")
+		}
+		if want = strings.ReplaceAll(want, "@", dir); got != want {
+			t.Errorf("%s: %q, expected %q", line, got, want)
+		}
 	}
 }
 
@@ -123,6 +171,7 @@ func TestHostileLogs(t *testing.T) {
 
 func FuzzFromLog(f *testing.F) {
 	f.Add("cat: /etc/hostname: No such file or directory\n")
+	f.Add("bash: socket: Operation not permitted\nbash: line 1: /dev/tcp/127.0.0.1/22: Operation not permitted\n")
 	f.Add("ENOENT: no such file or directory, rename '/etc/hosts' -> '/etc/passwd'")
 	f.Fuzz(func(t *testing.T, log string) {
 		lines, err := FromLog(strings.NewReader(log))
@@ -130,6 +179,9 @@ func FuzzFromLog(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, line := range lines {
+			if line.Kind != audit.FS {
+				continue
+			}
 			if _, err := os.Stat(line.Path); err != nil || !filepath.IsAbs(line.Path) {
 				t.Errorf("%q", line.Path)
 			}

@@ -72,6 +72,9 @@ func Guarded(p, ceiling *policy.Policy, guard *Guard, lines []audit.Line) *Sugge
 		}
 	}
 	for _, w := range merge(wanted) {
+		if w.with != nil && w.with.reason != "" {
+			continue // said there
+		}
 		if w.reason == "" {
 			w.reason = s.try(w.change, ceiling)
 		}
@@ -115,6 +118,8 @@ func (s *Suggestion) try(c *Change, ceiling *policy.Policy) string {
 type wish struct {
 	change *Change
 	reason string
+	// with is a change without which this one means nothing, nil for none.
+	with *wish
 }
 
 // wishes are the changes that the denials ask for, each one once.
@@ -129,6 +134,7 @@ func wishes(p *policy.Policy, guard *Guard, lines []audit.Line) []*wish {
 			}
 		}
 	}
+	portsAlone := namesPorts(lines)
 	var all []*wish
 	index := map[string]*wish{}
 	for _, line := range lines {
@@ -148,20 +154,61 @@ func wishes(p *policy.Policy, guard *Guard, lines []audit.Line) []*wish {
 		if dir := filepath.Dir(line.Path); len(paths[dir]) > maxSiblings && dir != "/" && filepath.Dir(dir) != "/" && guarded(line.Path) == "" && guarded(dir) == "" {
 			line.Path = dir
 		}
-		w := wishFor(p, &line, guarded)
-		w.change.Why = []string{why(&single)}
-		key := w.reason
-		if w.change.Field != "" {
-			key = fmt.Sprint(w.change.Field, " ", w.change.Value)
+		add := func(w *wish) *wish {
+			w.change.Why = []string{why(&single)}
+			key := w.reason
+			if w.change.Field != "" {
+				key = fmt.Sprint(w.change.Field, " ", w.change.Value)
+			}
+			if known := index[key]; known != nil {
+				known.change.Why = append(known.change.Why, w.change.Why...)
+				return known
+			}
+			index[key] = w
+			all = append(all, w)
+			return w
 		}
-		if known := index[key]; known != nil {
-			known.change.Why = append(known.change.Why, w.change.Why...)
-			continue
+		w := add(wishFor(p, &line, guarded))
+		if w.change.Field == "side_effect_level" && line.Kind == audit.Net && line.Port != 0 && portsAlone {
+			port := portWish(&line)
+			port.with = w
+			add(port)
 		}
-		index[key] = w
-		all = append(all, w)
 	}
 	return all
+}
+
+// namesPorts reports whether all that asks for a network names a TCP port: then those
+// are enough.
+func namesPorts(lines []audit.Line) bool {
+	for i := range lines {
+		switch line := &lines[i]; line.Kind {
+		case audit.Net:
+			if line.Port == 0 || portWish(line) == nil {
+				return false
+			}
+		case audit.Syscall:
+			if len(line.Rights) > 0 && denies(seccomp.Network, line.Rights[0]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// portWish is for a TCP port, nil if it is about something else.
+func portWish(line *audit.Line) *wish {
+	if len(line.Rights) == 0 {
+		return nil
+	}
+	port := line.Port
+	switch line.Rights[0] {
+	case "net.connect_tcp":
+		return &wish{change: &Change{Field: "tcp_connect", Value: port, apply: func(p *policy.Policy) { p.TCPConnect = addPort(p.TCPConnect, port) }}}
+	case "net.bind_tcp":
+		return &wish{change: &Change{Field: "tcp_bind", Value: port, apply: func(p *policy.Policy) { p.TCPBind = addPort(p.TCPBind, port) }}}
+	}
+	return nil
 }
 
 // cleaned is a path in its shortest form, "" if it is none.
@@ -208,10 +255,10 @@ var rightNames = regexp.MustCompile(`^[a-z0-9_]+(\.[a-z0-9_]+)?$|^syscall [0-9]+
 func wishFor(p *policy.Policy, line *audit.Line, guarded func(string) string) *wish {
 	var denial []string // filled in by the caller
 	refuse := func(format string, args ...any) *wish {
-		return &wish{&Change{Why: denial}, fmt.Sprintf(format, args...)}
+		return &wish{change: &Change{Why: denial}, reason: fmt.Sprintf(format, args...)}
 	}
 	set := func(field string, value any, apply func(*policy.Policy)) *wish {
-		return &wish{&Change{Field: field, Value: value, Why: denial, apply: apply}, ""}
+		return &wish{change: &Change{Field: field, Value: value, Why: denial, apply: apply}}
 	}
 	network := set("side_effect_level", policy.LevelNetwork.String(), func(p *policy.Policy) { p.SideEffectLevel = policy.LevelNetwork.String() })
 
@@ -225,23 +272,25 @@ func wishFor(p *policy.Policy, line *audit.Line, guarded func(string) string) *w
 	case audit.FS:
 		return fileWish(p, line, guarded, set, refuse)
 	case audit.Net:
-		switch right := line.Rights[0]; {
+		switch port := portWish(line); {
 		case !p.NetworkAllowed():
 			return network
+		case line.Command == theLog:
+			return refuse(networkElse)
 		case line.Port == 0:
 			return refuse("the port is not known")
-		case right == "net.connect_tcp":
-			return set("tcp_connect", line.Port, func(p *policy.Policy) { p.TCPConnect = addPort(p.TCPConnect, line.Port) })
-		case right == "net.bind_tcp":
-			return set("tcp_bind", line.Port, func(p *policy.Policy) { p.TCPBind = addPort(p.TCPBind, line.Port) })
-		default:
+		case port == nil:
 			return refuse("tcp_connect and tcp_bind limit the network to TCP: leave both out for other protocols")
+		default:
+			return port
 		}
 	case audit.Scope:
 		return refuse("no policy admits it: what is outside of the task is out of its reach")
 	case audit.Syscall:
 		name := line.Rights[0]
 		switch {
+		case line.Command == theLog && p.NetworkAllowed():
+			return refuse(networkElse)
 		case denies(seccomp.Baseline, name), unconditionally(seccomp.Always, name):
 			return refuse("no policy admits this system call")
 		case p.Profile() == policy.OSHardened && denies(seccomp.Hardened, name):
@@ -257,6 +306,9 @@ func wishFor(p *policy.Policy, line *audit.Line, guarded func(string) string) *w
 	}
 	return refuse("a denial of an unknown kind, of a newer driver")
 }
+
+// networkElse is about a log of a task that has a network.
+const networkElse = "it cannot be told from a log: the policy admits the network, so that it was denied under another one, or by tcp_connect, tcp_bind, egress or something outside of the task"
 
 // usualPort is what is proposed for a name that was looked up, and got no address to
 // connect to: nothing tells of a port then.
@@ -311,6 +363,9 @@ func addPort(ports []int, port int) []int {
 	return append(slices.Clone(ports), port)
 }
 
+// system are directories of the distribution's.
+var system = []string{"/bin", "/boot", "/etc", "/lib", "/lib64", "/sbin", "/usr", "/nix/store"}
+
 // Rights that reading, and removing, take.
 var (
 	reading  = []string{"fs.execute", "fs.read_file", "fs.read_dir"}
@@ -332,6 +387,10 @@ func fileWish(p *policy.Policy, line *audit.Line, guarded func(string) string, s
 		return refuse("its path is not known, or one that the task has made up in a root of its own")
 	case root == "/tmp" || root == "/var/tmp" || root == "/run" || root == "/var/run" || root == "/dev/shm":
 		return refuse("every task has one of its own")
+	case line.Command == theLog && tooShort.MatchString(root):
+		return refuse("a directory at the top of the file system has more in it than one program needs: name what it needs of %s by hand", plain.Name(root))
+	case line.Command == theLog && !only(line.Rights, reading) && slices.ContainsFunc(system, func(dir string) bool { return landlock.Beneath(dir, root) }):
+		return refuse("it is the system's, which no task should change: have the program write elsewhere, in its own directories or /tmp")
 	}
 	if why := guarded(root); why != "" {
 		return refuse("%s", why)

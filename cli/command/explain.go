@@ -24,14 +24,15 @@ func newExplain(s *Streams) *Command {
 			"files and why they can be reached, network, system calls, namespaces, user, limits, and what this kernel cannot enforce.\n" +
 			"The policy comes from a job file, read by Nomad's own parser, from a JSON file as Harn writes it, or from options that have the names of " +
 			"the policy's fields. Of two files, the difference is shown: what the second takes away (-) and adds (+). /TASK stands " +
-			"for the task's directory. Variables have the values that Nomad's client gives them; those that only a node knows stay as they are written, and are listed. Roots that do not exist here are reported: on a node like this, the task would be refused.",
+			"for the task's directory. Variables have the values that Nomad's client gives them; those that only a node knows stay as they are written, and are listed. The command, the directory that it starts in, roots and the user are looked up here: what is missing is listed, " +
+			"since on a node like this the task would be refused. What an artifact, a volume or another task brings is not looked up.",
 		Examples: []Example{
 			{"What the task of a job may do:", "explain -job example/hardened.nomad.hcl"},
 			{"The same on a node with Linux 6.1, whose operator has set a ceiling:", "explain -job example/hardened.nomad.hcl -abi 2 -config agent.hcl"},
 			{"What a policy would mean:", "explain -read_only_roots /opt -side_effect_level read_only"},
 			{"What a change of a job changes:", "explain -job old.nomad.hcl -job new.nomad.hcl"},
 		},
-		Statuses: []Status{{"0", "It was shown."}, {"1", "The task would be refused: the reason is on stderr."}, {"2", "The command line is wrong."}},
+		Statuses: []Status{{"0", "It was shown."}, {"1", "The task, of two the second one, would be refused: the reason is on stderr, or listed as missing."}, {"2", "The command line is wrong."}},
 		Misuse:   2,
 		Flags:    flag.NewFlagSet("explain", flag.ContinueOnError),
 		Files:    map[string]string{"job": "*.hcl", "policy": "*.json", "config": "*.hcl"},
@@ -54,15 +55,19 @@ func newExplain(s *Streams) *Command {
 		case len(explanations) == 2:
 			d := difference(explanations[0].parts(), explanations[1].parts())
 			if *asJSON {
-				return 0, c.PrintJSON(d)
+				err = c.PrintJSON(d)
+			} else {
+				d.print(c)
 			}
-			d.print(c)
 		case *asJSON:
-			return 0, c.PrintJSON(explanations[0])
+			err = c.PrintJSON(explanations[0])
 		default:
 			explanations[0].print(c)
 		}
-		return 0, nil
+		if last := explanations[len(explanations)-1]; len(last.Missing) > 0 {
+			return 1, err // and said under Missing
+		}
+		return 0, err
 	}
 	return c
 }
@@ -125,27 +130,38 @@ func explain(operator *sandbox.Settings, abi int, read func(*Place) (*request, e
 	if abi < 0 {
 		f.Node.ABI, f.Node.Absent = landlock.Detect()
 	}
-	clients, err := os.MkdirTemp("/var/tmp", "harn-explain-") // not in /tmp, of which tasks have a private one
+	clients, err := standIn()
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(clients)
-	if clients, err = policy.RealPath(clients); err != nil {
-		return nil, err
-	}
 	f.TaskDir = clients + "/task"
-	if err := os.Mkdir(f.TaskDir, 0o755); err != nil {
-		return nil, err
-	}
 	names := strings.NewReplacer(f.TaskDir, taskPlace, clients, "(other allocations)")
 	r, err := read(&Place{TaskDir: f.TaskDir})
 	if err != nil {
 		return nil, fmt.Errorf("%s", names.Replace(err.Error()))
 	}
 	r.describe(f)
+	if err := r.makeTaskDir(f.TaskDir); err != nil {
+		return nil, err
+	}
 	found, err := sandbox.Explain(r.config, f)
 	if err != nil {
 		return nil, fmt.Errorf("%s", names.Replace(err.Error()))
 	}
 	return newExplanation(found, r, names), nil
+}
+
+// standIn makes a directory that stands for that of Nomad's allocations. In /tmp and
+// /var/tmp, of which tasks have private ones, it would be another case than theirs: so
+// it is there only for those who can write nowhere else.
+func standIn() (string, error) {
+	dir, err := os.MkdirTemp("/var/lib", "harn-explain-")
+	if err != nil {
+		dir, err = os.MkdirTemp("/var/tmp", "harn-explain-")
+	}
+	if err != nil {
+		return "", err
+	}
+	return policy.RealPath(dir)
 }

@@ -37,7 +37,13 @@ type Explanation struct {
 	Syscalls     []deniedSyscalls `json:"denied_syscalls"`
 	Warning      string           `json:"warning,omitempty"`
 	NotEnforced  []string         `json:"not_enforced_here"`
-	Missing      []string         `json:"missing"`
+	// Command is where the program is, or how the job names it where that is not known
+	// here; WorkDir is where it starts.
+	Command     string `json:"command,omitempty"`
+	NotLookedUp bool   `json:"command_not_looked_up,omitempty"`
+	WorkDir     string `json:"work_dir"`
+
+	Missing []string `json:"missing"`
 	// Unknown are the variables that have a value on a node only.
 	Unknown []string `json:"unknown_variables"`
 }
@@ -74,6 +80,7 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 		Capabilities: append([]string{}, found.Capabilities...), Limits: append(r.limits(), found.Limits...),
 		Namespaces: namespaces(found, r), User: found.User, Unknown: append([]string{}, r.unknown()...),
 	}
+	e.Command, e.NotLookedUp, e.WorkDir = names.Replace(found.Program), found.Unchecked, names.Replace(found.WorkDir)
 	if e.User == "" {
 		e.User = "one of its own, of Nomad's dynamic workload users"
 	}
@@ -120,7 +127,33 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 		}
 		e.Syscalls = append(e.Syscalls, denied)
 	}
+	for _, list := range []*[]string{&e.NotEnforced, &e.Missing, &e.Limits} {
+		*list = once(*list, names)
+	}
 	return e
+}
+
+// once is each line once, with the names that a reader knows.
+func once(lines []string, names *strings.Replacer) []string {
+	out := []string{}
+	for _, line := range lines {
+		if line = names.Replace(line); !slices.Contains(out, line) {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// start says what is executed and where.
+func (e *Explanation) start() []string {
+	var lines []string
+	switch {
+	case e.NotLookedUp:
+		lines = append(lines, e.Command+", which is not looked up here: an artifact, a volume or another task brings it")
+	case e.Command != "":
+		lines = append(lines, e.Command)
+	}
+	return append(lines, "starts in "+e.WorkDir)
 }
 
 // egressLines say what each rule of egress admits.
@@ -260,6 +293,7 @@ func (e *Explanation) parts() []part {
 	user := []string{e.User, "capabilities: " + orNone(strings.Join(e.Capabilities, " "))}
 	all := []part{
 		{title: "Profile", lines: []string{fmt.Sprintf("%s, Landlock ABI %d", e.Profile, e.ABI)}},
+		{title: "Program", lines: e.start()},
 		{title: "Files", lines: files},
 		{title: "Network", lines: slices.DeleteFunc(append([]string{e.Network, e.LocalIPC}, e.Egress...), func(line string) bool { return line == "" })},
 		{title: "Namespaces", lines: e.Namespaces},

@@ -54,6 +54,16 @@ type Job struct {
 	// Network is the mode of the group's network; "" for the host's.
 	Network string
 	Mounts  []VolumeMount
+	// Templates are files that Nomad writes, Artifacts where it puts what it fetches:
+	// relative to the task directory.
+	Templates []Template
+	Artifacts []string
+}
+
+// Template is a template block.
+type Template struct {
+	Path, Text string
+	Mode       os.FileMode
 }
 
 // VolumeMount is a volume_mount block.
@@ -118,7 +128,55 @@ func (s *Streams) readRequest(operator *sandbox.Settings, from source, task stri
 func (r *request) describe(f *sandbox.Placement) {
 	if r.job != nil {
 		f.User, f.MemoryMB, f.MemoryMaxMB = r.job.User, r.job.MemoryMB, r.job.MemoryMaxMB
+		f.Path = r.job.Env["PATH"]
+		f.Unseen = []string{filepath.Join(f.TaskDir, "alloc")} // where other tasks put what they make
+		for _, dir := range r.job.Artifacts {
+			f.Unseen = append(f.Unseen, filepath.Join(f.TaskDir, dir))
+		}
+		for _, mount := range r.job.Mounts {
+			at := mount.Destination
+			if !filepath.IsAbs(at) {
+				at = filepath.Join(f.TaskDir, at)
+			}
+			f.Unseen = append(f.Unseen, filepath.Clean(at))
+		}
 	}
+}
+
+// taskDirs are the directories that Nomad makes in a task's.
+var taskDirs = []string{"local", "secrets", "tmp", "alloc/data", "alloc/logs", "alloc/tmp"}
+
+// makeTaskDir makes a directory that stands for a task's, with the files that the job
+// has in itself.
+func (r *request) makeTaskDir(dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, name := range taskDirs {
+		if err := root.MkdirAll(name, 0o755); err != nil {
+			return err
+		}
+	}
+	if r.job == nil {
+		return nil
+	}
+	for _, t := range r.job.Templates {
+		if !filepath.IsLocal(t.Path) || root.MkdirAll(filepath.Dir(t.Path), 0o755) != nil {
+			continue // Nomad says what is wrong with it
+		}
+		if err := root.WriteFile(t.Path, []byte(t.Text), 0o600); err != nil {
+			return err
+		}
+		if err := root.Chmod(t.Path, t.Mode); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // limits are those of the job's resources that are not the driver's.

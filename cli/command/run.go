@@ -34,7 +34,8 @@ func newRun(s *Streams) *Command {
 		Arguments: "-- COMMAND [ARGUMENT ...]",
 		Summary:   "Run a command under a policy, without Nomad",
 		Description: "Runs a command under a policy as the driver would run it as a task, to try the policy. The task directory is the current " +
-			"directory: relative roots join it, and it is the workspace if the policy names none. /tmp is empty, and gone afterwards. " +
+			"directory: the command starts in it, relative roots join it, and it is the workspace if the policy names none. If it names some, the directory shows these alone, " +
+			"and what else is made in it is gone afterwards. /tmp is empty, and gone afterwards. " +
 			"The command has the terminal, the standard input, output and error, and gets the signals of who runs it; of the environment it gets TERM and what -env names.\n" +
 			"Root is needed for a user of its own only: the command runs as -user, else as who called sudo, else as nobody. Without root, it " +
 			"runs as you, in a user namespace; where there is none to have, Landlock and seccomp alone confine it, and a policy that needs more is refused. " +

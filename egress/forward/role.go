@@ -84,7 +84,12 @@ func run(reports io.Writer) error {
 	r := newReporter(reports, reportPeriod, mostReported)
 	var log func(Event)
 	if plan.LogConnections {
-		l := &connectionLog{to: os.NewFile(LogFD, "log"), left: mostLogged}
+		// What an earlier forwarder of the task has written counts.
+		file, left := os.NewFile(LogFD, "log"), int64(mostLogged)
+		if info, err := file.Stat(); err == nil {
+			left -= info.Size()
+		}
+		l := &connectionLog{to: file, left: left}
 		log = l.add
 	}
 	f := newForwarder(&plan, r.add, log)
