@@ -318,3 +318,27 @@ c.close()'`, at.Port()))
 		t.Error(out)
 	}
 }
+
+// A connection to a published port that the task does not serve yet is no failure of
+// the forwarder's.
+func TestEventsOfPublishedPortsHaveAnAddress(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	l.Close()
+	x := start(t, egress.Config{Published: []netip.AddrPort{at}}, "sleep 60")
+	conn, err := net.Dial("tcp", at.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	x.events.Scan()
+	var e egress.Event
+	if err := json.Unmarshal(x.events.Bytes(), &e.Event); err != nil || !e.Failed || e.Host() != "127.0.0.1" || e.Port != at.Port() {
+		t.Errorf("%s (%v)", x.events.Bytes(), err)
+	}
+	x.Kill()
+	x.end(t)
+}

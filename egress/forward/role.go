@@ -102,7 +102,8 @@ func run(reports io.Writer) error {
 			}
 			go func() {
 				ended <- f.serve(listener, func(netip.AddrPort) (*target, error) {
-					return &target{Event: Event{Port: port.To.Port()}, addresses: []netip.Addr{port.To.Addr()}}, nil
+					to := port.To.Addr()
+					return &target{Event: Event{Address: to.String(), Port: port.To.Port()}, addresses: []netip.Addr{to}}, nil
 				})
 			}()
 		}
