@@ -192,7 +192,7 @@ func TestEgressAndPorts(t *testing.T) {
 	cfg := h.task(c)
 	h.start(cfg)
 	h.wait(cfg.ID)
-	if out, want := h.log(cfg, "stdout", "7"), fmt.Sprintf("hello api.example.com:%d\n7\n", open); out != want {
+	if out, want := h.log(cfg, "stdout", "\n7\n"), fmt.Sprintf("hello api.example.com:%d\n7\n", open); out != want {
 		t.Errorf("%q, expected %q", out, want)
 	}
 }

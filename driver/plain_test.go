@@ -106,7 +106,7 @@ func TestRefusalsAreOneLine(t *testing.T) {
 			prepare: func(dir string) error {
 				return os.WriteFile(dir+"/local/script", []byte("#!/"+hostileName+"\n"), 0o755)
 			},
-			want: "executing",
+			want: "does not exist: correct the first line",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
