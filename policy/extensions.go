@@ -156,6 +156,7 @@ func reconcile(ceiling, request, result *Policy) error {
 				f.Name, *f.list(result), ceiling.socketsDenied(), LevelNetwork, remedy))
 		}
 	}
+	problems = append(problems, deniedByCeiling(ceiling, result))
 	// A valid request that lists ports has a network: so the ceiling took it away.
 	if !result.NetworkAllowed() {
 		for _, field := range result.portFields() {
@@ -175,6 +176,25 @@ func reconcile(ceiling, request, result *Policy) error {
 			problems = append(problems, portsWithin(field, notNil(limits[i].ports)))
 		}
 	}
+	return joinLine(problems)
+}
+
+// deniedByCeiling names the request's workspace roots of which a ceiling leaves nothing:
+// a valid request does not deny them itself.
+func deniedByCeiling(ceiling, result *Policy) error {
+	var problems []error
+	ceiling.Each(func(f *Field) {
+		if f.Role != DenyRole {
+			return
+		}
+		for _, deny := range *f.list(ceiling) {
+			for _, root := range result.WorkspaceRoots {
+				if landlock.Beneath(deny, root) {
+					problems = append(problems, fmt.Errorf("workspace_roots: %q lies in %q, which the operator's ceiling denies (%s): name directories beside it", root, deny, f.Name))
+				}
+			}
+		}
+	})
 	return joinLine(problems)
 }
 

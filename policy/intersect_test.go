@@ -248,6 +248,16 @@ func exceeded(ceiling, request *Policy) map[string]bool {
 		fields["unix_socket_roots"] = true
 	}
 	exceededInProcess(ceiling, request, offline, fields)
+	// "Beats every grant": of a root that lies in one of the ceiling's, nothing is left.
+	closed := under(ceiling.ReadDenyRoots)
+	if ceiling.ProcessSandbox != nil {
+		closed |= under(ceiling.ProcessSandbox.ReadDenyRoots)
+	}
+	for _, root := range request.WorkspaceRoots {
+		if places := under([]string{root}); places != 0 && places&^closed == 0 {
+			fields["workspace_roots"] = true
+		}
+	}
 	return fields
 }
 
@@ -619,6 +629,7 @@ func TestIntersectProcessSandboxOfTheUniverse(t *testing.T) {
 		}
 		all = append(all,
 			Policy{ProcessSandbox: block, WorkspaceRoots: []string{"/b"}, ReadOnlyRoots: []string{}},
+			Policy{ProcessSandbox: block, WorkspaceRoots: []string{"/b/b", "/a/b/a"}},
 			Policy{ProcessSandbox: block, Extensions: Extensions{UnixSocketRoots: []string{}, ReadDenyRoots: []string{"/a/a"}, Protect: []string{".git/hooks"}}},
 			Policy{ProcessSandbox: block, Extensions: Extensions{TCPConnect: []int{443}, ReadDenyRoots: []string{"/b/b", "/a/a"}, Protect: []string{"a", ".git/hooks"}}})
 	}
