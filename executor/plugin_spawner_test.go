@@ -8,13 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
@@ -141,7 +141,6 @@ func beneathRoot(t *testing.T, pid int) (names []string) {
 		t.Fatal(err)
 	}
 	defer proc.Close()
-	failed := make(chan error)
 	enter := func(file string) error {
 		fd, err := unix.Openat(int(proc.Fd()), file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
@@ -150,9 +149,9 @@ func beneathRoot(t *testing.T, pid int) (names []string) {
 		defer unix.Close(fd)
 		return unix.Setns(fd, unix.CLONE_NEWNS)
 	}
-	go func() {
-		runtime.LockOSThread() // it ends with this function
-		failed <- func() error {
+	var failed error
+	kerneltest.Thread(func() {
+		failed = func() error {
 			if err := unix.Unshare(unix.CLONE_FS); err != nil {
 				return err
 			}
@@ -176,9 +175,9 @@ func beneathRoot(t *testing.T, pid int) (names []string) {
 				return err
 			})
 		}()
-	}()
-	if err := <-failed; err != nil {
-		t.Fatal(err)
+	})
+	if failed != nil {
+		t.Fatal(failed)
 	}
 	return names
 }

@@ -35,10 +35,7 @@ func TestSetFlags(t *testing.T) {
 	kerneltest.Root(t)
 	outer := t.TempDir()
 	inner := filepath.Join(outer, "in ner")
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and ends with its mount namespace
+	kerneltest.Thread(func() {
 		try := func(what string, err error) {
 			if err != nil {
 				t.Errorf("%s: %v", what, err)
@@ -73,6 +70,5 @@ func TestSetFlags(t *testing.T) {
 				t.Errorf("%s: flags %#x, want %#x", dir, got, want)
 			}
 		}
-	}()
-	<-done
+	})
 }

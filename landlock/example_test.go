@@ -68,12 +68,9 @@ func ExampleRuleset_Admits() {
 // The example of Enter does what it says.
 func TestExampleEnter(t *testing.T) {
 	kerneltest.Landlock(t, 1)
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		done <- readUsrAlone()
-	}()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	kerneltest.Thread(func() {
+		if err := readUsrAlone(); err != nil {
+			t.Error(err)
+		}
+	})
 }

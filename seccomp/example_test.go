@@ -51,14 +51,11 @@ func denySethostname() error {
 // The example of Install does what it says.
 func TestExampleInstall(t *testing.T) {
 	kerneltest.Seccomp(t)
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		done <- denySethostname()
-	}()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	kerneltest.Thread(func() {
+		if err := denySethostname(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A call is admitted if its arguments fulfill a condition: sockets of UNIX alone.
