@@ -103,14 +103,14 @@ func table() []Field {
 				"so names are looked up by TCP (`tcp_connect = [53, 443]`, `dns { options = [\"use-vc\"] }`) or in `/etc/hosts`",
 			Absent: "any, unless there is `tcp_bind`", Empty: "none", Ceiling: "within those of the ceiling", Kernel: "Landlock's ports; seccomp, which leaves TCP alone",
 			value:    func(p *Policy) any { return &p.TCPConnect },
-			validate: func(p *Policy) []string { return p.wrongPorts("tcp_connect") },
+			validate: func(p *Policy) []string { return p.wrongPorts(p.TCPConnect, 1) },
 		},
 		{
 			Name: "tcp_bind", Kind: Ports, Since: portsABI,
 			Text:   "TCP ports to listen on, likewise; port 0 stands for ports that the kernel chooses. Where the list is not empty, a socket that listens without bind(2) gets such a port, too: no rule of the kernel sees that",
 			Absent: "any, unless there is `tcp_connect`", Empty: "none", Ceiling: "within those of the ceiling", Kernel: "Landlock's ports; seccomp, which leaves TCP alone",
 			value:    func(p *Policy) any { return &p.TCPBind },
-			validate: func(p *Policy) []string { return p.wrongPorts("tcp_bind") },
+			validate: func(p *Policy) []string { return p.wrongPorts(p.TCPBind, 0) },
 		},
 		{
 			Name: "egress", Kind: Block, Members: egressFields(),
