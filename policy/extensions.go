@@ -232,7 +232,7 @@ func (p *Policy) enforceable(node Node) error {
 	}
 	p.Each(func(f *Field) {
 		switch {
-		case f.Since == 0 && f.Role != DenyRole && f.Role != ProtectRole, f.Kind == Paths && len(*f.list(p)) == 0, !f.Present(p):
+		case f.Since == 0 && !f.Role.takes(), f.Kind == Paths && len(*f.list(p)) == 0, !f.Present(p):
 		case p.Profile() == Unrestricted:
 			problems = append(problems, errors.New(f.Name+` limits nothing under sandbox_profile "unrestricted": leave one of them out`))
 		case node.ABI < f.Since:

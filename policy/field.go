@@ -62,7 +62,7 @@ type Field struct {
 	// limit is what a ceiling admits of paths and devices.
 	limit func(ceiling *Policy) limit[string]
 	// narrow puts what a ceiling leaves of a request into result, a copy of the request. Fields with
-	// a limit need none.
+	// a limit need none, and those of paths that nothing may reach or change, to which a ceiling adds.
 	narrow func(ceiling, result *Policy) error
 }
 
@@ -78,6 +78,9 @@ const (
 	DenyRole           // out of reach, whatever grants them; they need not exist
 	ProtectRole        // to stay as they are in workspace roots; they need not exist
 )
+
+// takes reports whether the paths of the role take something from the task, and grant nothing.
+func (r Role) takes() bool { return r == DenyRole || r == ProtectRole }
 
 // Value points to the field in a policy. That of a member needs its block to be there: see [Policy.Each].
 func (f *Field) Value(p *Policy) any { return f.value(p) }

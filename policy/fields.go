@@ -81,10 +81,6 @@ func table() []Field {
 				"below every home that a root shows are denied besides. [The price](#what-stays-closed-or-as-it-is)",
 			Absent: "none", Empty: "none", Ceiling: "both lists", Kernel: "covering mounts; Landlock, which grants what lies beside",
 			value: func(p *Policy) any { return &p.ReadDenyRoots },
-			narrow: func(ceiling, result *Policy) error {
-				result.ReadDenyRoots = union(result.ReadDenyRoots, ceiling.ReadDenyRoots)
-				return nil
-			},
 		},
 		{
 			Name: "protect", Kind: Paths, Role: ProtectRole,
@@ -92,10 +88,6 @@ func table() []Field {
 				"A relative path is meant below each workspace root. [The price](#what-stays-closed-or-as-it-is)",
 			Absent: "none", Empty: "none", Ceiling: "both lists", Kernel: "read-only mounts; Landlock, which grants what lies beside",
 			value: func(p *Policy) any { return &p.Protect },
-			narrow: func(ceiling, result *Policy) error {
-				result.Protect = union(result.Protect, ceiling.Protect)
-				return nil
-			},
 		},
 		{
 			Name: "tcp_connect", Kind: Ports, Since: portsABI,
