@@ -88,6 +88,9 @@ func (f *Field) Value(p *Policy) any { return f.value(p) }
 // Key is the name within the block that the field is in.
 func (f *Field) Key() string { return f.Name[strings.LastIndexByte(f.Name, '.')+1:] }
 
+// member reports whether the field is in a block.
+func (f *Field) member() bool { return f.Name != f.Key() }
+
 // Present reports whether the policy says anything of the field.
 func (f *Field) Present(p *Policy) bool { return !reflect.ValueOf(f.value(p)).Elem().IsZero() }
 
