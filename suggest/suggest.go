@@ -366,11 +366,8 @@ func addPort(ports []int, port int) []int {
 // system are directories of the distribution's.
 var system = []string{"/bin", "/boot", "/etc", "/lib", "/lib64", "/sbin", "/usr", "/nix/store"}
 
-// Rights that reading, and removing, take.
-var (
-	reading  = []string{"fs.execute", "fs.read_file", "fs.read_dir"}
-	removing = []string{"fs.remove_file", "fs.remove_dir"}
-)
+// removing are the rights that removing takes.
+var removing = []string{"fs.remove_file", "fs.remove_dir"}
 
 func only(rights, of []string) bool {
 	return !slices.ContainsFunc(rights, func(r string) bool { return !slices.Contains(of, r) })
@@ -389,7 +386,7 @@ func fileWish(p *policy.Policy, line *audit.Line, guarded func(string) string, s
 		return refuse("every task has one of its own")
 	case line.Command == theLog && tooShort.MatchString(root):
 		return refuse("a directory at the top of the file system has more in it than one program needs: name what it needs of %s by hand", plain.Name(root))
-	case line.Command == theLog && !only(line.Rights, reading) && slices.ContainsFunc(system, func(dir string) bool { return landlock.Beneath(dir, root) }):
+	case line.Command == theLog && !line.Reads() && slices.ContainsFunc(system, func(dir string) bool { return landlock.Beneath(dir, root) }):
 		return refuse("it is the system's, which no task should change: have the program write elsewhere, in its own directories or /tmp")
 	}
 	if why := guarded(root); why != "" {
@@ -406,7 +403,7 @@ func fileWish(p *policy.Policy, line *audit.Line, guarded func(string) string, s
 	if only(line.Rights, []string{"fs.resolve_unix"}) {
 		return set("unix_socket_roots", root, func(p *policy.Policy) { p.UnixSocketRoots = addPath(p.UnixSocketRoots, root) })
 	}
-	read := only(line.Rights, reading)
+	read := line.Reads()
 	within := func(roots []string) bool {
 		return slices.ContainsFunc(roots, func(r string) bool { return landlock.Beneath(absolute(r, line.TaskDir), line.Path) })
 	}
