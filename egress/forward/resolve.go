@@ -136,25 +136,7 @@ func exchange(ctx context.Context, server netip.AddrPort, name string, kind dnsm
 	}
 	id := uint16(rand.Uint32())
 	question := dnsmessage.Question{Name: q, Type: kind, Class: dnsmessage.ClassINET}
-	b := dnsmessage.NewBuilder(nil, dnsmessage.Header{ID: id, RecursionDesired: true})
-	err = b.StartQuestions()
-	if err == nil {
-		err = b.Question(question)
-	}
-	if err == nil {
-		err = b.StartAdditionals()
-	}
-	var h dnsmessage.ResourceHeader
-	if err == nil {
-		err = h.SetEDNS0(mostOfPacket, dnsmessage.RCodeSuccess, false)
-	}
-	if err == nil {
-		err = b.OPTResource(h, dnsmessage.OPTResource{})
-	}
-	if err != nil {
-		return found{}, err
-	}
-	packet, err := b.Finish()
+	packet, err := build(dnsmessage.Header{ID: id, RecursionDesired: true}, &question, nil, true)
 	if err != nil {
 		return found{}, err
 	}

@@ -117,7 +117,11 @@ func (s *nameServer) answer(packet []byte) []byte {
 		reply.Authoritative = true
 		answers, reply.RCode = s.lookUp(question)
 	}
-	return build(reply, question, answers, extended)
+	built, err := build(reply, question, answers, extended)
+	if err != nil {
+		return nil
+	}
+	return built
 }
 
 // readQuestion reads the one question of a packet.
@@ -180,8 +184,8 @@ func (s *nameServer) lookUp(q *dnsmessage.Question) ([]netip.Addr, dnsmessage.RC
 	return []netip.Addr{six}, dnsmessage.RCodeSuccess
 }
 
-// build makes a packet.
-func build(header dnsmessage.Header, q *dnsmessage.Question, answers []netip.Addr, extended bool) []byte {
+// build makes a packet, with or without a question; extended is with EDNS (RFC 6891).
+func build(header dnsmessage.Header, q *dnsmessage.Question, answers []netip.Addr, extended bool) ([]byte, error) {
 	b := dnsmessage.NewBuilder(make([]byte, 0, 512), header)
 	b.EnableCompression()
 	err := b.StartQuestions()
@@ -211,11 +215,7 @@ func build(header dnsmessage.Header, q *dnsmessage.Question, answers []netip.Add
 		}
 	}
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	packet, err := b.Finish()
-	if err != nil {
-		return nil
-	}
-	return packet
+	return b.Finish()
 }
