@@ -238,6 +238,11 @@ func TestForwardersAreConfined(t *testing.T) {
 				t.Errorf("%s: descriptor %s is %s", name, fd, to)
 			}
 		}
+		// What is of root is for those alone who may look into whichever process, proc(5).
+		var mem unix.Stat_t
+		if err := unix.Stat(fmt.Sprintf("/proc/%d/mem", pids[0]), &mem); err != nil || mem.Uid != 0 {
+			t.Errorf("%s: processes of its user can look into it (%v)", name, err)
+		}
 		own, _ := os.Readlink("/proc/self/ns/net")
 		if of, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pids[0])); of != own {
 			t.Errorf("%s: is in network namespace %s, expected %s", name, of, own)
