@@ -33,12 +33,18 @@ var startCalls = []string{
 	"prctl", "seccomp", "setgroups", "setresgid", "setresuid", "wait4",
 }
 
-// sockets are of TCP and UDP.
+// sockets are of TCP and UDP, and to ask for routes: without capabilities, nothing can be
+// changed by them.
 var sockets = seccomp.Rule{Syscall: "socket", Admit: []seccomp.Args{
 	{
 		{Index: 0, Values: []uint32{unix.AF_INET, unix.AF_INET6}},
 		{Index: 1, Mask: socketTypes, Values: []uint32{unix.SOCK_STREAM, unix.SOCK_DGRAM}},
 		{Index: 2, Values: []uint32{unix.IPPROTO_IP, unix.IPPROTO_TCP, unix.IPPROTO_UDP}},
+	},
+	{
+		{Index: 0, Values: []uint32{unix.AF_NETLINK}},
+		{Index: 1, Mask: socketTypes, Values: []uint32{unix.SOCK_RAW}},
+		{Index: 2, Values: []uint32{unix.NETLINK_ROUTE}},
 	},
 }}
 
