@@ -248,6 +248,15 @@ func TestEgressIsRequired(t *testing.T) {
 	h := egressHarness(t, func(c *Config) { c.EgressRequired = true })
 	_, _, err := h.StartTask(h.task(sh("true")))
 	wantError(t, "no block", err, "egress_required")
+	for _, all := range []*policy.Egress{{Default: "allow"}, {Allow: []string{"a.example.com:443", "0.0.0.0/0"}}, {Allow: []string{"[::/0]:443"}}} {
+		open := sh("true")
+		open.Policy = &policy.Policy{Extensions: policy.Extensions{Egress: all}}
+		_, _, err := h.StartTask(h.task(open))
+		wantError(t, fmt.Sprint(*all), err, "egress_required", "names none")
+	}
+	named := sh("true")
+	named.Policy = &policy.Policy{Extensions: policy.Extensions{Egress: &policy.Egress{Allow: []string{"a.example.com:443", "10.0.0.0/8"}}}}
+	h.start(h.task(named))
 	c := sh("true")
 	c.Policy = &policy.Policy{SideEffectLevel: "process_exec"}
 	h.start(h.task(c)) // it has no network

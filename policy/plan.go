@@ -416,7 +416,11 @@ func (plan *Plan) String() string {
 // Summary says in one line what confines the task, what matters to its user first.
 func (plan *Plan) Summary() string {
 	parts := []string{"profile " + plan.Profile.String()}
-	if plan.Egress != nil {
+	switch {
+	case plan.Egress == nil:
+	case plan.Egress.Others:
+		parts = append(parts, fmt.Sprintf("network of all hosts except what %d rules deny", len(plan.Egress.Deny)))
+	default:
 		parts = append(parts, fmt.Sprintf("network of the hosts that %d rules name", len(plan.Egress.Allow)))
 	}
 	switch {

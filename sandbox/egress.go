@@ -39,12 +39,19 @@ func checkEgress(settings *Settings, effective *policy.Policy, task *Task) error
 		return nil
 	}
 	switch {
+	case settings.EgressRequired && namesAll(effective.Egress.Rules()):
+		return errors.New(`capability_policy: egress: the operator requires that the hosts are named (plugin option egress_required), and default = "allow", or a range of all addresses, names none: leave it out`)
 	case task.NetworkNamespace != "":
 		return errors.New(`capability_policy: egress: the group's network gives the task the network namespace of its allocation (mode = "bridge", CNI or Connect), and egress one of its own: leave egress out, or use network { mode = "host" }, whose ports are forwarded to the task`)
 	case task.DNS != nil:
 		return errors.New("capability_policy: egress: the group's dns block names name servers, and with egress it is the node that looks names up: leave one of them out")
 	}
 	return nil
+}
+
+// namesAll reports whether rules admit whatever they do not name, or name every address.
+func namesAll(rules egressrule.Set) bool {
+	return rules.Others || slices.ContainsFunc(rules.Allow, func(r egressrule.Rule) bool { return r.Addresses.IsValid() && r.Addresses.Bits() == 0 })
 }
 
 // beyondEgress are capabilities by which a task could change its network, or get

@@ -97,6 +97,9 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 		e.Network, e.LocalIPC = "denied", localIPC(plan)
 	case plan.Egress != nil:
 		e.Network, e.Egress = "TCP to the hosts that egress names, and nothing else", egressLines(plan)
+		if plan.Egress.Others {
+			e.Network = "TCP to all hosts except those that egress denies, and nothing else"
+		}
 	case set != nil && set.HandledNet != 0:
 		e.Network = "TCP only, to ports: " + ports(set)
 	default:
