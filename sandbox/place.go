@@ -125,40 +125,22 @@ func protectedPlaces(settings *Settings, dirs *Dirs, agent []AgentPath) []place 
 	return places
 }
 
-// resolve follows the symbolic links of the place's path.
+// resolve follows the symbolic links of the place's path, as far as it exists.
 func (p *place) resolve() {
-	done, rest := "/", strings.Split(p.path, "/")
-	for len(rest) > 0 {
-		name := rest[0]
-		rest = rest[1:]
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			done = filepath.Dir(done)
-			continue
+	p.real, _ = policy.Walk(p.path, func(at string, rest []string) (string, error) {
+		target, err := os.Readlink(at)
+		if err != nil {
+			return "", nil // no link, or not there
 		}
-		next := filepath.Join(done, name)
-		target, err := os.Readlink(next)
-		if err != nil { // no link, or not there
-			done = next
-			continue
-		}
-		if p.links = append(p.links, next); len(p.links) > 40 { // as the kernel has it, path_resolution(7)
-			break
-		}
-		if filepath.IsAbs(target) {
-			done = "/"
-		}
+		p.links = append(p.links, at)
 		if slices.ContainsFunc(rest, func(name string) bool { return name != "" && name != "." }) {
 			if p.passed == nil {
 				p.passed = map[string]string{}
 			}
-			p.passed[next] = target
+			p.passed[at] = target
 		}
-		rest = append(strings.Split(target, "/"), rest...)
-	}
-	p.real = done
+		return target, nil
+	})
 }
 
 // isOwn reports whether a path is one of the task's own in the place.
