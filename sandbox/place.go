@@ -74,12 +74,13 @@ var engineSockets = []string{
 // come, and against which the result is proved.
 func protectedPlaces(settings *Settings, dirs *Dirs, agent []AgentPath) []place {
 	var places []place
+	known := links{}
 	own := slices.Concat(dirs.own(), []string{dirs.tmp()}, dirs.Storage)
 	add := func(p place) {
 		if p.path == "" {
 			return
 		}
-		p.resolve()
+		p.resolve(known)
 		if p.rule == covered && landlock.Beneath(p.real, dirs.Task) {
 			p.own = own // whatever it is that Nomad's directories lie in
 		}
@@ -125,12 +126,25 @@ func protectedPlaces(settings *Settings, dirs *Dirs, agent []AgentPath) []place 
 	return places
 }
 
+// links are the targets of symbolic links that were looked up, "" of what is none or is
+// not there: each once, since the places of a list have most of their directories in common.
+type links map[string]string
+
+func (l links) target(path string) string {
+	target, known := l[path]
+	if !known {
+		target, _ = os.Readlink(path)
+		l[path] = target
+	}
+	return target
+}
+
 // resolve follows the symbolic links of the place's path, as far as it exists.
-func (p *place) resolve() {
+func (p *place) resolve(known links) {
 	p.real, _ = policy.Walk(p.path, func(at string, rest []string) (string, error) {
-		target, err := os.Readlink(at)
-		if err != nil {
-			return "", nil // no link, or not there
+		target := known.target(at)
+		if target == "" {
+			return "", nil
 		}
 		p.links = append(p.links, at)
 		if slices.ContainsFunc(rest, func(name string) bool { return name != "" && name != "." }) {
