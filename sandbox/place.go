@@ -218,17 +218,16 @@ func checkOwn(places []place, task string) error {
 	if err != nil {
 		return err
 	}
+	seen := map[string]bool{} // "/" is above itself
 	for i := range places {
 		p := &places[i]
 		if len(p.own) == 0 {
 			continue
 		}
-		for path := p.real; ; path = filepath.Dir(path) {
+		for path := p.real; !seen[path]; path = filepath.Dir(path) {
+			seen[path] = true
 			if info, err := os.Stat(path); err == nil && os.SameFile(info, own) {
 				return fmt.Errorf("the task's directory %s is %s, and holds %s, which is protected: %s", plain.Quote(task), plain.Quote(path), plain.Quote(p.real), p.what)
-			}
-			if path == "/" {
-				break
 			}
 		}
 	}
