@@ -102,8 +102,8 @@ func PrepareRun(request *Request, node policy.Node, o *RunOptions) (*Run, error)
 	for name, value := range o.Env {
 		env[name] = value
 	}
-	AddPresetEnvironment(env, o.Env, s.PresetEnv)
-	AddVariables(env, s.Variables())
+	addPresetEnvironment(env, o.Env, s.PresetEnv)
+	addVariables(env, s.Variables())
 	if s.Egress != nil && o.Privilege != Root {
 		return nil, errors.New("capability_policy: egress: it takes root to make its network: use sudo, or leave the block out")
 	}
