@@ -84,7 +84,12 @@ func withheldNote(withheld []string) []string {
 	if len(names) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(names, func(a, b string) int { return missed(a) - missed(b) })
+	var ranked [3][]string
+	for _, name := range names {
+		rank := missed(name)
+		ranked[rank] = append(ranked[rank], name)
+	}
+	names = slices.Concat(ranked[:]...)
 	shown, more := 0, ""
 	for length := 0; shown < len(names); shown++ {
 		if length += len(names[shown]) + len(`"" `); length > namedVariables && shown > 0 {
