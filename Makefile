@@ -24,6 +24,7 @@ KERNEL_PACKAGES := landlock seccomp executor policy sandbox denials driver
 .PHONY: build
 build: ## Build the plugin, a static binary: bin/nomad-driver-harn
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o executor/image/files/program ./executor/image/program
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o executor/image/files/commands ./executor/image/commands
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/nomad-driver-harn .
 
 .PHONY: nomad

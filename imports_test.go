@@ -14,7 +14,7 @@ import (
 func TestImports(t *testing.T) {
 	const module = "github.com/burin-labs/nomad-driver-harn/"
 	foreign := []string{"github.com/hashicorp/nomad/", "github.com/hashicorp/go-plugin", "google.golang.org/grpc"}
-	for _, name := range []string{"sandbox", "cgroup", "meter", "denials", "audit", "policy", "executor", "landlock", "seccomp", "cli/command", "cli/early", "executor/image/program"} {
+	for _, name := range []string{"sandbox", "cgroup", "meter", "denials", "audit", "policy", "executor", "landlock", "seccomp", "cli/command", "cli/early", "executor/image/program", "executor/image/commands"} {
 		out, err := exec.Command("go", "list", "-deps", "./"+name).Output()
 		if err != nil {
 			t.Fatalf("go list -deps ./%s: %v", name, err)

@@ -24,6 +24,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/driver"
 	"github.com/burin-labs/nomad-driver-harn/egress"
+	"github.com/burin-labs/nomad-driver-harn/internal/nettest"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -88,7 +89,7 @@ var outsideZone = map[string]string{
 	"private.admitted.example.": "A 10.0.0.9", "mapped.admitted.example.": "AAAA ::ffff:10.0.0.9", "node.admitted.example.": "A 8.8.4.4",
 }
 
-func newOutside(t *testing.T, dir string) *outside {
+func newOutside(t *testing.T) *outside {
 	t.Helper()
 	lo, err := netlink.LinkByName("lo")
 	check(t, err)
@@ -133,14 +134,8 @@ func newOutside(t *testing.T, dir string) *outside {
 		go func() { _ = s.ListenAndServe() }()
 		t.Cleanup(func() { _ = s.Shutdown() })
 	}
-	for name, text := range map[string]string{"/etc/resolv.conf": "nameserver 203.0.113.9\n", "/etc/hosts": "127.0.0.1 localhost\n"} {
-		file := filepath.Join(dir, filepath.Base(name))
-		check(t, os.WriteFile(file, []byte(text), 0o644))
-		name, err := filepath.EvalSymlinks(name)
-		check(t, err)
-		check(t, unix.Mount(file, name, "", unix.MS_BIND, ""))
-		t.Cleanup(func() { _ = unix.Unmount(name, unix.MNT_DETACH) })
-	}
+	nettest.File(t, "/etc/resolv.conf", "nameserver 203.0.113.9\n")
+	nettest.File(t, "/etc/hosts", "127.0.0.1 localhost\n")
 	return o
 }
 
@@ -211,9 +206,7 @@ func egressRows(t *testing.T, n *nomad, p *programs, table *table) {
 	if err := egress.Works(); err != nil {
 		t.Skip(err)
 	}
-	dir := filepath.Join(n.dir, "egress")
-	check(t, os.MkdirAll(dir, 0o755))
-	o := newOutside(t, dir)
+	o := newOutside(t)
 	for i := range egressAttacks {
 		a := &egressAttacks[i]
 		if !strings.Contains(a.name, os.Getenv("ATTACK_RUN")) {

@@ -55,10 +55,7 @@ type Denial struct {
 // have chosen is quoted if it is not plain text.
 func (d *Denial) String() string {
 	if d.Kind == Egress {
-		if d.Port == 0 {
-			return "egress to " + plain.Name(d.Host)
-		}
-		return "egress to " + plain.Name(net.JoinHostPort(d.Host, strconv.Itoa(d.Port)))
+		return "egress to " + plain.Name(d.host())
 	}
 	names := make([]string, len(d.Rights))
 	for i, name := range d.Rights {
@@ -79,6 +76,21 @@ func (d *Denial) String() string {
 		s += " port " + strconv.Itoa(d.Port)
 	}
 	return s
+}
+
+// host is the host of a denial of egress, with the port if there is one.
+func (d *Denial) host() string {
+	if d.Port == 0 {
+		return d.Host
+	}
+	return net.JoinHostPort(d.Host, strconv.Itoa(d.Port))
+}
+
+// Reads reports whether the rights missing are those of reading a file: they change nothing.
+func (d *Denial) Reads() bool {
+	return !slices.ContainsFunc(d.Rights, func(right string) bool {
+		return right != "fs.execute" && right != "fs.read_file" && right != "fs.read_dir"
+	})
 }
 
 // unnamed begins the name of a system call that is not in the driver's tables; its

@@ -4,7 +4,6 @@
 package audit
 
 import (
-	"net"
 	"slices"
 	"strconv"
 )
@@ -30,9 +29,6 @@ type Refusal struct {
 	StderrExcerpt string `json:"stderr_excerpt"`
 }
 
-// reading are the rights on files that change nothing.
-var reading = []string{"fs.execute", "fs.read_file", "fs.read_dir"}
-
 // Refusal is the line as Harn's record.
 func (l *Line) Refusal() *Refusal {
 	r := &Refusal{
@@ -42,11 +38,11 @@ func (l *Line) Refusal() *Refusal {
 	resource := l.Path
 	switch l.Kind {
 	case FS:
-		r.Operation = "write"
-		if !slices.ContainsFunc(l.Rights, func(right string) bool { return !slices.Contains(reading, right) }) {
+		switch {
+		case l.Reads():
 			r.Operation = "read"
-		} else if slices.Contains(l.Rights, "fs.resolve_unix") || slices.Contains(l.Rights, "fs.ioctl_dev") {
-			r.Operation = "unknown"
+		case !slices.Contains(l.Rights, "fs.resolve_unix") && !slices.Contains(l.Rights, "fs.ioctl_dev"):
+			r.Operation = "write"
 		}
 		if l.Path != "" {
 			r.RefusedPaths = []string{l.Path}
@@ -54,10 +50,7 @@ func (l *Line) Refusal() *Refusal {
 	case Net:
 		resource = "port " + strconv.Itoa(l.Port)
 	case Egress:
-		r.Backend, resource = "egress", l.Host
-		if l.Port != 0 {
-			resource = net.JoinHostPort(l.Host, strconv.Itoa(l.Port))
-		}
+		r.Backend, resource = "egress", l.host()
 	case Syscall:
 		r.Backend, resource = "linux_seccomp", l.Rights[0]
 	}

@@ -17,8 +17,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
 
 // Subjects of egress, and what is measured of them.
@@ -27,15 +25,14 @@ const (
 	byName   = "egress"
 	byProxy  = "HTTP CONNECT by tinyproxy"
 
-	egressStart   = "StartTask called to returned"
-	egressFirst   = "first answer of a server, with the lookup of its name"
-	egressStream  = "one stream"
-	egressMany    = "1,000 connections at once, a byte to and fro on each"
-	egressCPU     = "CPU of the forwarder, or proxy"
-	egressMemory  = "private memory per task: supervisor, keeper, forwarder"
-	egressServer  = "model.example.com"
-	egressKeeper  = "harn-keeper"
-	egressForward = "harn-egress"
+	egressStart      = "StartTask called to returned"
+	egressFirst      = "first answer of a server, with the lookup of its name"
+	egressStream     = "one stream"
+	egressMany       = "1,000 connections at once, a byte to and fro on each"
+	egressManyMemory = "private memory of the forwarder with 1,000 connections"
+	egressCPU        = "CPU of the forwarder, or proxy"
+	egressMemory     = "private memory per task: supervisor, keeper, forwarder"
+	egressServer     = "model.example.com"
 )
 
 // egress measures tasks with hosts by name, in turns with the same ones without.
@@ -189,7 +186,7 @@ func (e *egressBench) streams() error {
 			rate, err := e.stream(t)
 			switch {
 			case err == nil && subject == byName:
-				e.sample(egressCPU, subject, cpuOf(named(egressForward)).Seconds()/gigabytes)
+				e.sample(egressCPU, subject, cpuOf(pidsOf(forwarderProcess)).Seconds()/gigabytes)
 			case err == nil && subject == byProxy:
 				e.sample(egressCPU, subject, (cpuOf([]int{e.proxyPID})-before).Seconds()/gigabytes)
 			}
@@ -222,18 +219,6 @@ func (e *egressBench) stream(t *task) (bytesPerSecond float64, err error) {
 	return size / seconds, nil
 }
 
-// named are the processes with a name.
-func named(names ...string) (pids []int) {
-	for _, p := range kerneltest.Processes() {
-		for _, name := range names {
-			if p.Args[0] == name {
-				pids = append(pids, p.PID)
-			}
-		}
-	}
-	return pids
-}
-
 const manyScript = `
 import socket, sys, time
 began = time.time()
@@ -261,7 +246,7 @@ func (e *egressBench) many() error {
 				n, err = t.output.Read(text)
 			}
 			if err == nil && subject == byName {
-				e.sample("private memory of the forwarder with 1,000 connections", subject, memoryOf(named(egressForward)).private/1000)
+				e.sample(egressManyMemory, subject, memoryOf(pidsOf(forwarderProcess)).private/1000)
 			}
 			t.destroy()
 			if err != nil {
@@ -275,7 +260,7 @@ func (e *egressBench) many() error {
 		}
 	}
 	e.report(egressMany, "ms", directly, byName)
-	e.report("private memory of the forwarder with 1,000 connections", "kB", byName)
+	e.report(egressManyMemory, "kB", byName)
 	return nil
 }
 
@@ -297,7 +282,7 @@ func (e *egressBench) memory() error {
 			}
 		}
 		time.Sleep(3 * time.Second)
-		private := memoryOf(append(pidsOf(supervisorProcess), named(egressKeeper, egressForward)...)).private
+		private := memoryOf(pidsOf(supervisorProcess, keeperProcess, forwarderProcess)).private
 		e.sample(egressMemory, subject, private/float64(len(tasks))/1000)
 		for _, t := range tasks {
 			t.destroy()
@@ -335,12 +320,11 @@ func egressService() (port int, stop func(), err error) {
 
 // startProxy starts Debian's tinyproxy, which passes on what CONNECT asks for.
 func startProxy(program, dir string) (port, pid int, stop func(), err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := freePorts(1)
 	if err != nil {
 		return 0, 0, nil, err
 	}
-	port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	port = ports[0]
 	config := filepath.Join(dir, "tinyproxy.conf")
 	text := fmt.Sprintf("Port %d\nListen 127.0.0.1\nTimeout 600\nMaxClients 2000\nLogLevel Critical\nLogFile \"%s/tinyproxy.log\"\n", port, dir)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {

@@ -26,6 +26,8 @@ const (
 	supervisorProcess = "supervisor" // ours
 	executorProcess   = "executor"   // raw_exec's and exec's
 	logmonProcess     = "logmon"     // Nomad's own, for every driver
+	keeperProcess     = "keeper"     // of a forwarder
+	forwarderProcess  = "forwarder"  // of a task with egress
 )
 
 func kind(p kerneltest.Process) string {
@@ -34,6 +36,10 @@ func kind(p kerneltest.Process) string {
 		return pluginProcess
 	case p.Args[0] == "harn-supervisor":
 		return supervisorProcess
+	case p.Args[0] == "harn-keeper":
+		return keeperProcess
+	case p.Args[0] == "harn-egress":
+		return forwarderProcess
 	case len(p.Args) > 1 && (p.Args[1] == executorProcess || p.Args[1] == logmonProcess):
 		return p.Args[1]
 	}

@@ -167,20 +167,28 @@ func orZero[T any](p *T) (value T) {
 	return value
 }
 
-// Settings implements command.Reader.
-func (reader) Settings(file string) (*sandbox.Settings, error) {
+// readAgent reads what agent has fields for in an agent's configuration.
+func readAgent(file string, agent any) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	if err := hcl.Decode(agent, string(data)); err != nil {
+		return fmt.Errorf("%s: %w", plain.Name(file), err)
+	}
+	return nil
+}
+
+// Settings implements command.Reader.
+func (reader) Settings(file string) (*sandbox.Settings, error) {
 	var agent struct {
 		Plugins []struct {
 			Name   string         `hcl:",key"`
 			Config map[string]any `hcl:"config"`
 		} `hcl:"plugin"`
 	}
-	if err := hcl.Decode(&agent, string(data)); err != nil {
-		return nil, fmt.Errorf("%s: %w", plain.Name(file), err)
+	if err := readAgent(file, &agent); err != nil {
+		return nil, err
 	}
 	for _, plugin := range agent.Plugins {
 		if plugin.Name != command.Name {
@@ -197,10 +205,6 @@ func (reader) Settings(file string) (*sandbox.Settings, error) {
 
 // Directories implements command.Reader: those that the file names, and its own path.
 func (reader) Directories(file string) ([]string, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
 	var agent struct {
 		DataDir   string `hcl:"data_dir"`
 		PluginDir string `hcl:"plugin_dir"`
@@ -210,7 +214,7 @@ func (reader) Directories(file string) ([]string, error) {
 			AllocMountsDir string `hcl:"alloc_mounts_dir"`
 		} `hcl:"client"`
 	}
-	if err := hcl.Decode(&agent, string(data)); err != nil {
+	if err := readAgent(file, &agent); err != nil {
 		return nil, err
 	}
 	all := []string{agent.DataDir, agent.PluginDir}

@@ -6,6 +6,7 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -262,5 +263,48 @@ func TestExamplesWriteWhereTheySay(t *testing.T) {
 				t.Errorf("%s as %s: what it has made beside its roots is in the directory", name, who)
 			}
 		}
+	}
+}
+
+// A network of the task's own takes root: without, sockets would be in the host's.
+func TestRunRefusesAnOwnNetworkWithoutRoot(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("HOST\n"))
+			_ = conn.Close()
+		}
+	}()
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	reach := []string{"--", "bash", "-c", "cat < /dev/tcp/127.0.0.1/" + port + " || echo out of reach"}
+	for field, policy := range map[string]string{
+		"process_sandbox.allow_tcp_loopback": `{"side_effect_level": "process_exec", "process_sandbox": {"allow_tcp_loopback": true}}`,
+		"egress":                             `{"side_effect_level": "network", "egress": {"allow": ["example.com:443"]}}`,
+	} {
+		dir := place(t, policy)
+		for _, who := range []string{"nobody", "nobody-alone"} {
+			if status, out, errs := callRun(t, dir, who, reach...); status != 125 || out != "" || !strings.Contains(errs, field+": it takes root") {
+				t.Errorf("%s: %s: %d %q\n%s", field, who, status, out, errs)
+			}
+		}
+		if field == "egress" {
+			continue // as root: see package egress
+		}
+		if status, out, errs := callRun(t, dir, "root", reach...); status != 0 || out != "out of reach\n" {
+			t.Errorf("%s: root: %d %q\n%s", field, status, out, errs)
+		}
+	}
+	// Without a policy the listener is in reach: it is there.
+	dir := place(t, `{}`)
+	if status, out, errs := callRun(t, dir, "nobody-alone", reach...); status != 0 || out != "HOST\n" {
+		t.Errorf("with the network: %d %q\n%s", status, out, errs)
 	}
 }

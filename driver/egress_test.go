@@ -5,7 +5,6 @@ package driver
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,10 +15,10 @@ import (
 
 	"github.com/hashicorp/nomad/nomad/structs"
 	"github.com/hashicorp/nomad/plugins/drivers"
-	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/egress"
+	"github.com/burin-labs/nomad-driver-harn/internal/nettest"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
@@ -34,29 +33,8 @@ func egressHarness(t *testing.T, change func(*Config), names ...string) *harness
 	if err := egress.Works(); err != nil {
 		t.Skip(err)
 	}
-	hosts := filepath.Join(filepath.Dir(h.config.StateDir), "hosts")
-	if err := os.WriteFile(hosts, []byte("127.0.0.1 localhost "+strings.Join(names, " ")+"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount(hosts, "/etc/hosts", "", unix.MS_BIND, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount("/etc/hosts", unix.MNT_DETACH) })
+	nettest.File(t, "/etc/hosts", "127.0.0.1 localhost "+strings.Join(names, " ")+"\n")
 	return h
-}
-
-// web is a web server on the node, which says hello.
-func web(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "hello %s\n", r.Host)
-	})}
-	go func() { _ = s.Serve(l) }()
-	t.Cleanup(func() { _ = s.Close() })
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func withEgress(script string, e *policy.Egress) TaskConfig {
@@ -105,7 +83,7 @@ func TestEgress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := web(t)
+	port := nettest.Hello(t)
 	get := func(host string) string {
 		return fmt.Sprintf("curl -s --max-time 5 http://%s:%d/ || echo %s $?\n", host, port, host)
 	}
@@ -157,7 +135,7 @@ func TestEgress(t *testing.T) {
 // What a forwarder tells while there is no plugin, the next one reports.
 func TestEgressOutlivesThePlugin(t *testing.T) {
 	h := egressHarness(t, nil, "api.example.com")
-	port := web(t)
+	port := nettest.Hello(t)
 	cfg := h.task(withEgress(fmt.Sprintf(`until [ -e local/go ]; do sleep 0.05; done
 		curl -s --max-time 5 http://api.example.com:%[1]d/; curl -s http://pypi.org/; echo end; sleep 100`, port), &policy.Egress{
 		Allow: []string{fmt.Sprintf("api.example.com:%d", port), fmt.Sprintf("127.0.0.1:%d", port)},
@@ -184,7 +162,7 @@ func TestEgressOutlivesThePlugin(t *testing.T) {
 
 func TestEgressAndPorts(t *testing.T) {
 	h := egressHarness(t, nil, "api.example.com")
-	open, closed := web(t), web(t)
+	open, closed := nettest.Hello(t), nettest.Hello(t)
 	c := withEgress(fmt.Sprintf("curl -s http://api.example.com:%d/; curl -s http://api.example.com:%d/; echo $?", open, closed), &policy.Egress{
 		Allow: []string{"api.example.com", "127.0.0.1"},
 	})
@@ -199,12 +177,7 @@ func TestEgressAndPorts(t *testing.T) {
 
 func TestEgressPublishesPorts(t *testing.T) {
 	h := egressHarness(t, nil)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	port := nettest.FreePort(t)
 	cfg := h.task(withEgress(fmt.Sprintf("exec python3 -u -m http.server --bind 127.0.0.1 %d", port), &policy.Egress{}))
 	cfg.Resources.Ports = &structs.AllocatedPorts{{Label: "http", Value: port, HostIP: "127.0.0.1"}}
 	h.start(cfg)

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/nettest"
 	"github.com/burin-labs/nomad-driver-harn/programs/model"
 )
 
@@ -31,25 +32,7 @@ func knowNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "hosts")
-	if err := os.WriteFile(file, append(hosts, []byte("\n127.0.0.1 "+strings.Join(egressNames, " ")+"\n")...), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount(file, "/etc/hosts", "", unix.MS_BIND, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount("/etc/hosts", unix.MNT_DETACH) })
-}
-
-// freePort is one of the node's that nobody listens on.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	nettest.File(t, "/etc/hosts", string(hosts)+"\n127.0.0.1 "+strings.Join(egressNames, " ")+"\n")
 }
 
 // serve runs a service of the node until the end of the test.
@@ -90,7 +73,7 @@ func gitServer(t *testing.T, dir string) (port int, key string) {
 	if _, err := exec.LookPath("/usr/sbin/sshd"); err != nil {
 		t.Skip("no sshd")
 	}
-	port = freePort(t)
+	port = nettest.FreePort(t)
 	repository := filepath.Join(dir, "repository")
 	command(t, dir, "git", "init", "-q", repository)
 	if err := os.WriteFile(filepath.Join(repository, "greeting"), []byte("from the repository\n"), 0o644); err != nil {
@@ -130,7 +113,7 @@ func database(t *testing.T, dir string) (port int) {
 	}
 	init := as(found[0], "-D", data, "-A", "trust", "-U", "harn", "--no-sync")
 	command(t, dir, init[0], init[1:]...)
-	port = freePort(t)
+	port = nettest.FreePort(t)
 	serve(t, port, as(filepath.Join(filepath.Dir(found[0]), "postgres"), "-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")...)
 	return port
 }
@@ -192,7 +175,7 @@ psql -h db.example.com -p %[3]d -U harn -d postgres -Atc "select 'from the datab
 curl -sS --noproxy '*' http://pypi.example.org:%[1]d/ 2>&1
 curl -sS --noproxy '*' --max-time 5 http://127.0.0.1:%[4]d/ 2>&1 | cut -d' ' -f1-7
 %[5]s/fetch http://169.254.169.254/latest/meta-data 2>&1
-echo end`, port, gitPort, dbPort, freePort(t), dir), policy(allow)) + fmt.Sprintf(`
+echo end`, port, gitPort, dbPort, nettest.FreePort(t), dir), policy(allow)) + fmt.Sprintf(`
       template {
         destination = "local/key.pem"
         data        = <<-KEY

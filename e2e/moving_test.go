@@ -48,6 +48,14 @@ func (m *moving) run(t *testing.T, block, group string) *job {
 	return m.a.run(t, strings.Replace(hcl, `task "t" {`, group+"\n    task \"t\" {", 1))
 }
 
+// under runs a shell script as a task of another driver, or of this one.
+func (m *moving) under(t *testing.T, driver, text, more string) *job {
+	t.Helper()
+	m.jobs++
+	hcl := batch(fmt.Sprintf("moving-%s-%d", m.name, m.jobs), script(text, more))
+	return m.a.run(t, strings.Replace(hcl, `driver = "harn"`, `driver = "`+driver+`"`, 1))
+}
+
 // prints checks what a shell script prints.
 func (m *moving) prints(t *testing.T, text, more, want string) {
 	t.Helper()
@@ -85,15 +93,6 @@ func movedLines(dir string) []moved {
 	)
 	policy := func(text string) string {
 		return "capability_policy {\n" + strings.ReplaceAll(text, "DIR", dir) + "\n}"
-	}
-	runsAs := func(driver string) func(t *testing.T, m *moving) {
-		return func(t *testing.T, m *moving) {
-			for _, d := range []string{driver, "harn"} {
-				m.jobs++
-				hcl := batch(fmt.Sprintf("moving-%s-%d", m.name, m.jobs), script("echo started", ""))
-				m.a.run(t, strings.Replace(hcl, `driver = "harn"`, `driver = "`+d+`"`, 1)).wantLogs("stdout", "started\n")
-			}
-		}
 	}
 	same := func(t *testing.T, m *moving) {
 		m.prints(t, standing, "", "local\n")
@@ -147,11 +146,14 @@ func movedLines(dir string) []moved {
 			m.run(t, task+script(look, policy(`side_effect_level = "process_exec"`)), network).wantLogs("stdout", "data\nmade\nnone\n")
 		}},
 
-		{raw, "`driver = \"raw_exec\"`", "", runsAs("raw_exec")},
+		{raw, "`driver = \"raw_exec\"`", "", func(t *testing.T, m *moving) {
+			for _, driver := range []string{"raw_exec", "harn"} {
+				m.under(t, driver, "echo started", "").wantLogs("stdout", "started\n")
+			}
+		}},
 		{raw, "`command`, `args`, `work_dir`", "", func(t *testing.T, m *moving) {
 			same(t, m)
-			hcl := batch("moving-raw-work-dir", script(`test "$PWD" = "$(dirname $NOMAD_TASK_DIR)" && ls -d local`, ""))
-			m.a.run(t, strings.Replace(hcl, `driver = "harn"`, `driver = "raw_exec"`, 1)).wantLogs("stdout", "local\n")
+			m.under(t, "raw_exec", standing, "").wantLogs("stdout", "local\n")
 		}},
 		{raw, "the agent's user (root)", "TestUsersAndCapabilities", func(t *testing.T, m *moving) {
 			m.prints(t, "id -un | cut -c1-6", "", "nomad-\n")
@@ -177,9 +179,7 @@ func movedLines(dir string) []moved {
 		}},
 		{raw, "`oom_score_adj`", "", func(t *testing.T, m *moving) {
 			for _, driver := range []string{"raw_exec", "harn"} {
-				m.jobs++
-				hcl := batch(fmt.Sprintf("moving-oom-%d", m.jobs), script("cat /proc/self/oom_score_adj", "oom_score_adj = 300"))
-				m.a.run(t, strings.Replace(hcl, `driver = "harn"`, `driver = "`+driver+`"`, 1)).wantLogs("stdout", "300\n")
+				m.under(t, driver, "cat /proc/self/oom_score_adj", "oom_score_adj = 300").wantLogs("stdout", "300\n")
 			}
 		}},
 

@@ -10,10 +10,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -27,6 +25,7 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/egress/rule"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
+	"github.com/burin-labs/nomad-driver-harn/internal/nettest"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -133,31 +132,9 @@ func (x *task) end(t testing.TB) string {
 	return <-x.out
 }
 
-// web is a web server on the node.
-func web(t testing.TB) uint16 {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if n, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/")); err == nil {
-			_, _ = io.CopyN(w, zeros{}, int64(n))
-			return
-		}
-		fmt.Fprintf(w, "hello %s", r.Host)
-	})}
-	go func() { _ = s.Serve(l) }()
-	t.Cleanup(func() { _ = s.Close() })
-	return l.Addr().(*net.TCPAddr).AddrPort().Port()
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
-
 var local = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
 
-func config(t testing.TB, port uint16) egress.Config {
+func config(t testing.TB, port int) egress.Config {
 	return egress.Config{
 		Rules:    rule.Set{Allow: parse(t, fmt.Sprintf("api.example.com:%d", port), fmt.Sprintf("127.0.0.1:%d", port))},
 		Resolver: forward.Resolver{Hosts: map[string][]netip.Addr{"api.example.com": local, "pypi.org": local}},
@@ -167,9 +144,9 @@ func config(t testing.TB, port uint16) egress.Config {
 const curl = "curl -s --max-time 10 -o /dev/null -w '%{http_code} ' "
 
 func TestATaskReachesWhatItsRulesName(t *testing.T) {
-	port := web(t)
+	port := nettest.Hello(t)
 	x := start(t, config(t, port), fmt.Sprintf(`
-		curl -s --max-time 10 http://api.example.com:%[1]d/; echo
+		curl -s --max-time 10 http://api.example.com:%[1]d/
 		%[2]s http://pypi.org:%[1]d/; echo $?
 		%[2]s http://127.0.0.1:%[1]d/; echo $?
 		%[2]s http://1.1.1.1/; echo $?`, port, curl))
@@ -184,16 +161,12 @@ func TestATaskReachesWhatItsRulesName(t *testing.T) {
 	}
 }
 
-// find returns the task's processes with a name.
-func (x *task) find(t testing.TB, name string) (pids []int) {
-	t.Helper()
-	out, _ := exec.Command("pgrep", "-f", "^"+name+"( |$)").Output()
-	for field := range strings.FieldsSeq(string(out)) {
-		pid, err := strconv.Atoi(field)
-		if err != nil {
-			t.Fatal(err)
+// find returns the processes with a name.
+func find(name string) (pids []int) {
+	for _, p := range kerneltest.Processes() {
+		if p.Args[0] == name {
+			pids = append(pids, p.PID)
 		}
-		pids = append(pids, pid)
 	}
 	return pids
 }
@@ -213,10 +186,10 @@ func status(t testing.TB, pid int) map[string]string {
 }
 
 func TestForwardersAreConfined(t *testing.T) {
-	x := start(t, config(t, web(t)), "sleep 60")
+	x := start(t, config(t, nettest.Hello(t)), "sleep 60")
 	time.Sleep(300 * time.Millisecond)
 	for _, name := range []string{"harn-egress", "harn-keeper"} {
-		pids := x.find(t, name)
+		pids := find(name)
 		if len(pids) != 1 {
 			t.Fatalf("%s: processes %v, expected one", name, pids)
 		}
@@ -238,6 +211,11 @@ func TestForwardersAreConfined(t *testing.T) {
 				t.Errorf("%s: descriptor %s is %s", name, fd, to)
 			}
 		}
+		// What is of root is for those alone who may look into whichever process, proc(5).
+		var mem unix.Stat_t
+		if err := unix.Stat(fmt.Sprintf("/proc/%d/mem", pids[0]), &mem); err != nil || mem.Uid != 0 {
+			t.Errorf("%s: processes of its user can look into it (%v)", name, err)
+		}
 		own, _ := os.Readlink("/proc/self/ns/net")
 		if of, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pids[0])); of != own {
 			t.Errorf("%s: is in network namespace %s, expected %s", name, of, own)
@@ -246,7 +224,7 @@ func TestForwardersAreConfined(t *testing.T) {
 	x.Kill()
 	x.end(t)
 	for _, name := range []string{"harn-egress", "harn-keeper"} {
-		if left := x.find(t, name); len(left) > 0 {
+		if left := find(name); len(left) > 0 {
 			t.Errorf("%s: %v are left", name, left)
 		}
 	}
@@ -254,12 +232,12 @@ func TestForwardersAreConfined(t *testing.T) {
 
 // A forwarder that is killed is started again; until then there is no network.
 func TestForwarderIsStartedAgain(t *testing.T) {
-	port := web(t)
+	port := nettest.Hello(t)
 	x := start(t, config(t, port), fmt.Sprintf(`
 		for i in 1 2 3 4; do %s http://api.example.com:%d/; echo $?; sleep 0.5; done`, curl, port))
 	for range 3 {
 		time.Sleep(400 * time.Millisecond)
-		for _, pid := range x.find(t, "harn-egress") {
+		for _, pid := range find("harn-egress") {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}
@@ -269,12 +247,12 @@ func TestForwarderIsStartedAgain(t *testing.T) {
 }
 
 func TestNoNetworkWithoutForwarder(t *testing.T) {
-	port := web(t)
+	port := nettest.Hello(t)
 	x := start(t, config(t, port), fmt.Sprintf(`sleep 0.5
 		curl -s --max-time 2 -o /dev/null http://api.example.com:%[1]d/; echo $?
 		curl -s --max-time 2 -o /dev/null http://127.0.0.1:%[1]d/; echo $?`, port))
 	for _, name := range []string{"harn-keeper", "harn-egress"} {
-		for _, pid := range x.find(t, name) {
+		for _, pid := range find(name) {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}
@@ -285,12 +263,7 @@ func TestNoNetworkWithoutForwarder(t *testing.T) {
 
 func TestPublishedPorts(t *testing.T) {
 	kerneltest.Root(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().(*net.TCPAddr).AddrPort()
-	l.Close()
+	at := netip.AddrPortFrom(local[0], uint16(nettest.FreePort(t)))
 	x := start(t, egress.Config{Published: []netip.AddrPort{at}}, fmt.Sprintf(`exec python3 -c '
 import socket
 s = socket.create_server(("127.0.0.1", %d))
@@ -322,12 +295,7 @@ c.close()'`, at.Port()))
 // A connection to a published port that the task does not serve yet is no failure of
 // the forwarder's.
 func TestEventsOfPublishedPortsHaveAnAddress(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().(*net.TCPAddr).AddrPort()
-	l.Close()
+	at := netip.AddrPortFrom(local[0], uint16(nettest.FreePort(t)))
 	x := start(t, egress.Config{Published: []netip.AddrPort{at}}, "sleep 60")
 	conn, err := net.Dial("tcp", at.String())
 	if err != nil {

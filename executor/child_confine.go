@@ -97,7 +97,22 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 		s.call(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(c.Nice))
 	}
 	setLimits(s, c.Limits)
+	inheritNothing(s)
+	if err := l.confine(s, ruleset); err != nil {
+		return err
+	}
+	// As the user, so that its permissions decide. Landlock does not mediate chdir(2).
+	dir, err := s.text(l.Process.Dir)
+	if err != nil {
+		return fmt.Errorf("working directory: %w", err)
+	}
+	s.begin("working directory %q", l.Process.Dir).hint = func(err error) string { return hintAccess(err, c.User) }
+	s.call(unix.SYS_CHDIR, dir)
+	return l.execute(s)
+}
 
+// inheritNothing gives up what a program would inherit, but for descriptors 0, 1 and 2.
+func inheritNothing(s *sequence) {
 	// The session keyring is inherited like a descriptor: the task would possess
 	// the agent's keys, session-keyring(7).
 	s.begin("making a session keyring")
@@ -114,7 +129,12 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 	// began has to do: it opens nothing else that passes.
 	s.begin("closing descriptors")
 	tolerate(s.call(unix.SYS_CLOSE_RANGE, 3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC), unix.ENOSYS, unix.EINVAL)
+}
 
+// confine gives up privileges and enters Landlock, seccomp and the user of Confinement:
+// for a task's program and for its companions.
+func (l *launch) confine(s *sequence, ruleset *os.File) error {
+	c := l.Confinement
 	// The bounding set needs CAP_SETPCAP, so it is reduced before the user
 	// changes. A task of root could otherwise regain capabilities by exec.
 	keep := capabilitySet(c.Capabilities)
@@ -164,14 +184,7 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 		s.begin("prctl(PR_SET_PDEATHSIG)")
 		s.call(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
 	}
-	// As the user, so that its permissions decide. Landlock does not mediate chdir(2).
-	dir, err := s.text(l.Process.Dir)
-	if err != nil {
-		return fmt.Errorf("working directory: %w", err)
-	}
-	s.begin("working directory %q", l.Process.Dir).hint = func(err error) string { return hintAccess(err, c.User) }
-	s.call(unix.SYS_CHDIR, dir)
-	return l.execute(s)
+	return nil
 }
 
 // enterLandlock has the child enter a ruleset. Success is not taken from a return code:

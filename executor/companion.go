@@ -5,7 +5,6 @@ package executor
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"path"
 	"strconv"
@@ -176,7 +175,7 @@ func (c *companions) startOne(companion *Companion, files []int) error {
 }
 
 // enterKeeper lists what a child does to confine itself and become a companion's keeper,
-// as enter does it for a task, in the same order and for the same reasons.
+// as enter does it for a task.
 func (c *companions) enterKeeper(s *sequence, companion *Companion, files []int, ruleset *os.File, filter seccomp.Program) error {
 	s.begin("setsid(2)")
 	s.call(unix.SYS_SETSID)
@@ -184,26 +183,11 @@ func (c *companions) enterKeeper(s *sequence, companion *Companion, files []int,
 	s.call(unix.SYS_DUP3, 1, 0, 0)
 	joinCgroups(s, c.plan.Inherited.Cgroups.Tasks)
 	setLimits(s, []Limit{{unix.RLIMIT_NOFILE, companion.OpenFiles, companion.OpenFiles}, {unix.RLIMIT_CORE, 0, 0}})
-	s.begin("making a session keyring")
-	tolerate(s.call(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING), unix.ENOSYS, unix.EPERM)
-	resetSignals(s)
-	s.begin("closing descriptors")
-	tolerate(s.call(unix.SYS_CLOSE_RANGE, 3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC), unix.ENOSYS, unix.EINVAL)
-	reduceBoundingSet(s, 0, false)
-	s.begin("prctl(PR_SET_NO_NEW_PRIVS)")
-	s.call(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
-	if ruleset != nil {
-		if err := enterLandlock(s, ruleset, 0); err != nil {
-			return err
-		}
+	inheritNothing(s)
+	l := launch{Confinement: &Confinement{User: c.user}, filter: filter, tied: true}
+	if err := l.confine(s, ruleset); err != nil {
+		return err
 	}
-	enterFilter(s, filter, 0)
-	becomeUser(s, c.user, false)
-	setCapabilities(s, 0)
-	s.begin("prctl(PR_SET_DUMPABLE)")
-	s.call(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
-	s.begin("prctl(PR_SET_PDEATHSIG)")
-	s.call(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
 	// Last: until now, other files may have had these numbers.
 	for i, fd := range files {
 		s.begin("descriptor %d", firstCompanionFD+i)

@@ -32,6 +32,10 @@ func keeper() int {
 	if err != nil {
 		return 2
 	}
+	// To execute this program has undone what enterKeeper did.
+	if err := undumpable(); err != nil {
+		return 2
+	}
 	unix.CloseOnExec(program)
 	pause := shortestPause
 	for {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,6 +70,7 @@ func Enter(ruleset *os.File, flags Flags) error {
 			return fmt.Errorf("landlock: %s: %w", c.Name, errno)
 		}
 	}
+	runtime.KeepAlive(ruleset) // its descriptor is closed with it
 	return nil
 }
 

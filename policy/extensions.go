@@ -66,20 +66,15 @@ func (e *Extensions) noLocalIPC() bool { return e.LocalIPC != nil && !*e.LocalIP
 // PortsLimited reports whether the network is limited to TCP ports.
 func (p *Policy) PortsLimited() bool { return p.TCPConnect != nil || p.TCPBind != nil }
 
-// wrongPorts names what is wrong in a list of ports.
-func (p *Policy) wrongPorts(name string) (problems []string) {
-	for _, field := range p.portFields() {
-		if field.name != name {
-			continue
+// wrongPorts names what is wrong in a list of ports, of which least is the lowest.
+func (p *Policy) wrongPorts(ports []int, least int) (problems []string) {
+	for i, port := range ports {
+		if port < least || port > math.MaxUint16 {
+			problems = append(problems, fmt.Sprintf("[%d]: %d is no port, expected %d to %d", i, port, least, math.MaxUint16))
 		}
-		for i, port := range field.ports {
-			if port < field.least || port > math.MaxUint16 {
-				problems = append(problems, fmt.Sprintf("[%d]: %d is no port, expected %d to %d", i, port, field.least, math.MaxUint16))
-			}
-		}
-		if field.ports != nil && !p.NetworkAllowed() {
-			problems = append(problems, fmt.Sprintf(": the side_effect_level %q has no network: raise it to %q, or leave the ports out", p.SideEffectLevel, LevelNetwork))
-		}
+	}
+	if ports != nil && !p.NetworkAllowed() {
+		problems = append(problems, fmt.Sprintf(": the side_effect_level %q has no network: raise it to %q, or leave the ports out", p.SideEffectLevel, LevelNetwork))
 	}
 	return problems
 }
@@ -128,11 +123,10 @@ func (p *Policy) deniedWorkspace() (problems []string) {
 type portField struct {
 	name  string
 	ports []int
-	least int
 }
 
 func (p *Policy) portFields() []portField {
-	return []portField{{"tcp_connect", p.TCPConnect, 1}, {"tcp_bind", p.TCPBind, 0}}
+	return []portField{{"tcp_connect", p.TCPConnect}, {"tcp_bind", p.TCPBind}}
 }
 
 // reconcile settles, once each field is narrowed, those that depend on others.
@@ -238,7 +232,7 @@ func (p *Policy) enforceable(node Node) error {
 	}
 	p.Each(func(f *Field) {
 		switch {
-		case f.Since == 0 && f.Role != DenyRole && f.Role != ProtectRole, f.Kind == Paths && len(*f.list(p)) == 0, !f.Present(p):
+		case f.Since == 0 && !f.Role.takes(), f.Kind == Paths && len(*f.list(p)) == 0, !f.Present(p):
 		case p.Profile() == Unrestricted:
 			problems = append(problems, errors.New(f.Name+` limits nothing under sandbox_profile "unrestricted": leave one of them out`))
 		case node.ABI < f.Since:

@@ -62,7 +62,7 @@ type Field struct {
 	// limit is what a ceiling admits of paths and devices.
 	limit func(ceiling *Policy) limit[string]
 	// narrow puts what a ceiling leaves of a request into result, a copy of the request. Fields with
-	// a limit need none.
+	// a limit need none, and those of paths that nothing may reach or change, to which a ceiling adds.
 	narrow func(ceiling, result *Policy) error
 }
 
@@ -79,11 +79,17 @@ const (
 	ProtectRole        // to stay as they are in workspace roots; they need not exist
 )
 
+// takes reports whether the paths of the role take something from the task, and grant nothing.
+func (r Role) takes() bool { return r == DenyRole || r == ProtectRole }
+
 // Value points to the field in a policy. That of a member needs its block to be there: see [Policy.Each].
 func (f *Field) Value(p *Policy) any { return f.value(p) }
 
 // Key is the name within the block that the field is in.
 func (f *Field) Key() string { return f.Name[strings.LastIndexByte(f.Name, '.')+1:] }
+
+// member reports whether the field is in a block.
+func (f *Field) member() bool { return f.Name != f.Key() }
 
 // Present reports whether the policy says anything of the field.
 func (f *Field) Present(p *Policy) bool { return !reflect.ValueOf(f.value(p)).Elem().IsZero() }

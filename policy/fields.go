@@ -81,10 +81,6 @@ func table() []Field {
 				"below every home that a root shows are denied besides. [The price](#what-stays-closed-or-as-it-is)",
 			Absent: "none", Empty: "none", Ceiling: "both lists", Kernel: "covering mounts; Landlock, which grants what lies beside",
 			value: func(p *Policy) any { return &p.ReadDenyRoots },
-			narrow: func(ceiling, result *Policy) error {
-				result.ReadDenyRoots = union(result.ReadDenyRoots, ceiling.ReadDenyRoots)
-				return nil
-			},
 		},
 		{
 			Name: "protect", Kind: Paths, Role: ProtectRole,
@@ -92,10 +88,6 @@ func table() []Field {
 				"A relative path is meant below each workspace root. [The price](#what-stays-closed-or-as-it-is)",
 			Absent: "none", Empty: "none", Ceiling: "both lists", Kernel: "read-only mounts; Landlock, which grants what lies beside",
 			value: func(p *Policy) any { return &p.Protect },
-			narrow: func(ceiling, result *Policy) error {
-				result.Protect = union(result.Protect, ceiling.Protect)
-				return nil
-			},
 		},
 		{
 			Name: "tcp_connect", Kind: Ports, Since: portsABI,
@@ -103,14 +95,14 @@ func table() []Field {
 				"so names are looked up by TCP (`tcp_connect = [53, 443]`, `dns { options = [\"use-vc\"] }`) or in `/etc/hosts`",
 			Absent: "any, unless there is `tcp_bind`", Empty: "none", Ceiling: "within those of the ceiling", Kernel: "Landlock's ports; seccomp, which leaves TCP alone",
 			value:    func(p *Policy) any { return &p.TCPConnect },
-			validate: func(p *Policy) []string { return p.wrongPorts("tcp_connect") },
+			validate: func(p *Policy) []string { return p.wrongPorts(p.TCPConnect, 1) },
 		},
 		{
 			Name: "tcp_bind", Kind: Ports, Since: portsABI,
 			Text:   "TCP ports to listen on, likewise; port 0 stands for ports that the kernel chooses. Where the list is not empty, a socket that listens without bind(2) gets such a port, too: no rule of the kernel sees that",
 			Absent: "any, unless there is `tcp_connect`", Empty: "none", Ceiling: "within those of the ceiling", Kernel: "Landlock's ports; seccomp, which leaves TCP alone",
 			value:    func(p *Policy) any { return &p.TCPBind },
-			validate: func(p *Policy) []string { return p.wrongPorts("tcp_bind") },
+			validate: func(p *Policy) []string { return p.wrongPorts(p.TCPBind, 0) },
 		},
 		{
 			Name: "egress", Kind: Block, Members: egressFields(),

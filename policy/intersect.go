@@ -27,6 +27,11 @@ func Intersect(ceiling, request *Policy, own []string) (*Policy, error) {
 	if ceiling.ProcessSandbox != nil && result.ProcessSandbox == nil {
 		result.ProcessSandbox = &ProcessSandbox{}
 	}
+	ceiling.Each(func(f *Field) {
+		if f.Role.takes() {
+			*f.list(result) = union(*f.list(result), *f.list(ceiling))
+		}
+	})
 	var problems []error
 	result.Each(func(f *Field) {
 		switch {

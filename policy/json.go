@@ -83,8 +83,8 @@ func (p *Policy) forgetEmptyProcess() {
 		return
 	}
 	p.Each(func(f *Field) {
-		if list, ok := f.Value(p).(*[]string); ok && f.Kind == Paths && f.Name != f.Key() && len(*list) == 0 {
-			*list = nil
+		if f.Kind == Paths && f.member() && len(*f.list(p)) == 0 {
+			*f.list(p) = nil
 		}
 	})
 	if reflect.ValueOf(*p.ProcessSandbox).IsZero() {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -256,10 +257,17 @@ func merge(rules []landlock.PathRule, handled landlock.AccessFS) []landlock.Path
 		}
 		merged = append(merged, rule)
 	}
+	granted := make(map[string]landlock.AccessFS, len(merged))
+	for _, rule := range merged {
+		granted[rule.Path] = rule.Access
+	}
 	covered := func(rule landlock.PathRule) bool {
-		return slices.ContainsFunc(merged, func(above landlock.PathRule) bool {
-			return above.Path != rule.Path && landlock.Beneath(above.Path, rule.Path) && rule.Access&^above.Access == 0
-		})
+		for dir, at := path.Dir(rule.Path), rule.Path; dir != at; dir, at = path.Dir(dir), dir {
+			if above, ok := granted[dir]; ok && rule.Access&^above == 0 {
+				return true
+			}
+		}
+		return false
 	}
 	needed := []landlock.PathRule{}
 	for _, rule := range merged {

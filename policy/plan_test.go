@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -198,6 +199,23 @@ func golden(t *testing.T, file, got string) {
 	}
 	if got != string(want) {
 		t.Errorf("%s differs (after a look, go test ./policy -update):\ngot\n%s\nwant\n%s", file, got, want)
+	}
+}
+
+// What package seccomp tests of its groups holds for all that a plan denies.
+func TestPlansDenyKnownGroups(t *testing.T) {
+	for _, tc := range goldenPolicies {
+		for _, abi := range abis() {
+			plan, err := Build(&tc.Policy, lexical(&tc.Policy), base, Node{ABI: abi, Fallback: tc.Fallback})
+			if err != nil {
+				continue
+			}
+			for _, group := range plan.Deny {
+				if !slices.Contains(seccomp.Groups, group) {
+					t.Errorf("%s, ABI %d: %s is not in seccomp.Groups", tc.name, abi, group.Name)
+				}
+			}
+		}
 	}
 }
 

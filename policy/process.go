@@ -115,10 +115,6 @@ func processRows() []Field {
 			Name: "process_sandbox.read_deny_roots", Kind: Paths, Role: DenyRole,
 			Text: "the same as `read_deny_roots`", Absent: "none", Empty: "none", Ceiling: "both lists", Kernel: "as `read_deny_roots`",
 			value: func(p *Policy) any { return &p.ProcessSandbox.ReadDenyRoots },
-			narrow: func(ceiling, result *Policy) error {
-				result.ProcessSandbox.ReadDenyRoots = union(result.ProcessSandbox.ReadDenyRoots, ceiling.process().ReadDenyRoots)
-				return nil
-			},
 		},
 		{
 			Name: "process_sandbox.allow_tcp_loopback", Kind: Switch,

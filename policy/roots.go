@@ -40,7 +40,7 @@ type Roots struct {
 
 // named are the paths that the policy names in a field.
 func (r *Roots) named(f *Field) []string {
-	if f.Name != f.Key() {
+	if f.member() {
 		return r.members[f.Name]
 	}
 	return slices.DeleteFunc(slices.Clone(*r.of(f.Role)), func(path string) bool { return slices.Contains(r.added[f.Role], path) })
@@ -103,7 +103,7 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 			}
 			roots.Links = append(roots.Links, links...)
 			roots.Written[path] = root
-			if f.Name != f.Key() {
+			if f.member() {
 				roots.name(f.Name, []string{path})
 				continue // see below
 			}

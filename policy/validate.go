@@ -21,7 +21,7 @@ func (p *Policy) Validate() error {
 			for i, root := range *f.list(p) {
 				err := validateRoot(root)
 				// A root that is not there refuses the task. These need not be there.
-				if err == nil && (f.Role == DenyRole || f.Role == ProtectRole) && strings.HasPrefix(root, "~") {
+				if err == nil && f.Role.takes() && strings.HasPrefix(root, "~") {
 					err = fmt.Errorf("%q begins with ~, which stands for no home here: write the whole path", root)
 				}
 				if err != nil {

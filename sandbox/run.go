@@ -4,7 +4,6 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -104,8 +103,8 @@ func PrepareRun(request *Request, node policy.Node, o *RunOptions) (*Run, error)
 	}
 	addPresetEnvironment(env, o.Env, s.PresetEnv)
 	addVariables(env, s.Variables())
-	if s.Egress != nil && o.Privilege != Root {
-		return nil, errors.New("capability_policy: egress: it takes root to make its network: use sudo, or leave the block out")
+	if field := ownNetwork(s); field != "" && o.Privilege != Root {
+		return nil, fmt.Errorf("capability_policy: %s: it takes root to make its network: use sudo, or leave it out", field)
 	}
 	if err := s.plan(task, user, env); err != nil {
 		return nil, err
@@ -119,6 +118,18 @@ func PrepareRun(request *Request, node policy.Node, o *RunOptions) (*Run, error)
 	}
 	r := &Run{plan: s.Plan, egress: s.Egress, Policy: s.Policy, private: o.Private, NotApplied: notApplied(s, o)}
 	return r, lowerCore(s.Plan.Confinement.Limits)
+}
+
+// ownNetwork is the field by which a task has sockets in a network of its own; "" for
+// none. Without that network they would be in the host's.
+func ownNetwork(s *Sandbox) string {
+	switch {
+	case s.Egress != nil:
+		return "egress"
+	case s.Policy.Loopback:
+		return "process_sandbox.allow_tcp_loopback"
+	}
+	return ""
 }
 
 // CommandError is about a command that is not there, then it is one of

@@ -63,4 +63,4 @@ var Always = group("always", []Entry{
 
 // Groups are all groups. Baseline and Always go with any other, Mounts and Hardened
 // with any of the rest, which are for networks: see each for which of them go together.
-var Groups = []*Group{Baseline, Always, Mounts, Hardened, Network, LocalIPC, UnixOnly, Families, RoutesOnly, NoRaw, TCPOnly, NoListen}
+var Groups = []*Group{Baseline, Always, Mounts, Hardened, Network, LocalIPC, UnixOnly, Families, RoutesOnly, NoRaw, TCPOnly, TCPAndUnix, TCPAndPairs, NoListen}

@@ -32,7 +32,8 @@ type Call struct {
 }
 
 // InstallCall is the system call of [Install], with SECCOMP_FILTER_FLAG_* of seccomp(2).
-// What it points to is the program and memory, which must stay until it was made.
+// What it points to is the program and memory, which must stay, and where they are, until
+// it was made: memory that is referred to by nothing else may be on a stack, which moves.
 func InstallCall(p Program, flags uintptr, memory *unix.SockFprog) Call {
 	*memory = unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
 	return Call{
@@ -57,8 +58,9 @@ func install(p Program, flags uintptr) error {
 	}
 	memory := new(unix.SockFprog)
 	c := InstallCall(p, flags, memory)
-	thread, _, errno := unix.Syscall(c.Number, c.Args[0], c.Args[1], c.Args[2])
-	runtime.KeepAlive(memory)
+	// memory may be on the stack: its address is one in the argument alone, see package unsafe.
+	thread, _, errno := unix.Syscall(c.Number, c.Args[0], c.Args[1], uintptr(unsafe.Pointer(memory)))
+	runtime.KeepAlive(p)
 	switch errno {
 	case 0:
 		if thread != 0 {
@@ -68,5 +70,5 @@ func install(p Program, flags uintptr) error {
 	case unix.EACCES:
 		return fmt.Errorf("seccomp: installing a filter: %w: set no_new_privs first", errno)
 	}
-	return fmt.Errorf("seccomp: installing a filter of %d instructions: %w", len(p), errno)
+	return fmt.Errorf("seccomp: %s: %w", c.Name, errno)
 }

@@ -36,9 +36,12 @@ var connections = []Entry{
 // is nothing to accept.
 var LocalIPC = group("local_ipc", connections, []Entry{
 	deny("socket", "makes sockets, that can have addresses"),
-	deny("socketpair", "makes sockets, that can send to addresses").
-		unless(Is(0, unix.AF_UNIX), MaskedIs(1, typeMask, unix.SOCK_STREAM, unix.SOCK_SEQPACKET)),
+	pairsAlone,
 })
+
+// pairsAlone leaves of the pairs of sockets those that send to each other alone.
+var pairsAlone = deny("socketpair", "makes sockets, that can send to addresses").
+	unless(Is(0, unix.AF_UNIX), MaskedIs(1, typeMask, unix.SOCK_STREAM, unix.SOCK_SEQPACKET))
 
 // UnixOnly is for a process that has UNIX sockets and no network: which of them
 // it reaches is not for a filter to say.
@@ -122,11 +125,17 @@ var TCPOnly = group("tcp_only", []Entry{
 	deny("sendto", pastPorts).unless(MaskedIs(3, unix.MSG_FASTOPEN, 0)),
 	deny("socket", "uses protocols whose ports are not limited").
 		unless(Is(0, unix.AF_UNIX)).
-		unless(internet, MaskedIs(1, typeMask, unix.SOCK_STREAM), Is(2, 0, unix.IPPROTO_TCP)).
-		unless(Is(0, unix.AF_NETLINK), Is(2, unix.NETLINK_ROUTE)),
+		unlessTCP(),
 	deny("socketpair", "has the kernel load the module of any family").unless(Is(0, unix.AF_UNIX)),
 	plainTCP,
 })
+
+// unlessTCP admits TCP sockets, and the netlink protocol by which libc lists interfaces.
+func (e Entry) unlessTCP() Entry {
+	return e.
+		unless(internet, MaskedIs(1, typeMask, unix.SOCK_STREAM), Is(2, 0, unix.IPPROTO_TCP)).
+		unless(Is(0, unix.AF_NETLINK), Is(2, unix.NETLINK_ROUTE))
+}
 
 const pastPorts = "sends past the rules for TCP ports"
 
@@ -135,8 +144,7 @@ const pastPorts = "sends past the rules for TCP ports"
 var TCPAndUnix = group("tcp_and_unix", []Entry{
 	deny("socket", "makes sockets of other networks").
 		unless(Is(0, unix.AF_UNIX)).
-		unless(internet, MaskedIs(1, typeMask, unix.SOCK_STREAM), Is(2, 0, unix.IPPROTO_TCP)).
-		unless(Is(0, unix.AF_NETLINK), Is(2, unix.NETLINK_ROUTE)),
+		unlessTCP(),
 	deny("socketpair", "makes sockets of other networks").unless(Is(0, unix.AF_UNIX)),
 	plainTCP,
 })
@@ -145,10 +153,8 @@ var TCPAndUnix = group("tcp_and_unix", []Entry{
 // process has pairs, as under LocalIPC.
 var TCPAndPairs = group("tcp_and_pairs", []Entry{
 	deny("socket", "makes sockets of other networks, and UNIX sockets that can have addresses").
-		unless(internet, MaskedIs(1, typeMask, unix.SOCK_STREAM), Is(2, 0, unix.IPPROTO_TCP)).
-		unless(Is(0, unix.AF_NETLINK), Is(2, unix.NETLINK_ROUTE)),
-	deny("socketpair", "makes sockets, that can send to addresses").
-		unless(Is(0, unix.AF_UNIX), MaskedIs(1, typeMask, unix.SOCK_STREAM, unix.SOCK_SEQPACKET)),
+		unlessTCP(),
+	pairsAlone,
 	plainTCP,
 })
 

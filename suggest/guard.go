@@ -146,7 +146,10 @@ func (g *Guard) refuse(name string) string {
 		// A directory on the way to one, as .config.
 		for above := path.Dir(rel); above != "."; above = path.Dir(above) {
 			home, is := strings.CutSuffix(name, "/"+above)
-			if _, err := os.Lstat(g.Root + path.Join(home, rel)); is && err == nil {
+			if !is {
+				continue
+			}
+			if _, err := os.Lstat(g.Root + path.Join(home, rel)); err == nil {
 				return fmt.Sprintf("in it are credentials, %s: name what the task needs of it", plain.Name(path.Join(home, rel)))
 			}
 		}

@@ -11,16 +11,16 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 // tools are the hidden directories of a home that hold programs, or what programs
-// download, rather than what they keep for their user. Where one has secrets
-// besides, credentials names them.
-var tools = []string{
-	".asdf", ".bun", ".cache", ".cargo", ".config/fontconfig", ".config/nvim", ".deno", ".dotnet", ".fnm", ".fonts", ".gitconfig", ".gitignore", ".go", ".gradle", ".juliaup", ".konan", ".linuxbrew", ".local/bin",
-	".local/lib", ".local/share/mise", ".local/share/pnpm", ".local/share/uv", ".local/share/virtualenvs", ".m2/repository", ".npm", ".npm-global",
-	".nvm", ".opencode/bin", ".pnpm-store", ".pyenv", ".rbenv", ".rustup", ".sdkman", ".swiftly", ".venv", ".venvs", ".vimrc", ".virtualenvs", ".volta", ".yarn",
-}
+// download, rather than what they keep for their user: those that Harn's preset shows,
+// and others. Where one has secrets besides, [policy.Credentials] names them.
+var tools = slices.Concat(policy.HomePresets[policy.DeveloperToolchains].Read, []string{
+	".cache", ".config/fontconfig", ".config/nvim", ".deno", ".dotnet", ".fonts", ".gitconfig", ".gitignore", ".go", ".gradle", ".konan", ".linuxbrew",
+	".local/lib", ".local/share/virtualenvs", ".m2/repository", ".npm", ".npm-global", ".opencode/bin", ".pnpm-store", ".venv", ".venvs", ".vimrc", ".virtualenvs", ".yarn",
+})
 
 // secretNames are names of files, wherever they are, that are made to hold secrets,
 // as patterns of path.Match.

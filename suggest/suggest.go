@@ -204,9 +204,9 @@ func portWish(line *audit.Line) *wish {
 	port := line.Port
 	switch line.Rights[0] {
 	case "net.connect_tcp":
-		return &wish{change: &Change{Field: "tcp_connect", Value: port, apply: func(p *policy.Policy) { p.TCPConnect = addPort(p.TCPConnect, port) }}}
+		return set("tcp_connect", port, func(p *policy.Policy) { p.TCPConnect = with(p.TCPConnect, port) })
 	case "net.bind_tcp":
-		return &wish{change: &Change{Field: "tcp_bind", Value: port, apply: func(p *policy.Policy) { p.TCPBind = addPort(p.TCPBind, port) }}}
+		return set("tcp_bind", port, func(p *policy.Policy) { p.TCPBind = with(p.TCPBind, port) })
 	}
 	return nil
 }
@@ -252,25 +252,27 @@ func why(line *audit.Line) string {
 // rightNames are those of the kernel's, and names of system calls.
 var rightNames = regexp.MustCompile(`^[a-z0-9_]+(\.[a-z0-9_]+)?$|^syscall [0-9]+$`)
 
+// refuse is a wish that is not granted.
+func refuse(format string, args ...any) *wish {
+	return &wish{change: &Change{}, reason: fmt.Sprintf(format, args...)}
+}
+
+func set(field string, value any, apply func(*policy.Policy)) *wish {
+	return &wish{change: &Change{Field: field, Value: value, apply: apply}}
+}
+
 func wishFor(p *policy.Policy, line *audit.Line, guarded func(string) string) *wish {
-	var denial []string // filled in by the caller
-	refuse := func(format string, args ...any) *wish {
-		return &wish{change: &Change{Why: denial}, reason: fmt.Sprintf(format, args...)}
-	}
-	set := func(field string, value any, apply func(*policy.Policy)) *wish {
-		return &wish{change: &Change{Field: field, Value: value, Why: denial, apply: apply}}
-	}
 	network := set("side_effect_level", policy.LevelNetwork.String(), func(p *policy.Policy) { p.SideEffectLevel = policy.LevelNetwork.String() })
 
 	if line.Kind == audit.Egress {
-		return egressWish(line, set, refuse)
+		return egressWish(line)
 	}
 	if len(line.Rights) == 0 || slices.ContainsFunc(line.Rights, func(name string) bool { return !rightNames.MatchString(name) }) {
 		return refuse("its rights are no names of the kernel's: the driver has not written this")
 	}
 	switch line.Kind {
 	case audit.FS:
-		return fileWish(p, line, guarded, set, refuse)
+		return fileWish(p, line, guarded)
 	case audit.Net:
 		switch port := portWish(line); {
 		case !p.NetworkAllowed():
@@ -315,7 +317,7 @@ const networkElse = "it cannot be told from a log: the policy admits the network
 const usualPort = 443
 
 // egressWish is for a host that the rules do not admit.
-func egressWish(line *audit.Line, set setter, refuse func(string, ...any) *wish) *wish {
+func egressWish(line *audit.Line) *wish {
 	port := line.Port
 	if port == 0 {
 		port = usualPort
@@ -334,7 +336,7 @@ func egressWish(line *audit.Line, set setter, refuse func(string, ...any) *wish)
 		if p.Egress == nil {
 			p.Egress = &policy.Egress{}
 		}
-		p.Egress.Allow = addPath(p.Egress.Allow, text)
+		p.Egress.Allow = with(p.Egress.Allow, text)
 	})
 }
 
@@ -356,29 +358,17 @@ func ruleOf(group *seccomp.Group, call string) *seccomp.Rule {
 	return nil
 }
 
-func addPort(ports []int, port int) []int {
-	if slices.Contains(ports, port) {
-		return ports
-	}
-	return append(slices.Clone(ports), port)
-}
-
 // system are directories of the distribution's.
 var system = []string{"/bin", "/boot", "/etc", "/lib", "/lib64", "/sbin", "/usr", "/nix/store"}
 
-// Rights that reading, and removing, take.
-var (
-	reading  = []string{"fs.execute", "fs.read_file", "fs.read_dir"}
-	removing = []string{"fs.remove_file", "fs.remove_dir"}
-)
+// removing are the rights that removing takes.
+var removing = []string{"fs.remove_file", "fs.remove_dir"}
 
 func only(rights, of []string) bool {
 	return !slices.ContainsFunc(rights, func(r string) bool { return !slices.Contains(of, r) })
 }
 
-type setter func(field string, value any, apply func(*policy.Policy)) *wish
-
-func fileWish(p *policy.Policy, line *audit.Line, guarded func(string) string, set setter, refuse func(string, ...any) *wish) *wish {
+func fileWish(p *policy.Policy, line *audit.Line, guarded func(string) string) *wish {
 	root := line.Path
 	switch {
 	case root == "/":
@@ -389,7 +379,7 @@ func fileWish(p *policy.Policy, line *audit.Line, guarded func(string) string, s
 		return refuse("every task has one of its own")
 	case line.Command == theLog && tooShort.MatchString(root):
 		return refuse("a directory at the top of the file system has more in it than one program needs: name what it needs of %s by hand", plain.Name(root))
-	case line.Command == theLog && !only(line.Rights, reading) && slices.ContainsFunc(system, func(dir string) bool { return landlock.Beneath(dir, root) }):
+	case line.Command == theLog && !line.Reads() && slices.ContainsFunc(system, func(dir string) bool { return landlock.Beneath(dir, root) }):
 		return refuse("it is the system's, which no task should change: have the program write elsewhere, in its own directories or /tmp")
 	}
 	if why := guarded(root); why != "" {
@@ -404,9 +394,9 @@ func fileWish(p *policy.Policy, line *audit.Line, guarded func(string) string, s
 		}
 	}
 	if only(line.Rights, []string{"fs.resolve_unix"}) {
-		return set("unix_socket_roots", root, func(p *policy.Policy) { p.UnixSocketRoots = addPath(p.UnixSocketRoots, root) })
+		return set("unix_socket_roots", root, func(p *policy.Policy) { p.UnixSocketRoots = with(p.UnixSocketRoots, root) })
 	}
-	read := only(line.Rights, reading)
+	read := line.Reads()
 	within := func(roots []string) bool {
 		return slices.ContainsFunc(roots, func(r string) bool { return landlock.Beneath(absolute(r, line.TaskDir), line.Path) })
 	}
@@ -432,16 +422,16 @@ func fileWish(p *policy.Policy, line *audit.Line, guarded func(string) string, s
 			if len(operations) == 0 { // which means reading
 				operations = []string{policy.ReadText}
 			}
-			p.Capabilities[policy.Workspace] = addPath(operations, operation)
+			p.Capabilities[policy.Workspace] = with(operations, operation)
 		})
 	case read:
-		return set("read_only_roots", root, func(p *policy.Policy) { p.ReadOnlyRoots = addPath(p.ReadOnlyRoots, root) })
+		return set("read_only_roots", root, func(p *policy.Policy) { p.ReadOnlyRoots = with(p.ReadOnlyRoots, root) })
 	}
 	return set("workspace_roots", root, func(p *policy.Policy) {
 		if p.WorkspaceRoots == nil {
 			p.WorkspaceRoots = []string{"."} // what absent means
 		}
-		p.WorkspaceRoots = addPath(p.WorkspaceRoots, root)
+		p.WorkspaceRoots = with(p.WorkspaceRoots, root)
 	})
 }
 
@@ -460,11 +450,12 @@ func closedBy(p *policy.Policy, line *audit.Line) (field string) {
 	return field
 }
 
-func addPath(list []string, path string) []string {
-	if slices.Contains(list, path) {
+// with is the list with a value, once.
+func with[T comparable](list []T, value T) []T {
+	if slices.Contains(list, value) {
 		return list
 	}
-	return append(slices.Clone(list), path)
+	return append(slices.Clone(list), value)
 }
 
 func absolute(root, taskDir string) string {

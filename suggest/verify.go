@@ -33,13 +33,10 @@ func (s *Suggestion) Verified() (string, error) {
 		return "", fmt.Errorf("the block cannot be printed: HCL cannot express it: %w", err)
 	}
 	want := s.Policy.Clone()
-	for _, list := range []*[]string{&want.Devices} { // an empty list of these means nothing
-		if len(*list) == 0 {
-			*list = nil
+	for _, p := range []*policy.Policy{got, want} {
+		if len(p.Devices) == 0 { // an empty list of these means nothing
+			p.Devices = nil
 		}
-	}
-	if len(got.Devices) == 0 {
-		got.Devices = nil
 	}
 	if !reflect.DeepEqual(got, want) {
 		return "", fmt.Errorf("the block cannot be printed: it would say %.500q, not %.500q", fmt.Sprintf("%+v", *got), fmt.Sprintf("%+v", *want))

@@ -105,10 +105,7 @@ func (e *explainer) explainAll() ([]*Explanation, error) {
 		all = append(all, found)
 	}
 	if len(e.sources) == 0 {
-		found, err := explain(operator, e.abi, func(*Place) (*request, error) {
-			p, err := e.options.policy()
-			return policyRequest(p), err
-		})
+		found, err := explain(operator, e.abi, func(*Place) (*request, error) { return e.options.request() })
 		if err != nil {
 			return nil, err
 		}

@@ -98,11 +98,7 @@ func newExplanation(found *sandbox.Explanation, r *request, names *strings.Repla
 	case plan.Egress != nil:
 		e.Network, e.Egress = "TCP to the hosts that egress names, and nothing else", egressLines(plan)
 	case set != nil && set.HandledNet != 0:
-		var ports []string
-		for _, rule := range set.Ports {
-			ports = append(ports, fmt.Sprintf("%d %v", rule.Port, rule.Access))
-		}
-		e.Network = "TCP only, to ports: " + strings.Join(ports, ", ")
+		e.Network = "TCP only, to ports: " + ports(set)
 	default:
 		e.Network = "allowed"
 	}
@@ -174,13 +170,18 @@ func egressLines(plan *policy.Plan) (lines []string) {
 		add("names that resolve to private addresses, or to the node's: denied, unless a rule allows the address")
 	}
 	if set := plan.Landlock; set != nil && set.HandledNet != 0 {
-		var ports []string
-		for _, r := range set.Ports {
-			ports = append(ports, fmt.Sprintf("%d %v", r.Port, r.Access))
-		}
-		add("of TCP ports, these alone: %s", strings.Join(ports, ", "))
+		add("of TCP ports, these alone: %s", ports(set))
 	}
 	return lines
+}
+
+// ports are those that rules admit, and for what.
+func ports(set *landlock.Ruleset) string {
+	var all []string
+	for _, rule := range set.Ports {
+		all = append(all, fmt.Sprintf("%d %v", rule.Port, rule.Access))
+	}
+	return strings.Join(all, ", ")
 }
 
 // levelNote says what a side-effect level does not do that has a name which promises

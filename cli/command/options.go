@@ -120,8 +120,8 @@ func says(object map[string]any) map[string]any {
 	return out
 }
 
-// policy decodes the fields as those of a file.
-func (o *policyOptions) policy() (*policy.Policy, error) {
+// request asks for the policy alone, which is decoded as that of a file.
+func (o *policyOptions) request() (*request, error) {
 	object := says(o.fields)
 	if object == nil {
 		object = map[string]any{}
@@ -130,9 +130,5 @@ func (o *policyOptions) policy() (*policy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, _, err := policy.DecodeJSON(data)
-	if err == nil {
-		err = p.Validate()
-	}
-	return p, err
+	return policyRequest(data)
 }

@@ -93,9 +93,16 @@ func fileSource(job, policyFile string) source {
 	return source{policyFile, false}
 }
 
-// policyRequest asks for a policy alone.
-func policyRequest(p *policy.Policy) *request {
-	return &request{config: &sandbox.Request{Policy: p}}
+// policyRequest asks for a policy alone, which is in JSON.
+func policyRequest(data []byte) (*request, error) {
+	p, notes, err := policy.DecodeJSON(data)
+	if err == nil {
+		err = p.Validate()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &request{config: &sandbox.Request{Policy: p}, notes: notes}, nil
 }
 
 // readRequest reads the configuration of a task, of a job or with a policy
@@ -112,15 +119,10 @@ func (s *Streams) readRequest(operator *sandbox.Settings, from source, task stri
 	if err != nil {
 		return nil, err
 	}
-	p, notes, err := policy.DecodeJSON(data)
-	if err == nil {
-		err = p.Validate()
-	}
+	r, err := policyRequest(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", plain.Name(from.file), err)
 	}
-	r := policyRequest(p)
-	r.notes = notes
 	return r, nil
 }
 

@@ -183,11 +183,10 @@ func (r *runner) read(operator *sandbox.Settings, taskDir string, args []string)
 }
 
 func (r *runner) asked(operator *sandbox.Settings, taskDir string) (*request, error) {
-	if r.options.empty() {
-		return r.readRequest(operator, fileSource(r.job, r.policyFile), r.task, &Place{TaskDir: taskDir, Env: maps.Clone(r.env), Runs: true})
+	if !r.options.empty() {
+		return r.options.request()
 	}
-	p, err := r.options.policy()
-	return policyRequest(p), err
+	return r.readRequest(operator, fileSource(r.job, r.policyFile), r.task, &Place{TaskDir: taskDir, Env: maps.Clone(r.env), Runs: true})
 }
 
 // privilege is what this process may do. The error says why there are no user

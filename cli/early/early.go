@@ -30,7 +30,7 @@ var carried = []string{"explain", "run", "version"}
 var late = []string{"job", "config", "h", "help"}
 
 func init() {
-	if program := image.Program(); program != nil && os.Getenv(PluginCookie) == "" && os.Getenv("COMP_LINE") == "" && isEarly(os.Args) {
+	if program := image.Commands(); program != nil && os.Getenv(PluginCookie) == "" && os.Getenv("COMP_LINE") == "" && isEarly(os.Args) {
 		// It returns where such programs are forbidden: then main has the command.
 		_ = executor.ExecProgram(program, os.Args, os.Environ())
 	}

@@ -29,8 +29,8 @@ var socketCalls = []string{
 
 // startCalls are what it takes to become a forwarder, and to start one anew.
 var startCalls = []string{
-	"capget", "capset", "close_range", "dup3", "execveat", "getgroups", "getresgid", "getresuid", "pidfd_open",
-	"prctl", "seccomp", "setgroups", "setresgid", "setresuid", "umask", "wait4", "waitid",
+	"capget", "capset", "dup3", "execveat", "getgroups", "getresgid", "getresuid",
+	"prctl", "seccomp", "setgroups", "setresgid", "setresuid", "wait4",
 }
 
 // sockets are of TCP and UDP.

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os/exec"
 	"slices"
 	"strings"
@@ -22,26 +21,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/egress/rule"
+	"github.com/burin-labs/nomad-driver-harn/internal/nettest"
 )
 
 const here = "127.0.0.0/8" // where the tests' services are
 
-// web is a web server on the node, which says hello.
-func web(t testing.TB) (port uint16) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "hello %s", r.Host)
-	})}
-	go func() { _ = s.Serve(l) }()
-	t.Cleanup(func() { _ = s.Close() })
-	return l.Addr().(*net.TCPAddr).AddrPort().Port()
-}
-
 func TestCurl(t *testing.T) {
-	port := web(t)
+	port := uint16(nettest.Hello(t))
 	x := newTask(t, rule.Set{
 		Allow: rules(t, fmt.Sprintf("api.example.com:%d", port), "*.example.org", here, "203.0.113.5", "any.example.com"),
 		Deny:  rules(t, "evil.example.org"),
@@ -145,7 +131,7 @@ func TestAddressesThatAreRefused(t *testing.T) {
 
 // A name's addresses are looked at for each connection: those of before do not count.
 func TestRebinding(t *testing.T) {
-	port := web(t)
+	port := uint16(nettest.Hello(t))
 	x := newTask(t, rule.Set{Allow: rules(t, "a.example.com", "127.0.0.1")}, map[string][]string{
 		"a.example.com": {"a.example.com. 0 IN A 127.0.0.1"},
 	})

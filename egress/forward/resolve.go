@@ -5,10 +5,9 @@ package forward
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -136,25 +135,7 @@ func exchange(ctx context.Context, server netip.AddrPort, name string, kind dnsm
 	}
 	id := uint16(rand.Uint32())
 	question := dnsmessage.Question{Name: q, Type: kind, Class: dnsmessage.ClassINET}
-	b := dnsmessage.NewBuilder(nil, dnsmessage.Header{ID: id, RecursionDesired: true})
-	err = b.StartQuestions()
-	if err == nil {
-		err = b.Question(question)
-	}
-	if err == nil {
-		err = b.StartAdditionals()
-	}
-	var h dnsmessage.ResourceHeader
-	if err == nil {
-		err = h.SetEDNS0(mostOfPacket, dnsmessage.RCodeSuccess, false)
-	}
-	if err == nil {
-		err = b.OPTResource(h, dnsmessage.OPTResource{})
-	}
-	if err != nil {
-		return found{}, err
-	}
-	packet, err := b.Finish()
+	packet, err := build(dnsmessage.Header{ID: id, RecursionDesired: true}, &question, nil, true)
 	if err != nil {
 		return found{}, err
 	}
@@ -180,7 +161,7 @@ func askBy(ctx context.Context, network string, server netip.AddrPort, packet []
 	}
 	stream := network == "tcp"
 	if stream {
-		packet = append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...)
+		packet = streamed(packet)
 	}
 	if _, err := conn.Write(packet); err != nil {
 		return f, false, err
@@ -189,7 +170,7 @@ func askBy(ctx context.Context, network string, server netip.AddrPort, packet []
 	for {
 		var n int
 		if stream {
-			answer, err = readStream(conn)
+			answer, err = readStream(conn, math.MaxUint16)
 			n = len(answer)
 		} else {
 			n, err = conn.Read(answer)
@@ -202,16 +183,6 @@ func askBy(ctx context.Context, network string, server netip.AddrPort, packet []
 			return f, truncated, err
 		}
 	}
-}
-
-func readStream(conn io.Reader) ([]byte, error) {
-	var length [2]byte
-	if _, err := io.ReadFull(conn, length[:]); err != nil {
-		return nil, err
-	}
-	packet := make([]byte, binary.BigEndian.Uint16(length[:]))
-	_, err := io.ReadFull(conn, packet)
-	return packet, err
 }
 
 // errOther says that a packet is no answer to the question.

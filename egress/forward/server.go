@@ -6,6 +6,7 @@ package forward
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -73,30 +74,42 @@ func (s *nameServer) serveStreams(listener *net.TCPListener) error {
 }
 
 func (s *nameServer) serveStream(conn *net.TCPConn) {
-	packet := make([]byte, mostOfPacket)
 	for {
 		if err := conn.SetDeadline(time.Now().Add(streamIdle)); err != nil {
 			return
 		}
-		var length [2]byte
-		if _, err := io.ReadFull(conn, length[:]); err != nil {
+		packet, err := readStream(conn, mostOfPacket)
+		if err != nil {
 			return
 		}
-		n := int(binary.BigEndian.Uint16(length[:]))
-		if n > len(packet) {
-			return
-		}
-		if _, err := io.ReadFull(conn, packet[:n]); err != nil {
-			return
-		}
-		answer := s.answer(packet[:n])
+		answer := s.answer(packet)
 		if answer == nil {
 			return
 		}
-		if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...)); err != nil {
+		if _, err := conn.Write(streamed(answer)); err != nil {
 			return
 		}
 	}
+}
+
+// streamed is a packet as a stream has it: behind its length.
+func streamed(packet []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...)
+}
+
+// readStream reads a packet of a stream, unless it is longer than most.
+func readStream(conn io.Reader, most int) ([]byte, error) {
+	var length [2]byte
+	if _, err := io.ReadFull(conn, length[:]); err != nil {
+		return nil, err
+	}
+	n := int(binary.BigEndian.Uint16(length[:]))
+	if n > most {
+		return nil, fmt.Errorf("a packet of %d bytes, expected at most %d", n, most)
+	}
+	packet := make([]byte, n)
+	_, err := io.ReadFull(conn, packet)
+	return packet, err
 }
 
 // answer is what to answer to a packet, nil for nothing: to what is no question at all,
@@ -117,7 +130,11 @@ func (s *nameServer) answer(packet []byte) []byte {
 		reply.Authoritative = true
 		answers, reply.RCode = s.lookUp(question)
 	}
-	return build(reply, question, answers, extended)
+	built, err := build(reply, question, answers, extended)
+	if err != nil {
+		return nil
+	}
+	return built
 }
 
 // readQuestion reads the one question of a packet.
@@ -180,8 +197,8 @@ func (s *nameServer) lookUp(q *dnsmessage.Question) ([]netip.Addr, dnsmessage.RC
 	return []netip.Addr{six}, dnsmessage.RCodeSuccess
 }
 
-// build makes a packet.
-func build(header dnsmessage.Header, q *dnsmessage.Question, answers []netip.Addr, extended bool) []byte {
+// build makes a packet, with or without a question; extended is with EDNS (RFC 6891).
+func build(header dnsmessage.Header, q *dnsmessage.Question, answers []netip.Addr, extended bool) ([]byte, error) {
 	b := dnsmessage.NewBuilder(make([]byte, 0, 512), header)
 	b.EnableCompression()
 	err := b.StartQuestions()
@@ -211,11 +228,7 @@ func build(header dnsmessage.Header, q *dnsmessage.Question, answers []netip.Add
 		}
 	}
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	packet, err := b.Finish()
-	if err != nil {
-		return nil
-	}
-	return packet
+	return b.Finish()
 }

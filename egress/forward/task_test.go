@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/egress/netns"
 	"github.com/burin-labs/nomad-driver-harn/egress/rule"
+	"github.com/burin-labs/nomad-driver-harn/internal/nettest"
 )
 
 // task is a network namespace with a forwarder, which is goroutines of the test.
@@ -177,25 +177,7 @@ func (x *task) reported(fits func(Event) bool) bool {
 // inside runs f on a thread in the task's namespace.
 func (x *task) inside(f func()) {
 	x.t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		back, err := os.Open("/proc/thread-self/ns/net")
-		if err == nil {
-			err = unix.Setns(int(x.space.Namespace.Fd()), unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			f()
-			err = unix.Setns(int(back.Fd()), unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			runtime.UnlockOSThread()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		x.t.Fatal(err)
-	}
+	nettest.Inside(x.t, x.space.Namespace, f)
 }
 
 // run runs a program in the task's namespace, with its name server.
@@ -216,7 +198,8 @@ func (x *task) run(command ...string) (string, error) {
 	return strings.TrimSpace(out.String()), err
 }
 
-// dial connects in the task's namespace.
+// dial connects in the task's namespace. By package net, a connection that is reset at
+// once would be none.
 func (x *task) dial(address string) (conn *net.TCPConn, err error) {
 	x.t.Helper()
 	to := netip.MustParseAddrPort(address)

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/egress/netns"
+	"github.com/burin-labs/nomad-driver-harn/internal/nettest"
 )
 
 func open(t testing.TB, c netns.Config) *netns.Space {
@@ -32,42 +32,13 @@ func open(t testing.TB, c netns.Config) *netns.Space {
 	return s
 }
 
-// inside runs f on a thread in the namespace.
-func inside(t testing.TB, s *netns.Space, f func()) {
-	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		back, err := os.Open("/proc/thread-self/ns/net")
-		if err == nil {
-			err = unix.Setns(int(s.Namespace.Fd()), unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			f()
-			err = unix.Setns(int(back.Fd()), unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			runtime.UnlockOSThread()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-}
-
 // connect says what becomes of a connection.
 func connect(address netip.AddrPort) error {
-	family, to := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(address.Port()), Addr: address.Addr().As16()})
-	if address.Addr().Is4() {
-		family, to = unix.AF_INET, &unix.SockaddrInet4{Port: int(address.Port()), Addr: address.Addr().As4()}
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	conn, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(address))
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	return unix.Connect(fd, to)
+	return conn.Close()
 }
 
 func TestConnections(t *testing.T) {
@@ -110,7 +81,7 @@ func TestConnections(t *testing.T) {
 	} {
 		to := netip.MustParseAddrPort(c.to)
 		var got error
-		inside(t, s, func() { got = connect(to) })
+		nettest.Inside(t, s.Namespace, func() { got = connect(to) })
 		if !errors.Is(got, c.want) {
 			t.Errorf("%v: %v, expected %v", to, got, c.want)
 			continue
@@ -137,7 +108,7 @@ func TestConnections(t *testing.T) {
 func TestOwnServices(t *testing.T) {
 	own := netip.MustParseAddr("192.0.2.7")
 	s := open(t, netns.Config{Own: []netip.Addr{own}})
-	inside(t, s, func() {
+	nettest.Inside(t, s.Namespace, func() {
 		for _, at := range []string{"127.0.0.1:8080", "[::1]:8080", "192.0.2.7:8080", "0.0.0.0:8081"} {
 			l, err := net.Listen("tcp", at)
 			if err != nil {
@@ -176,7 +147,7 @@ func TestOwnServices(t *testing.T) {
 
 func TestNothingElseIsThere(t *testing.T) {
 	s := open(t, netns.Config{})
-	inside(t, s, func() {
+	nettest.Inside(t, s.Namespace, func() {
 		interfaces, err := net.Interfaces()
 		if err != nil || len(interfaces) != 1 {
 			t.Errorf("interfaces: %v (%v), expected lo alone", interfaces, err)
@@ -203,7 +174,7 @@ func TestNothingElseIsThere(t *testing.T) {
 func TestWithoutLookup(t *testing.T) {
 	s := open(t, netns.Config{})
 	s.Lookup.Close()
-	inside(t, s, func() {
+	nettest.Inside(t, s.Namespace, func() {
 		if err := connect(netip.MustParseAddrPort("198.18.0.5:443")); !errors.Is(err, unix.ECONNREFUSED) {
 			t.Errorf("%v, expected %v", err, unix.ECONNREFUSED)
 		}

@@ -22,18 +22,20 @@ func Homes(root string) []string {
 		return homes
 	}
 	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
+	for lines := bufio.NewReader(f); ; { // of any length: what comes after a long line counts, too
+		line, err := lines.ReadString('\n')
 		const uid, home, fields, firstPerson, nobody = 2, 5, 7, 1000, 65534
-		entry := strings.Split(lines.Text(), ":")
-		if len(entry) < fields || path.Dir(entry[home]) == "/" && entry[home] != "/root" || !path.IsAbs(entry[home]) {
-			continue
+		if entry := strings.Split(strings.TrimSuffix(line, "\n"), ":"); len(entry) >= fields && path.IsAbs(entry[home]) {
+			id, err := strconv.Atoi(entry[uid])
+			dir := path.Clean(entry[home])
+			if err == nil && (id == 0 || id >= firstPerson && id != nobody) && dir != "/" && !slices.Contains(homes, dir) {
+				homes = append(homes, dir)
+			}
 		}
-		id, err := strconv.Atoi(entry[uid])
-		if dir := path.Clean(entry[home]); err == nil && (id == 0 || id >= firstPerson && id != nobody) && !slices.Contains(homes, dir) {
-			homes = append(homes, dir)
+		if err != nil {
+			return homes
 		}
 	}
-	return homes
 }
 
 // ListedHomes are the directories in /home: that of a user whom no passwd(5) knows, too.
