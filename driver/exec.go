@@ -165,9 +165,7 @@ func (h *taskHandle) process(opts *drivers.ExecOptions) (executor.Process, error
 	if withheld == nil { // started by a version that did not write it down
 		withheld = sandbox.Withhold(h.config.Env)
 	}
-	env := sandbox.Environment(h.config.Env, withheld, h.state.UserName, cmp.Or(h.state.Home, h.state.WorkDir))
-	sandbox.AddPresetEnvironment(env, h.config.Env, h.state.PresetEnv)
-	sandbox.AddVariables(env, h.state.Variables)
+	env := sandbox.TaskEnvironment(h.config.Env, withheld, h.state.UserName, cmp.Or(h.state.Home, h.state.WorkDir), h.state.PresetEnv, h.state.Variables)
 	if opts.Tty {
 		if _, ok := env["TERM"]; !ok {
 			env["TERM"] = "xterm"

@@ -8,36 +8,16 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/cgroup"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
-
-// bystander is a process of the host, no task of the driver.
-func bystander(t testing.TB) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command("sleep", "1000")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return cmd
-}
-
-func lives(cmd *exec.Cmd) bool {
-	var info unix.Siginfo
-	err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	return err == nil && info.Signo == 0
-}
 
 // startTimeOf is field 22 of /proc/PID/stat, for a program whose name has no space.
 func startTimeOf(t testing.TB, pid int) (start uint64) {
@@ -57,7 +37,7 @@ func startTimeOf(t testing.TB, pid int) (start uint64) {
 // nor removes a file elsewhere.
 func TestForgedRecords(t *testing.T) {
 	h := newHarness(t, nil)
-	victim := bystander(t)
+	victim := kerneltest.Bystander(t)
 	task := h.task(sh("exec sleep 1000"))
 	var state TaskState
 	if err := h.start(task).GetDriverState(&state); err != nil {
@@ -133,7 +113,7 @@ func TestForgedRecords(t *testing.T) {
 	}
 	check := func(after string) {
 		t.Helper()
-		if !lives(victim) {
+		if !kerneltest.Lives(victim) {
 			t.Fatalf("%s: a process of the host was killed", after)
 		}
 		if known, ok := h.driver.tasks.get(task.ID); !ok || !known.running() {

@@ -541,31 +541,7 @@ func TestSessions(t *testing.T) {
 	f.waitFor("pid")
 	run := func(script string) (string, Exit) {
 		t.Helper()
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		null, err := os.Open(os.DevNull)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer null.Close()
-		p := f.plan(script).Process
-		s, err := task.Exec(t.Context(), p, [3]*os.File{null, w, w}, nil)
-		w.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		exit, err := s.Wait()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text), exit
+		return inSession(t, task, f.plan(script).Process)
 	}
 	// The same namespaces, user, confinement: and the task is in reach.
 	out, exit := run(`

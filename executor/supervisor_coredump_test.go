@@ -42,7 +42,7 @@ func TestDumpFilter(t *testing.T) {
 		}
 		plan = f.plan("sleep 60")
 		plan.Confinement.Limits = tc.limits
-		if out := inSession(t, f.mustStart(plan), f.plan(script).Process); out != tc.want {
+		if out, _ := inSession(t, f.mustStart(plan), f.plan(script).Process); out != tc.want {
 			t.Errorf("%s: a session has %q, want %q", name, out, tc.want)
 		}
 	}
@@ -52,8 +52,8 @@ func TestDumpFilter(t *testing.T) {
 	}
 }
 
-// inSession runs a program in a task, and returns what it writes.
-func inSession(t *testing.T, task *running, p Process) string {
+// inSession runs a program in a task, and returns what it writes, and its end.
+func inSession(t *testing.T, task *running, p Process) (string, Exit) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -74,10 +74,11 @@ func inSession(t *testing.T, task *running, p Process) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Wait(); err != nil {
+	exit, err := s.Wait()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return string(out)
+	return string(out), exit
 }
 
 // A socket that core_pattern names (Linux 6.16) gets no memory of a task that has no
@@ -166,8 +167,11 @@ func TestCoreSocket(t *testing.T) {
 		plan = f.plan("sleep 600")
 		plan.Confinement.Limits = tc.limits
 		task = f.mustStart(plan)
-		done := make(chan string)
-		go func() { done <- inSession(t, task, f.plan(strings.Replace(script, "$$", "$BASHPID", 1)).Process) }()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			inSession(t, task, f.plan(strings.Replace(script, "$$", "$BASHPID", 1)).Process)
+		}()
 		judge("a session", received())
 		<-done
 	}

@@ -151,29 +151,11 @@ func TestLinksAboveRecords(t *testing.T) {
 	}
 }
 
-// victim is a process that no record may lead to.
-func victim(t testing.TB) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command("sleep", "1000")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return cmd
-}
-
-// lives reports whether a child of ours was not killed.
-func lives(cmd *exec.Cmd) bool {
-	var info unix.Siginfo
-	err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	return err == nil && info.Signo == 0
-}
-
 // Records of root's own making, in every respect, still lead to no process but a
 // supervisor of that task.
 func TestForgedRecordsKillNobody(t *testing.T) {
 	f := newPlainFixture(t)
-	v := victim(t)
+	v := kerneltest.Bystander(t)
 	id, err := identify(v.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +227,7 @@ func TestForgedRecordsKillNobody(t *testing.T) {
 					t.Error("a cgroup that the caller does not know: no error")
 				}
 			}
-			if !lives(v) {
+			if !kerneltest.Lives(v) {
 				t.Fatal("a record has killed a process of the host")
 			}
 			if err := other.Signal(unix.Signal(0)); err != nil {
@@ -363,7 +345,7 @@ func FuzzRecord(f *testing.F) {
 	if os.Geteuid() != 0 {
 		f.Skip("records are root's")
 	}
-	v := victim(f)
+	v := kerneltest.Bystander(f)
 	me, err := identify(v.Process.Pid)
 	if err != nil {
 		f.Fatal(err)
@@ -395,7 +377,7 @@ func FuzzRecord(f *testing.F) {
 			_ = task.Clear()
 		}
 		_ = Clear(id, dir, cgroup)
-		if !lives(v) {
+		if !kerneltest.Lives(v) {
 			t.Fatal("a record has killed a process")
 		}
 	})

@@ -53,16 +53,25 @@ func (r *Ruleset) Admits(path string, access AccessFS) bool {
 // it says what their names say.
 func Beneath(dir, file string) bool {
 	dir, file = clean(dir), clean(file)
-	if dir == "." {
+	switch dir {
+	case ".":
 		return file != ".." && !strings.HasPrefix(file, "../") && !path.IsAbs(file)
+	case "/":
+		return path.IsAbs(file)
 	}
-	return file == dir || strings.HasPrefix(file, strings.TrimSuffix(dir, "/")+"/")
+	return strings.HasPrefix(file, dir) && (len(file) == len(dir) || file[len(dir)] == '/')
 }
 
-// clean is [path.Clean], faster for what is clean already.
+// clean is [path.Clean], faster for what is clean already: lists of paths are compared
+// with each other many thousand times for one task.
 func clean(name string) string {
-	if name == "" || name[0] == '.' || strings.Contains(name, "/.") || strings.Contains(name, "//") || name[len(name)-1] == '/' {
+	if name == "" || name[0] == '.' {
 		return path.Clean(name)
+	}
+	for i := 0; i < len(name); i++ {
+		if name[i] == '/' && (i+1 == len(name) || name[i+1] == '/' || name[i+1] == '.') {
+			return path.Clean(name)
+		}
 	}
 	return name
 }

@@ -304,57 +304,38 @@ func RealPath(path string) (string, error) {
 // Follow is [RealPath], with the links that were on the way.
 func Follow(path string) (string, []Link, error) { return resolvePath(filepath.Clean(path), false) }
 
-// maxSymlinks is the kernel's limit for one path, path_resolution(7).
-const maxSymlinks = 40
-
-// resolvePath walks the path component by component. anyOwner says that
-// symbolic links of other users than root may be followed; the caller then
-// checks where they led.
+// resolvePath follows the symbolic links of a path, all of which must exist. anyOwner
+// says that those of other users than root may be followed; the caller then checks where
+// they led.
 func resolvePath(path string, anyOwner bool) (string, []Link, error) {
-	done, rest := "/", strings.Split(path, "/")
 	var links []Link
-	for len(rest) > 0 {
-		name := rest[0]
-		rest = rest[1:]
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			done = filepath.Dir(done)
-			continue
-		}
-		next := filepath.Join(done, name)
-		info, err := os.Lstat(next)
+	found, err := Walk(path, func(at string, rest []string) (string, error) {
+		info, err := os.Lstat(at)
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", nil, notThere(next, len(links) > 0)
+			return "", notThere(at, len(links) > 0)
 		}
 		if err != nil {
-			return "", nil, err
+			return "", err
 		}
 		if info.Mode().Type() != fs.ModeSymlink {
 			if len(rest) > 0 && !info.IsDir() {
-				return "", nil, fmt.Errorf("%s is not a directory", plain.Name(next))
+				return "", fmt.Errorf("%s is not a directory", plain.Name(at))
 			}
-			done = next
-			continue
-		}
-		if len(links) == maxSymlinks {
-			return "", nil, fmt.Errorf("more than %d symbolic links", maxSymlinks)
+			return "", nil
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); !anyOwner && (!ok || st.Uid != 0) {
-			return "", nil, fmt.Errorf("%s is a symbolic link that belongs to user %d: only links of root are followed, give the real path", plain.Name(next), st.Uid)
+			return "", fmt.Errorf("%s is a symbolic link that belongs to user %d: only links of root are followed, give the real path", plain.Name(at), st.Uid)
 		}
-		target, err := os.Readlink(next)
-		if err != nil {
-			return "", nil, err
+		target, err := os.Readlink(at)
+		if err == nil {
+			links = append(links, Link{at, target})
 		}
-		links = append(links, Link{next, target})
-		if filepath.IsAbs(target) {
-			done = "/"
-		}
-		rest = append(strings.Split(target, "/"), rest...)
+		return target, err
+	})
+	if err != nil {
+		return "", nil, err
 	}
-	return done, links, nil
+	return found, links, nil
 }
 
 // Hint says what somebody may have meant by a path that leads nowhere, as it begins

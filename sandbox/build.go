@@ -37,7 +37,7 @@ type Sandbox struct {
 	Home string
 	// WorkDir is the working directory, a path of the task's view.
 	WorkDir string
-	// PresetEnv are the variables that presets set: see [AddPresetEnvironment].
+	// PresetEnv are the variables that presets set: see [TaskEnvironment].
 	PresetEnv map[string]string
 	// Withheld are the names of variables that the task does not get: see [Withhold].
 	Withheld []string
@@ -72,9 +72,7 @@ func Build(settings *Settings, host *Host, task *Task, request *Request) (*Sandb
 		return nil, err
 	}
 	s.UserName = user.Name
-	env := Environment(task.Env, s.Withheld, user.Name, s.Home)
-	AddPresetEnvironment(env, task.Env, s.PresetEnv)
-	AddVariables(env, s.Variables())
+	env := TaskEnvironment(task.Env, s.Withheld, user.Name, s.Home, s.PresetEnv, s.Variables())
 	if err := s.plan(task, user, env); err != nil {
 		return nil, err
 	}

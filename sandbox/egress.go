@@ -138,8 +138,8 @@ func (e *Egress) environment() map[string]string {
 // not set them.
 func (s *Sandbox) Variables() map[string]string { return s.Egress.environment() }
 
-// AddVariables adds variables that are not there.
-func AddVariables(env, more map[string]string) {
+// addVariables adds variables that are not there.
+func addVariables(env, more map[string]string) {
 	for name, value := range more {
 		if _, ok := env[name]; !ok {
 			env[name] = value

@@ -84,7 +84,12 @@ func withheldNote(withheld []string) []string {
 	if len(names) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(names, func(a, b string) int { return missed(a) - missed(b) })
+	var ranked [3][]string
+	for _, name := range names {
+		rank := missed(name)
+		ranked[rank] = append(ranked[rank], name)
+	}
+	names = slices.Concat(ranked[:]...)
 	shown, more := 0, ""
 	for length := 0; shown < len(names); shown++ {
 		if length += len(names[shown]) + len(`"" `); length > namedVariables && shown > 0 {
@@ -127,7 +132,7 @@ func homeNote(a *account, withheld []string, home string) []string {
 	return []string{fmt.Sprintf("HOME is %q: %q is that of the agent, too, and the policy shows nothing of it", home, a.agentHome)}
 }
 
-// Environment returns the whole environment of a task: what Nomad gives
+// Environment returns the environment of a task without presets: what Nomad gives
 // but for what is withheld, and what the driver sets where the job does not.
 func Environment(nomad map[string]string, withheld []string, userName, home string) map[string]string {
 	env := map[string]string{
@@ -142,6 +147,15 @@ func Environment(nomad map[string]string, withheld []string, userName, home stri
 			env[name] = value
 		}
 	}
+	return env
+}
+
+// TaskEnvironment is the environment of a task's program, and of its sessions: with what
+// presets set, and what the sandbox adds (see [Sandbox.Variables]).
+func TaskEnvironment(nomad map[string]string, withheld []string, userName, home string, presets, added map[string]string) map[string]string {
+	env := Environment(nomad, withheld, userName, home)
+	addPresetEnvironment(env, nomad, presets)
+	addVariables(env, added)
 	return env
 }
 

@@ -84,21 +84,22 @@ func (v *view) exposed(aliases []alias) []guarded {
 	var found []guarded
 	for i := range v.places {
 		p := &v.places[i]
+		paths := p.realNames(aliases)
 		if !v.private {
-			for _, path := range p.realNames(aliases) {
+			for _, path := range paths {
 				found = append(found, guarded{p, path, nil})
 			}
 			continue
 		}
 		for j := range v.mounts {
 			m := &v.mounts[j]
-			if !m.showsHost() || p.isOwn(m.Source) {
+			if !m.showsHost() {
 				continue
 			}
-			for _, path := range p.realNames(aliases) {
+			for _, path := range paths {
 				at, shows := m.place(path)
 				// Something else may be mounted there.
-				if shows && v.nearest(at) == m {
+				if shows && !p.isOwn(m.Source) && v.nearest(at) == m {
 					found = append(found, guarded{p, at, m})
 				}
 			}

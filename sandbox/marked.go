@@ -24,9 +24,10 @@ import (
 func markedPlaces(request *policy.Policy, roots *policy.Roots, dirs *Dirs) ([]place, error) {
 	var places []place
 	var problems []string
+	known := links{}
 	for _, mark := range roots.Denied {
 		p := place{path: mark.Path, what: "denied by " + mark.Field, dynamic: true, marked: true}
-		p.resolve()
+		p.resolve(known)
 		if why := notForMarks(p.real); why != "" {
 			problems = append(problems, fmt.Sprintf("%s: %s: %s", mark.Field, plain.Quote(mark.Written), why))
 			continue
@@ -42,7 +43,7 @@ func markedPlaces(request *policy.Policy, roots *policy.Roots, dirs *Dirs) ([]pl
 	}
 	for _, mark := range roots.Protected {
 		p := place{path: mark.Path, what: "kept as it is by " + mark.Field, rule: readOnly, dynamic: true, marked: true}
-		p.resolve()
+		p.resolve(known)
 		switch {
 		case slices.Contains(roots.Workspace, p.real):
 			problems = append(problems, fmt.Sprintf("%s: %s is a workspace root: name it in read_only_roots instead", mark.Field, plain.Quote(mark.Written)))
@@ -88,18 +89,18 @@ func credentialPlaces(shown []string) []place {
 		return nil
 	}
 	var places []place
-	known := map[string]bool{}
+	known, seen := links{}, map[string]bool{}
 	for _, home := range slices.Concat(people.Homes(""), people.ListedHomes("")) {
 		named := place{path: home}
-		named.resolve()
+		named.resolve(known)
 		home = named.real
-		if known[home] || home == "/" || isBeneathAny(defaultSystemReadRoots, home) || !slices.ContainsFunc(shown, func(path string) bool { return meets(home, path) }) {
+		if seen[home] || home == "/" || isBeneathAny(defaultSystemReadRoots, home) || !slices.ContainsFunc(shown, func(path string) bool { return meets(home, path) }) {
 			continue
 		}
-		known[home] = true
+		seen[home] = true
 		for _, path := range policy.Credentials {
 			p := place{path: filepath.Join(home, path), what: "a place of credentials in a home, which is denied to every task", dynamic: true, marked: true}
-			p.resolve()
+			p.resolve(known)
 			if slices.ContainsFunc(shown, func(path string) bool { return meets(p.real, path) || meets(p.path, path) }) {
 				places = append(places, p)
 			}

@@ -74,12 +74,13 @@ var engineSockets = []string{
 // come, and against which the result is proved.
 func protectedPlaces(settings *Settings, dirs *Dirs, agent []AgentPath) []place {
 	var places []place
+	known := links{}
 	own := slices.Concat(dirs.own(), []string{dirs.tmp()}, dirs.Storage)
 	add := func(p place) {
 		if p.path == "" {
 			return
 		}
-		p.resolve()
+		p.resolve(known)
 		if p.rule == covered && landlock.Beneath(p.real, dirs.Task) {
 			p.own = own // whatever it is that Nomad's directories lie in
 		}
@@ -125,40 +126,35 @@ func protectedPlaces(settings *Settings, dirs *Dirs, agent []AgentPath) []place 
 	return places
 }
 
-// resolve follows the symbolic links of the place's path.
-func (p *place) resolve() {
-	done, rest := "/", strings.Split(p.path, "/")
-	for len(rest) > 0 {
-		name := rest[0]
-		rest = rest[1:]
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			done = filepath.Dir(done)
-			continue
+// links are the targets of symbolic links that were looked up, "" of what is none or is
+// not there: each once, since the places of a list have most of their directories in common.
+type links map[string]string
+
+func (l links) target(path string) string {
+	target, known := l[path]
+	if !known {
+		target, _ = os.Readlink(path)
+		l[path] = target
+	}
+	return target
+}
+
+// resolve follows the symbolic links of the place's path, as far as it exists.
+func (p *place) resolve(known links) {
+	p.real, _ = policy.Walk(p.path, func(at string, rest []string) (string, error) {
+		target := known.target(at)
+		if target == "" {
+			return "", nil
 		}
-		next := filepath.Join(done, name)
-		target, err := os.Readlink(next)
-		if err != nil { // no link, or not there
-			done = next
-			continue
-		}
-		if p.links = append(p.links, next); len(p.links) > 40 { // as the kernel has it, path_resolution(7)
-			break
-		}
-		if filepath.IsAbs(target) {
-			done = "/"
-		}
+		p.links = append(p.links, at)
 		if slices.ContainsFunc(rest, func(name string) bool { return name != "" && name != "." }) {
 			if p.passed == nil {
 				p.passed = map[string]string{}
 			}
-			p.passed[next] = target
+			p.passed[at] = target
 		}
-		rest = append(strings.Split(target, "/"), rest...)
-	}
-	p.real = done
+		return target, nil
+	})
 }
 
 // isOwn reports whether a path is one of the task's own in the place.
@@ -222,17 +218,16 @@ func checkOwn(places []place, task string) error {
 	if err != nil {
 		return err
 	}
+	seen := map[string]bool{} // "/" is above itself
 	for i := range places {
 		p := &places[i]
 		if len(p.own) == 0 {
 			continue
 		}
-		for path := p.real; ; path = filepath.Dir(path) {
+		for path := p.real; !seen[path]; path = filepath.Dir(path) {
+			seen[path] = true
 			if info, err := os.Stat(path); err == nil && os.SameFile(info, own) {
 				return fmt.Errorf("the task's directory %s is %s, and holds %s, which is protected: %s", plain.Quote(task), plain.Quote(path), plain.Quote(p.real), p.what)
-			}
-			if path == "/" {
-				break
 			}
 		}
 	}

@@ -152,9 +152,9 @@ func (s *Settings) addHomePreset(name string, effective *policy.Policy, roots *p
 	return notes
 }
 
-// AddPresetEnvironment puts the variables of presets into an environment in which those of the
+// addPresetEnvironment puts the variables of presets into an environment in which those of the
 // job and the agent are: nomad. The job's stay, but for PATH, which gets more directories.
-func AddPresetEnvironment(env, nomad, presets map[string]string) {
+func addPresetEnvironment(env, nomad, presets map[string]string) {
 	if len(presets) == 0 {
 		return
 	}

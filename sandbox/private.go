@@ -32,13 +32,20 @@ func tmpPlace() string { return placeOf(privateTmp) }
 
 // placeOf follows the host's symbolic links, as far as there is something.
 func placeOf(path string) string {
-	if followed, err := policy.RealPath(path); err == nil {
-		return followed
+	place, _ := follow(path)
+	return place
+}
+
+// follow is placeOf, with the links that were on the way.
+func follow(path string) (string, []policy.Link) {
+	if followed, links, err := policy.Follow(path); err == nil {
+		return followed, links
 	}
 	if path == "/" {
-		return path
+		return path, nil
 	}
-	return filepath.Join(placeOf(filepath.Dir(path)), filepath.Base(path))
+	above, links := follow(filepath.Dir(path))
+	return filepath.Join(above, filepath.Base(path)), links
 }
 
 // addPrivate gives the task a /var/tmp and a /run of its own. Landlock grants on

@@ -101,8 +101,8 @@ func PrepareRun(request *Request, node policy.Node, o *RunOptions) (*Run, error)
 	for name, value := range o.Env {
 		env[name] = value
 	}
-	AddPresetEnvironment(env, o.Env, s.PresetEnv)
-	AddVariables(env, s.Variables())
+	addPresetEnvironment(env, o.Env, s.PresetEnv)
+	addVariables(env, s.Variables())
 	if field := ownNetwork(s); field != "" && o.Privilege != Root {
 		return nil, fmt.Errorf("capability_policy: %s: it takes root to make its network: use sudo, or leave it out", field)
 	}

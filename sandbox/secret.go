@@ -9,9 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 // Errors tell the author of a job about the host what anybody can find out
@@ -57,35 +57,29 @@ func isUsual(path string) bool {
 // public reports whether any user of the host can find out what is at a path: all
 // directories on the way can be searched by others, and none is a protected place.
 func public(path string, places []place) bool {
-	done, rest := "/", strings.Split(path, "/")
-	for links := 0; ; rest = rest[1:] {
-		if slices.ContainsFunc(places, func(p place) bool { return p.rule != readOnly && landlock.Beneath(p.real, done) && !p.isOwn(done) }) {
-			return false
+	enter := func(at string, more bool) error {
+		if slices.ContainsFunc(places, func(p place) bool { return p.closes(at, false) }) {
+			return fs.ErrPermission
 		}
-		if len(rest) == 0 {
-			return true
+		if !more {
+			return nil
 		}
-		info, err := os.Lstat(done)
-		if errors.Is(err, fs.ErrNotExist) {
-			return true // as everybody can see
+		info, err := os.Lstat(at)
+		if err == nil && info.IsDir() && info.Mode().Perm()&0o001 == 0 {
+			return fs.ErrPermission
 		}
-		if err != nil || info.IsDir() && info.Mode().Perm()&0o001 == 0 {
-			return false
-		}
-		next := filepath.Join(done, rest[0])
-		target, err := os.Readlink(next)
-		if err != nil { // no link, or not there
-			done = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return false
-		}
-		if filepath.IsAbs(target) {
-			done = "/"
-		}
-		rest = append([]string{""}, append(strings.Split(target, "/"), rest[1:]...)...)
+		return err
 	}
+	err := enter("/", true)
+	if err == nil {
+		_, err = policy.Walk(path, func(at string, rest []string) (string, error) {
+			if target, err := os.Readlink(at); err == nil {
+				return target, nil
+			}
+			return "", enter(at, len(rest) > 0)
+		})
+	}
+	return err == nil || errors.Is(err, fs.ErrNotExist) // as everybody can see
 }
 
 // legible reports whether the content of a file may be looked at for an error: what

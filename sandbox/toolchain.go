@@ -16,6 +16,7 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
+	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 // A program is more than its file: a link to it, the interpreter of a script,
@@ -98,14 +99,11 @@ func (v *view) has(path, file string) bool {
 	return v.admits(file, landlock.Execute) && !slices.ContainsFunc(linksOf(path, file), func(link string) bool { return !v.reaches(link) })
 }
 
-// maxLinks is the kernel's limit for one path, path_resolution(7).
-const maxLinks = 40
-
 // linksOf are a path and the links that it leads over to the file, without the
 // file itself.
 func linksOf(path, file string) []string {
 	var links []string
-	for path != file && len(links) < maxLinks {
+	for path != file && len(links) < policy.MaxLinks {
 		links = append(links, path)
 		target, err := os.Readlink(path)
 		if err != nil {

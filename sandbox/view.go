@@ -132,8 +132,11 @@ func (v *view) add(m placed, w *layout, workspace landlock.AccessFS) error {
 // otherKind says that a volume cannot be mounted on what shows at its place, "" if it
 // can, or nothing does.
 func otherKind(v *view, m *placed) string {
+	if !m.volume {
+		return ""
+	}
 	host, visible := v.hostPath(m.Target)
-	if !m.volume || !visible || v.makes(m) {
+	if !visible || v.makes(m) {
 		return ""
 	}
 	there, err := os.Stat(host)
@@ -285,7 +288,7 @@ func (v *view) list() []executor.Mount {
 
 // nearest is the last mount at or above a path, nil if there is none.
 func (v *view) nearest(path string) *placed {
-	for i := range slices.Backward(v.mounts) {
+	for i := len(v.mounts) - 1; i >= 0; i-- { // slices.Backward would copy each
 		if landlock.Beneath(v.mounts[i].Target, path) {
 			return &v.mounts[i]
 		}

@@ -28,13 +28,8 @@ type volume struct {
 // follow makes the destination a real path: nothing can be mounted through a
 // symbolic link, as /lib and /var/run are.
 func (v *volume) follow() {
-	for dir := filepath.Dir(v.task); dir != "/"; dir = filepath.Dir(dir) {
-		if followed, links, err := policy.Follow(dir); err == nil {
-			v.links = links
-			v.task = filepath.Join(followed, strings.TrimPrefix(v.task, dir))
-			return
-		}
-	}
+	dir, links := follow(filepath.Dir(v.task))
+	v.task, v.links = filepath.Join(dir, filepath.Base(v.task)), links
 }
 
 // Nomad's propagation modes of volume_mount.
@@ -55,7 +50,11 @@ type Mount struct {
 
 // findVolumes checks a task's mounts and looks their sources up.
 func findVolumes(mounts []Mount, dirs *Dirs, system []string, places []place) ([]volume, error) {
+	if len(mounts) == 0 {
+		return nil, nil
+	}
 	var volumes []volume
+	needed := slices.Concat(system, realPaths(system), []string{dirs.Task, dirs.Clients})
 	for _, m := range mounts {
 		v := volume{task: filepath.Clean(m.TaskPath), readOnly: m.ReadOnly}
 		if !filepath.IsAbs(v.task) {
@@ -71,14 +70,14 @@ func findVolumes(mounts []Mount, dirs *Dirs, system []string, places []place) ([
 		if err := checkPath(places, m.HostPath, v.host, !v.readOnly); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %q: the volume's source %w", m.TaskPath, err)
 		}
-		if err := checkDestination(v.task, dirs, system); err != nil {
+		if err := checkDestination(v.task, dirs, needed); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %q: %w", m.TaskPath, err)
 		}
 		if link := linkOn(dirs.Task, v.task); link != "" {
 			return nil, fmt.Errorf("volume_mount: destination %q: %q is a symbolic link, which the task can have made: remove it, or choose another destination", m.TaskPath, link)
 		}
 		v.follow()
-		if err := checkDestination(v.task, dirs, system); err != nil {
+		if err := checkDestination(v.task, dirs, needed); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %q is %q: %w", m.TaskPath, v.task, err)
 		}
 		if err := checkPath(places, m.TaskPath, v.task, true); err != nil {
@@ -128,8 +127,8 @@ func linkOn(dir, path string) string {
 	return ""
 }
 
-// checkDestination refuses destinations that would hide what a task needs.
-func checkDestination(path string, dirs *Dirs, system []string) error {
+// checkDestination refuses destinations that would hide what every task needs.
+func checkDestination(path string, dirs *Dirs, needed []string) error {
 	if strings.ContainsRune(path, 0) {
 		return fmt.Errorf("it holds a NUL byte")
 	}
@@ -144,9 +143,9 @@ func checkDestination(path string, dirs *Dirs, system []string) error {
 	if path == filepath.Join(dirs.Task, "alloc") {
 		return fmt.Errorf("it would hide %s, with the task's logs in it: choose another place, as alloc/data", path)
 	}
-	for _, needed := range slices.Concat(system, realPaths(system), []string{dirs.Task, dirs.Clients}) {
-		if landlock.Beneath(path, needed) {
-			return fmt.Errorf("it would hide %s, which every task needs: choose another place", needed)
+	for _, place := range needed {
+		if landlock.Beneath(path, place) {
+			return fmt.Errorf("it would hide %s, which every task needs: choose another place", place)
 		}
 	}
 	return nil

@@ -5,10 +5,12 @@ package kerneltest
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,4 +57,22 @@ func UnmountBeneath(dir string) {
 			_ = unix.Unmount(fields[1], unix.MNT_DETACH)
 		}
 	}
+}
+
+// Bystander is a process of the host, none of the code under test, which ends with the test.
+func Bystander(t testing.TB) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return cmd
+}
+
+// Lives reports whether a child of this process was not killed.
+func Lives(cmd *exec.Cmd) bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.Signo == 0
 }
