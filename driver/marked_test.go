@@ -222,6 +222,57 @@ func TestCredentialsInHomes(t *testing.T) {
 	wantError(t, "naming one", err, "read_only_roots", home+"/.ssh", "credentials")
 }
 
+// So they are where the home shows by another name: the same file system mounted elsewhere, or a
+// link that leads out of it, also where the home itself is no root.
+func TestCredentialsByOtherNames(t *testing.T) {
+	if _, err := os.Stat("/home"); err != nil {
+		t.Skip(err)
+	}
+	home, err := os.MkdirTemp("/home", "harn-test-")
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(home) })
+	elsewhere, err := os.MkdirTemp("/var/tmp", "harn-elsewhere-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(elsewhere) })
+	tree(t, home, ".ssh/id", "src/main.c")
+	tree(t, elsewhere, "kube/config", "kube/cache")
+	if err := os.Symlink(elsewhere+"/kube", home+"/.kube"); err != nil {
+		t.Fatal(err)
+	}
+	mounted := elsewhere + "/mounted"
+	if err := os.Mkdir(mounted, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mountOver(t, home, mounted)
+	h := newHarness(t, nil)
+	h.twice(&policy.Policy{WorkspaceRoots: []string{mounted, "local"}, ReadOnlyRoots: []string{elsewhere + "/kube"}}, tries(
+		[2]string{"ssh", "cat " + mounted + "/.ssh/id"}, [2]string{"append", "echo x >> " + mounted + "/.ssh/id"}, [2]string{"aws", "cat " + mounted + "/.aws/credentials"},
+		[2]string{"src", "cat " + mounted + "/src/main.c"}, [2]string{"config", "cat " + elsewhere + "/kube/config"}, [2]string{"cache", "cat " + elsewhere + "/kube/cache"},
+	), func(string) { tree(t, home, ".aws/credentials") }, map[string]string{
+		"ssh": "no no", "append": "no no", "aws": "no no", "src": "yes yes", "config": "no no", "cache": "yes yes",
+	})
+	for _, root := range []string{mounted + "/.ssh", elsewhere + "/kube/config"} {
+		_, _, err = h.StartTask(h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{ReadOnlyRoots: []string{root}}}))
+		wantError(t, "naming one", err, "read_only_roots", root, "protected")
+	}
+}
+
+// A ceiling's protect is for jobs that can change what it names; others start.
+func TestCeilingsProtectRefusesNoOtherJob(t *testing.T) {
+	base := t.TempDir()
+	tree(t, base, "shared/kept", "other/file")
+	h := newHarness(t, func(c *Config) {
+		c.Ceiling = &policy.Policy{Extensions: policy.Extensions{Protect: []string{base + "/shared/kept"}}}
+	})
+	h.start(h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{WorkspaceRoots: []string{"local"}}}))
+	_, _, err := h.StartTask(h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{WorkspaceRoots: []string{"local"}, Extensions: policy.Extensions{Protect: []string{base + "/other/file"}}}}))
+	wantError(t, "the job's own", err, "protect", base+"/other/file", "in no workspace root")
+}
+
 // A task with a loopback talks TCP to itself, and to nobody else.
 func TestLoopback(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

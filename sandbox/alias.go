@@ -25,6 +25,9 @@ type alias struct{ place, path string }
 // hostMounts is what is mounted on the host, in the order of mounting.
 type hostMounts []*mountinfo.Info
 
+// mountReader is [readHostMounts], once for one start.
+type mountReader func() (hostMounts, error)
+
 func readHostMounts() (hostMounts, error) {
 	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
@@ -83,15 +86,20 @@ func (h hostMounts) parts(root string) []part {
 // place that holds a whole root is an alias at the root itself.
 func (h hostMounts) aliases(roots []string, places []place) []alias {
 	var found []alias
+	located, mounted := make([]location, len(places)), make([]*mountinfo.Info, len(places))
+	for i := range places {
+		located[i], mounted[i] = h.locate(places[i].real), h.on(places[i].real)
+	}
 	for _, root := range roots {
 		for _, shown := range h.parts(root) {
+			on := h.on(shown.at)
 			for i := range places {
 				p := &places[i]
 				if p.isOwn(shown.at) || landlock.Beneath(p.real, shown.at) {
 					continue
 				}
-				switch at := h.locate(p.real); {
-				case at.path == "" || landlock.Beneath(root, p.real) && h.on(p.real) == h.on(shown.at):
+				switch at := located[i]; {
+				case at.path == "" || landlock.Beneath(root, p.real) && mounted[i] == on:
 				case shown.holds(at):
 					found = append(found, alias{p.real, path.Join(shown.at, strings.TrimPrefix(at.path, shown.path))})
 				case at.holds(shown.location):
@@ -105,12 +113,12 @@ func (h hostMounts) aliases(roots []string, places []place) []alias {
 
 // findAliases looks for other names of the protected places in what a task is
 // given of the host, and refuses what is all within one. The task's own
-// directories are known to have none: Nomad has mounted them.
-func findAliases(roots policy.Roots, volumes []volume, dirs *Dirs, places []place) ([]alias, error) {
+// directories are known to have none if Nomad has mounted them.
+func findAliases(roots policy.Roots, volumes []volume, dirs *Dirs, places []place, mounted mountReader) ([]alias, error) {
 	var given []string
 	fields := map[string]string{}
 	add := func(field, path string) {
-		if !landlock.Beneath(dirs.Task, path) {
+		if dirs.Mounts == "" || !landlock.Beneath(dirs.Task, path) {
 			given, fields[path] = append(given, path), field
 		}
 	}
@@ -125,7 +133,7 @@ func findAliases(roots policy.Roots, volumes []volume, dirs *Dirs, places []plac
 	if len(given) == 0 {
 		return nil, nil
 	}
-	mounts, err := readHostMounts()
+	mounts, err := mounted()
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -131,7 +132,12 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if err := checkOwn(driverPlaces, dirs.Task); err != nil {
 		return nil, err
 	}
-	places := slices.Concat(driverPlaces, marked, credentialPlaces(shownOf(&s.roots, task.Mounts, dirs)))
+	mounted := sync.OnceValues(readHostMounts)
+	credentials, err := credentialPlaces(shownOf(&s.roots, task.Mounts, dirs), mounted)
+	if err != nil {
+		return nil, err
+	}
+	places := slices.Concat(driverPlaces, marked, credentials)
 	if err := checkRoots(places, s.roots); err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
@@ -153,7 +159,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	devices = append(devices, named...)
 	s.layout = makeLayout(dirs, settings.systemReadRoots(), task.Cgroups, volumes, devices, places)
 	s.layout.modes = s.modes
-	if s.layout.aliases, err = findAliases(s.roots, volumes, dirs, places); err != nil {
+	if s.layout.aliases, err = findAliases(s.roots, volumes, dirs, places, mounted); err != nil {
 		return nil, err
 	}
 	if s.effective.Egress != nil {

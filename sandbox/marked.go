@@ -48,6 +48,9 @@ func markedPlaces(request *policy.Policy, roots *policy.Roots, dirs *Dirs) ([]pl
 		case slices.Contains(roots.Workspace, p.real):
 			problems = append(problems, fmt.Sprintf("%s: %s is a workspace root: name it in read_only_roots instead", mark.Field, plain.Quote(mark.Written)))
 		case filepath.IsAbs(mark.Written) && !isBeneathAny(roots.Workspace, p.real) && !isBeneathAny(roots.Workspace, mark.Path):
+			if !slices.Contains(request.Protect, mark.Written) {
+				continue // the ceiling's, for jobs that can change it
+			}
 			problems = append(problems, fmt.Sprintf("%s: %s is in no workspace root, so that the task cannot change it: leave it out, or name what lies in one of %q", mark.Field, plain.Quote(mark.Written), roots.Workspace))
 		default:
 			places = append(places, p)
@@ -83,30 +86,39 @@ func notForMarks(path string) string {
 }
 
 // credentialPlaces are the places where credentials are kept in homes, as far as these meet
-// what a task is shown of the host. Harn denies them whatever a policy says.
-func credentialPlaces(shown []string) []place {
+// what a task is shown of the host: by their own names, by what links in a home lead to, or
+// by other names that mounts give them. Harn denies them whatever a policy says.
+func credentialPlaces(shown []string, mounted mountReader) ([]place, error) {
 	if len(shown) == 0 {
-		return nil
+		return nil, nil
 	}
-	var places []place
+	mounts, err := mounted()
+	if err != nil {
+		return nil, err
+	}
+	var all []place
 	known, seen := links{}, map[string]bool{}
 	for _, home := range slices.Concat(people.Homes(""), people.ListedHomes("")) {
 		named := place{path: home}
 		named.resolve(known)
 		home = named.real
-		if seen[home] || home == "/" || isBeneathAny(defaultSystemReadRoots, home) || !slices.ContainsFunc(shown, func(path string) bool { return meets(home, path) }) {
+		if seen[home] || home == "/" || isBeneathAny(defaultSystemReadRoots, home) {
 			continue
 		}
 		seen[home] = true
 		for _, path := range policy.Credentials {
 			p := place{path: filepath.Join(home, path), what: "a place of credentials in a home, which is denied to every task", dynamic: true, marked: true}
 			p.resolve(known)
-			if slices.ContainsFunc(shown, func(path string) bool { return meets(p.real, path) || meets(p.path, path) }) {
-				places = append(places, p)
-			}
+			all = append(all, p)
 		}
 	}
-	return places
+	elsewhere := map[string]bool{}
+	for _, a := range mounts.aliases(shown, all) {
+		elsewhere[a.place] = true
+	}
+	return slices.DeleteFunc(all, func(p place) bool {
+		return !elsewhere[p.real] && !slices.ContainsFunc(shown, func(path string) bool { return meets(p.real, path) || meets(p.path, path) })
+	}), nil
 }
 
 // shownOf are the real paths of the host that roots and mounts show.
