@@ -7,13 +7,12 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"strings"
 	"unsafe"
 )
 
-// readyID is the ID of a supervisor that has no task yet: room for that of its task,
-// which it writes in its place.
-var readyID = strings.Repeat("-", 255)
+// readyID is the ID of a supervisor that has no task yet, for who looks at ps(1): with room
+// for that of its task, which it writes in its place.
+var readyID = fmt.Sprintf("%-255s", "(waits for the next task)")
 
 // hasNoTask reports whether this supervisor was started before there was a task for it.
 func hasNoTask() bool { return len(os.Args) == 2 && os.Args[1] == readyID }
