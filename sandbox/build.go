@@ -38,6 +38,9 @@ type Sandbox struct {
 	Home string
 	// WorkDir is the working directory, a path of the task's view.
 	WorkDir string
+	// Unset is the real path of the program if it is a file of the task's own that is
+	// not executable yet: see [MakeExecutable]. "" otherwise.
+	Unset string
 	// PresetEnv are the variables that presets set: see [TaskEnvironment].
 	PresetEnv map[string]string
 	// Withheld are the names of variables that the task does not get: see [Withhold].
@@ -87,7 +90,7 @@ func (s *Sandbox) plan(task *Task, user identity, env map[string]string) error {
 	if s.WorkDir, err = s.view.findWorkDir(s.request.WorkDir, task.Dirs.Task); err != nil {
 		return err
 	}
-	process, err := s.process(task.Dirs.Task, env)
+	process, err := s.process(&task.Dirs, env)
 	if err != nil {
 		return err
 	}
@@ -216,12 +219,16 @@ func (s *Sandbox) isolation(task *Task) executor.Isolation {
 }
 
 // process is the task's program, with the whole environment env.
-func (s *Sandbox) process(taskDir string, env map[string]string) (executor.Process, error) {
-	finder := &finder{view: s.view, taskDir: taskDir, path: env["PATH"], readOnly: s.effective.ReadOnlyRoots}
+func (s *Sandbox) process(dirs *Dirs, env map[string]string) (executor.Process, error) {
+	finder := &finder{view: s.view, taskDir: dirs.Task, path: env["PATH"], readOnly: s.effective.ReadOnlyRoots}
+	if dirs.Mounts != "" {
+		finder.own = dirs.Task // else it is its user's, as it is
+	}
 	program, err := finder.find(s.request.Command)
 	if err != nil {
 		return executor.Process{}, &CommandError{err}
 	}
+	s.Unset = finder.unset
 	return executor.Process{
 		Path: program,
 		Args: append([]string{program}, s.request.Args...),

@@ -4,6 +4,7 @@
 package sandbox
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +83,88 @@ func TestFindCommand(t *testing.T) {
 	// Unconfined, there is no outside.
 	if got, err := (&finder{view: &view{}, taskDir: dir, path: path}).find("tool2"); err != nil || got != dir+"/elsewhere/tool2" {
 		t.Errorf("unconfined: %s, %v", got, err)
+	}
+}
+
+// A command that was written for a shell, or with its arguments, is answered with what
+// to write.
+func TestCommandsThatAreNone(t *testing.T) {
+	f := &finder{view: &view{}, taskDir: commandDir(t), path: "/usr/bin:/bin"}
+	for command, want := range map[string]string{
+		"/bin/echo hello  world": `write command = "/bin/echo" and args = ["hello", "world"]`,
+		"sh -c ls":               `write command = "sh" and args = ["-c", "ls"]`,
+		"local/agent $${X}":      `write command = "local/agent" and args = ["$$${X}"]`, // as HCL quotes it
+		"echo a | cat":           `write command = "/bin/sh" and args = ["-c", "echo a | cat"]`,
+		"make && make install":   `args = ["-c", "make && make install"]`,
+		"cd /srv":                `args = ["-c", "cd /srv"]`,
+		"source":                 `args = ["-c", "source"]`,
+		" /bin/echo ":            "begins or ends with white space",
+		"  ":                     "it is white space",
+		"$SHELL":                 "Nomad expands ${NAME} alone",
+		"harn-none x":            `"harn-none x" was not found in local/`, // nothing is known of it
+		"harn-none":              `"harn-none" was not found in local/`,
+	} {
+		_, err := f.find(command)
+		wantError(t, command, err, want)
+		if f.unset != "" {
+			t.Errorf("%s: to be made executable: %s", command, f.unset)
+		}
+	}
+}
+
+// A file of the task's own becomes executable, as by Nomad's own drivers: an artifact
+// that is one file has no such permission. Nobody can read more by that, and what is
+// shared, or has other names, stays as it is.
+func TestCommandIsMadeExecutable(t *testing.T) {
+	dir := commandDir(t)
+	for _, sub := range []string{"alloc", "secrets"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, mode := range map[string]os.FileMode{"local/closed": 0o600, "local/plain": 0o644, "local/tool": 0o644, "alloc/x": 0o644, "secrets/x": 0o644, "local/linked": 0o644} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Symlink("plain", filepath.Join(dir, "local/link")), os.Link(filepath.Join(dir, "local/linked"), filepath.Join(dir, "other"))); err != nil {
+		t.Fatal(err)
+	}
+	find := func(command string) (string, error) {
+		f := &finder{view: viewOf(dir), taskDir: dir, path: dir + "/bin", own: dir}
+		_, err := f.find(command)
+		return f.unset, err
+	}
+	for command, want := range map[string]os.FileMode{"local/data": 0o755, "local/link": 0o755, "closed": 0o700} {
+		file, err := find(command)
+		if err == nil {
+			err = MakeExecutable(dir, file)
+		}
+		if info, failed := os.Stat(file); err != nil || failed != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v, want mode %o", command, err, info, want)
+		}
+	}
+	for command, want := range map[string]string{"local/agent": "", "tool": ""} { // tool is in PATH, too, executable
+		if file, err := find(command); file != want || err != nil {
+			t.Errorf("%s: %q is to be made executable, %v", command, file, err)
+		}
+	}
+	for _, command := range []string{"alloc/x", "secrets/x"} {
+		_, err := find(command)
+		wantError(t, command, err, "is not executable", "chmod +x")
+	}
+	file, err := find("local/linked")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "another name", MakeExecutable(dir, file), "has other names")
+	if err := errors.Join(os.Remove(file), os.Symlink("/etc/passwd", file)); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "a link by then", MakeExecutable(dir, file), "local/linked")
+	// Where it is its user's directory, as for run, nothing is changed.
+	if _, err := (&finder{view: viewOf(dir), taskDir: dir, path: dir + "/bin"}).find("local/tool"); err == nil {
+		t.Error("without a directory of the task's own, local/tool is to be made executable")
 	}
 }
 
