@@ -4,7 +4,10 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -162,6 +165,9 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	devices = append(devices, named...)
 	s.layout = makeLayout(dirs, settings.systemReadRoots(), task.Cgroups, volumes, devices, places)
 	s.layout.modes = s.modes
+	if !s.modes.hostIPC && !dirs.Shared {
+		s.layout.policy.Scratch = append(s.layout.policy.Scratch, messageQueues)
+	}
 	if s.layout.aliases, err = findAliases(s.roots, volumes, dirs, places, mounted); err != nil {
 		return nil, err
 	}
@@ -311,6 +317,9 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(taskDir, path)
 	}
+	if filepath.Clean(path) == "/" {
+		return "", fmt.Errorf("work_dir: %q is the whole file system, of which the task sees a part: leave work_dir out, and the task starts in the task directory", dir)
+	}
 	outside := fmt.Errorf("work_dir: %q is outside of every root that the task may read: add it to read_only_roots or workspace_roots", dir)
 	hint := policy.Hint(dir)
 	if hint != "" {
@@ -324,10 +333,20 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 	}
 	path, err := v.resolve(path)
 	if err != nil {
-		if hint != "" {
+		switch {
+		case hint != "":
 			return "", outside
+		case landlock.Beneath(privateTmp, path):
+			return "", fmt.Errorf("work_dir: %q: the task has a private %s, which is empty when it starts: name a directory in local", dir, privateTmp)
+		case errors.Is(err, fs.ErrNotExist):
+			return "", fmt.Errorf("work_dir: %q does not exist: create it before the task starts, as by a template or an artifact, or correct the path: %w", dir, err)
 		}
 		return "", fmt.Errorf("work_dir: %q: %w", dir, err)
+	}
+	if host, visible := v.hostPath(path); visible {
+		if info, err := os.Stat(host); err == nil && !info.IsDir() {
+			return "", fmt.Errorf("work_dir: %q is a file, expected a directory", dir)
+		}
 	}
 	if err := checkPath(v.places, dir, path, false); err != nil {
 		return "", fmt.Errorf("work_dir: %w", err)

@@ -128,10 +128,20 @@ func (f *finder) check(path string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a file", plain.Name(file))
 	}
+	if forbidsExecution(host) {
+		return fmt.Errorf("%s lies where nothing can be executed, in a file system mounted noexec, as Nomad mounts secrets: put the program in local, or have an interpreter read it, as command = \"/bin/sh\" and args = [%s]", plain.Name(file), hclString(path))
+	}
 	if info.Mode().Perm()&0o111 == 0 {
 		return &modeError{path, file}
 	}
 	return f.checkProgram(path, file)
+}
+
+// forbidsExecution reports whether a file of the host is on a mount that lets nothing be
+// executed: access(2) and the mode do not say so.
+func forbidsExecution(path string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(path, &fs) == nil && fs.Flags&unix.ST_NOEXEC != 0
 }
 
 // modeError is about a program without the permission to execute it.

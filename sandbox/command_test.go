@@ -7,9 +7,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
@@ -109,6 +113,26 @@ func TestCommandsThatAreNone(t *testing.T) {
 		if f.unset != "" {
 			t.Errorf("%s: to be made executable: %s", command, f.unset)
 		}
+	}
+}
+
+// Where a file system lets nothing be executed, no mode of a file helps.
+func TestNothingIsExecutedWithoutExec(t *testing.T) {
+	kerneltest.Root(t)
+	dir := commandDir(t)
+	runtime.LockOSThread() // for good: it ends with the test
+	if err := errors.Join(
+		unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS), unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+		unix.Mount("tmpfs", dir+"/local", "tmpfs", unix.MS_NOEXEC, "mode=755"), os.WriteFile(dir+"/local/run", []byte("#!/bin/sh\n"), 0o755),
+	); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir+"/local", unix.MNT_DETACH)
+	f := &finder{view: &view{}, taskDir: dir, path: "/bin", own: dir}
+	_, err := f.find("local/run")
+	wantError(t, "noexec", err, dir+"/local/run lies where nothing can be executed", "noexec", "put the program in local", `args = ["`+dir+`/local/run"]`)
+	if f.unset != "" {
+		t.Errorf("to be made executable: %s", f.unset)
 	}
 }
 
@@ -212,7 +236,7 @@ func TestWhatIsWrongWithAProgram(t *testing.T) {
 	if _, err := f.find("local/closed"); err != nil && strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("an interpreter in a closed place: %v", err)
 	}
-	for dir, want := range map[string]string{"/local": `work_dir: "/local" was not found: the task directory is not / here: write "local"`, "~/x": "~ is not expanded", "local/no": "was not found"} {
+	for dir, want := range map[string]string{"/local": `work_dir: "/local" was not found: the task directory is not / here: write "local"`, "~/x": "~ is not expanded", "local/no": "was not found", "local/none": `work_dir: "local/none" is a file`, "local/none/x": `work_dir: "local/none/x"`, "/": "leave work_dir out", "local/new": `work_dir: "local/new" does not exist: create it before the task starts`} {
 		_, err := v.findWorkDir(dir, f.taskDir)
 		wantError(t, dir, err, want)
 	}
