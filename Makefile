@@ -4,9 +4,23 @@ SHELL         := /bin/bash
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOFUMPT_VERSION       := v0.12.0
+NFPM_VERSION          := v2.45.2
+SYFT_VERSION          := v1.57.1
+GOVULNCHECK_VERSION   := v1.9.0
 
 BIN   := $(CURDIR)/bin
 TOOLS := $(BIN)/tools
+DIST  := $(CURDIR)/dist
+
+# What the plugin is built for. GOARCH=arm64 puts it into bin/arm64; what the plugin
+# carries is beside that of other architectures, which builds and tests do not see.
+GOARCH := $(shell go env GOARCH)
+PLUGIN := $(BIN)/$(if $(filter-out $(shell go env GOHOSTARCH),$(GOARCH)),$(GOARCH)/)nomad-driver-harn
+
+# What "version" says. The date is the commit's, so that all builds of a commit are equal.
+COMMIT  = $(shell git rev-parse HEAD 2> /dev/null && { git diff --quiet HEAD || echo -dirty; })
+DATE    = $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2> /dev/null)
+VERSION = -X github.com/burin-labs/nomad-driver-harn/version.Commit=$(subst $() ,,$(COMMIT)) -X github.com/burin-labs/nomad-driver-harn/version.Date=$(DATE)
 
 # What the tests run, and the Debian package that it comes from.
 PACKAGES := \
@@ -14,7 +28,10 @@ PACKAGES := \
   /usr/bin/node:nodejs /usr/bin/python3:python3 /bin/tar:tar \
   /usr/bin/tinyproxy:tinyproxy-bin /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/iptables:iptables /usr/bin/bwrap:bubblewrap \
   /usr/bin/qemu-system-x86_64:qemu-system-x86 /bin/busybox:busybox-static \
-  /bin/cpio:cpio /sbin/depmod:kmod /usr/bin/xz:xz-utils /sbin/mkfs.btrfs:btrfs-progs
+  /bin/cpio:cpio /sbin/depmod:kmod /usr/bin/xz:xz-utils /sbin/mkfs.btrfs:btrfs-progs /usr/bin/groff:groff-base
+
+# What "make dist-test" needs besides.
+DIST_PACKAGES := /usr/bin/mmdebstrap:mmdebstrap /usr/bin/rpm:rpm /usr/bin/rpm2cpio:rpm2cpio /bin/cpio:cpio /usr/bin/mandoc:mandoc
 
 # The packages whose tests run under other kernels as well.
 KERNEL_PACKAGES := landlock seccomp executor policy sandbox denials driver
@@ -22,10 +39,10 @@ KERNEL_PACKAGES := landlock seccomp executor policy sandbox denials driver
 ##@ Use
 
 .PHONY: build
-build: ## Build the plugin, a static binary: bin/nomad-driver-harn
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o executor/image/files/program ./executor/image/program
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o executor/image/files/commands ./executor/image/commands
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/nomad-driver-harn .
+build: ## Build the plugin, a static binary: bin/nomad-driver-harn; GOARCH=arm64 for another machine: bin/arm64/
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o executor/image/files/$(GOARCH)/program ./executor/image/program
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $(VERSION)" -o executor/image/files/$(GOARCH)/commands ./executor/image/commands
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $(VERSION)" -o $(PLUGIN) .
 
 .PHONY: nomad
 nomad: ## Build Nomad from the Go module proxy: bin/nomad (4 minutes the first time)
@@ -33,11 +50,11 @@ nomad: ## Build Nomad from the Go module proxy: bin/nomad (4 minutes the first t
 
 .PHONY: demo
 demo: build nomad ## Run example/hello.nomad.hcl on a Nomad agent of its own, and check what it says
-	example/demo.sh $(BIN)/nomad $(BIN)/nomad-driver-harn
+	exec example/demo.sh $(BIN)/nomad $(BIN)/nomad-driver-harn
 
 .PHONY: bench
 bench: build nomad ## Measure the driver against raw_exec and exec, as root; RUN=start,memory for parts, SHORT=1 to try
-	cd bench && go build -o $(BIN)/benchmark . && $(BIN)/benchmark -bin $(BIN) -out $(BIN)/bench $(if $(RUN),-run $(RUN)) $(if $(SHORT),-short) $(BENCHFLAGS)
+	cd bench && go build -o $(BIN)/benchmark . && exec $(BIN)/benchmark -bin $(BIN) -out $(BIN)/bench $(if $(RUN),-run $(RUN)) $(if $(SHORT),-short) $(BENCHFLAGS)
 
 ##@ Develop
 
@@ -50,14 +67,14 @@ unit: ## Run the tests of all packages, against the kernel too
 
 .PHONY: e2e
 e2e: build nomad setup $(BIN)/e2e-device ## Run jobs under a real Nomad agent
-	cd e2e && go test -count=1 -timeout 20m ./...
+	cd e2e && go test -c -o $(BIN)/e2e.test . && exec $(BIN)/e2e.test -test.timeout 20m
 
 .PHONY: programs
 programs: build nomad ## Run agents, browsers, servers and build tools, write docs/programs.md: PROGRAMS='redis|tmux' for some of them
 	programs/fetch.sh
 	cd e2e && go test -c -o $(BIN)/programs.test .
-	cd e2e && ../programs/with.sh $(BIN)/programs.test -test.timeout 60m -test.parallel 2 -test.run '^TestWhatRuns$$/all/^($(or $(PROGRAMS),.*))$$'
-	cd e2e && ../programs/with.sh $(BIN)/programs.test -test.timeout 10m -test.run '^TestAgentsReachTheirModelByName$$'
+	cd e2e && exec ../programs/with.sh $(BIN)/programs.test -test.timeout 60m -test.parallel 2 -test.run '^TestWhatRuns$$/all/^($(or $(PROGRAMS),.*))$$'
+	cd e2e && exec ../programs/with.sh $(BIN)/programs.test -test.timeout 10m -test.run '^TestAgentsReachTheirModelByName$$'
 
 # A failing input is written to the package's testdata/fuzz: commit it with the fix.
 FUZZTIME := 60s
@@ -102,10 +119,10 @@ attack: ## Run some 400 attacks under every profile, print attack by profile: HA
 
 .PHONY: faults
 faults: build nomad $(BIN)/e2e-device ## Kill plugin, agent and supervisors at random under 50 tasks (HARN_FAULTS_SEED=N repeats)
-	cd e2e && HARN_FAULTS=full go test -count=1 -timeout 10m -run '^TestFault' -v .
+	cd e2e && go test -c -o $(BIN)/e2e.test . && HARN_FAULTS=full exec $(BIN)/e2e.test -test.timeout 10m -test.run '^TestFault' -test.v
 
 .PHONY: lint
-lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt ## Check format, vet and lint
+lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt audit ## Check format, vet and lint; licenses and known vulnerabilities of what is linked
 	@test -z "$$($(TOOLS)/gofumpt -l .)" || { echo "not formatted, run make fmt:"; $(TOOLS)/gofumpt -l .; exit 1; }
 	$(TOOLS)/golangci-lint run ./...
 	for dir in e2e bench; do (cd $$dir && $(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
@@ -129,9 +146,27 @@ setup: ## Install what the tests need, by apt (as root, on Debian)
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	  else echo "not installed, so that some tests will be skipped:$$missing"; fi; fi
 
+##@ Release
+
+.PHONY: dist
+dist: $(TOOLS)/nfpm $(TOOLS)/syft ## Build the release of the commit in dist/, for amd64 and arm64, twice, and compare: binaries, deb, rpm, SPDX, SHA256SUMS; QUICK=1 to try
+	exec release/dist.sh $(DIST) $(TOOLS)
+
+.PHONY: dist-test
+dist-test: PACKAGES := $(DIST_PACKAGES)
+dist-test: setup nomad ## Install the deb of dist/ in a Debian of its own, run the hello job there, remove it; look into the rpm
+	exec release/install.sh $(DIST) $(BIN)/nomad
+
+.PHONY: audit
+audit: ## Check the licenses of what is linked, and look known vulnerabilities up where their database can be reached
+	go test -count=1 -run '^TestLicenses$$' .
+	release/audit.sh $(TOOLS) $(GOVULNCHECK_VERSION)
+
+##@ Other
+
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf $(BIN)
+	rm -rf $(BIN) $(DIST) executor/image/files/*/program executor/image/files/*/commands
 
 .PHONY: help
 help: ## List the commands
@@ -147,4 +182,12 @@ $(TOOLS)/golangci-lint: Makefile
 
 $(TOOLS)/gofumpt: Makefile
 	GOBIN=$(TOOLS) go install mvdan.cc/gofumpt@$(GOFUMPT_VERSION)
+	@touch $@
+
+$(TOOLS)/nfpm: Makefile
+	GOBIN=$(TOOLS) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+	@touch $@
+
+$(TOOLS)/syft: Makefile
+	GOBIN=$(TOOLS) go install github.com/anchore/syft/cmd/syft@$(SYFT_VERSION)
 	@touch $@

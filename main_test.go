@@ -6,10 +6,13 @@ package main
 import (
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
+	"github.com/burin-labs/nomad-driver-harn/version"
 )
 
 // A supervisor is one process a task: it must not pay for the packages of the
@@ -66,5 +69,30 @@ func TestReadmeListsTheHardenedCalls(t *testing.T) {
 		if !strings.Contains(table, "`"+name+"`") {
 			t.Errorf("no %s in the README's table", name)
 		}
+	}
+}
+
+// The changelog's newest section is the binary's version, with a date; above it there may be
+// what is not released.
+func TestTheChangelogHasTheVersion(t *testing.T) {
+	text, err := os.ReadFile("CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var headings []string
+	for line := range strings.Lines(string(text)) {
+		if heading, ok := strings.CutPrefix(line, "## "); ok && heading != "Unreleased\n" {
+			headings = append(headings, strings.TrimSpace(heading))
+		}
+	}
+	if len(headings) == 0 {
+		t.Fatal("the changelog has no release")
+	}
+	release, date, _ := strings.Cut(headings[0], " ")
+	if _, err := time.Parse("(2006-01-02)", date); err != nil || release != version.Version {
+		t.Errorf("the changelog begins with %q, expected %s and its date, like (2006-01-02)", headings[0], version.Version)
+	}
+	if !regexp.MustCompile(`(?s)\n### Security\n.*\n### Added\n.*\n### Changed\n.*\n### Fixed\n`).Match(text) {
+		t.Error("the changelog lacks one of Security, Added, Changed, Fixed, or has them in another order")
 	}
 }

@@ -6,7 +6,8 @@
 // that is compared is measured in the same run, in turns, so that what else the
 // machine does meanwhile hits all of it.
 //
-// It runs in namespaces of its own and leaves nothing behind. A part that
+// It runs in namespaces of its own and leaves nothing behind, also if it is
+// interrupted. A part that
 // fails is reported, and the others go on.
 package main
 
@@ -117,15 +118,8 @@ func run(args []string) error {
 			return fmt.Errorf("%w: run \"make build nomad\"", err)
 		}
 	}
-	// Not in /tmp, of which tasks have a private version. The name is short: a
-	// client has UNIX sockets beneath, whose paths have 107 bytes at most.
-	if b.dir, err = os.MkdirTemp("/var/tmp", "harn-"); err != nil {
-		return err
-	}
-	defer func() {
-		kerneltest.UnmountBeneath(b.dir)
-		_ = os.RemoveAll(b.dir)
-	}()
+	b.dir = kerneltest.Scratch()
+	defer kerneltest.UnmountBeneath(b.dir)
 	if err := os.Chmod(b.dir, 0o755); err != nil {
 		return err
 	}

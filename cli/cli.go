@@ -35,6 +35,9 @@ func Main(args []string) int {
 	return run(args, &command.Streams{Stdin: os.Stdin, Stdout: color.Output, Stderr: os.Stderr})
 }
 
+// Commands are all commands, by name, for their manual: they read and write nothing.
+func Commands() map[string]*command.Command { return commands(&command.Streams{}) }
+
 // commands are all commands, by name.
 //
 // A name must not be one that a package of Nomad's looks for in os.Args[1] to

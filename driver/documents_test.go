@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/nomad/plugins/shared/hclspec"
-
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
@@ -19,23 +17,20 @@ import (
 // The documents name every option of the plugin and of tasks, every field of a
 // policy, and every attribute of nodes.
 func TestDocumentsNameEveryOption(t *testing.T) {
-	names := func(spec *hclspec.Spec) []string {
-		return slices.Sorted(maps.Keys(spec.GetObject().GetAttributes()))
-	}
 	config, err := DecodeConfig(map[string]any{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	attributes := slices.Sorted(maps.Keys(describe(config, executor.Proof{}, 2).Attributes))
-	if len(attributes) < 20 || len(names(configSpec)) < 10 || len(names(taskConfigSpec)) < 10 {
-		t.Fatalf("attributes %q, options %q, %q: are these all?", attributes, names(configSpec), names(taskConfigSpec))
+	if len(attributes) < 20 || len(PluginOptions()) < 10 || len(TaskOptions()) < 10 {
+		t.Fatalf("attributes %q, options %q, %q: are these all?", attributes, PluginOptions(), TaskOptions())
 	}
 	for _, d := range []struct {
 		file, heading string
 		names         []string
 	}{
-		{"operator.md", "## Plugin options", names(configSpec)},
-		{"jobs.md", "## Task options", names(taskConfigSpec)},
+		{"operator.md", "## Plugin options", PluginOptions()},
+		{"jobs.md", "## Task options", TaskOptions()},
 		{"jobs.md", "## Fields of `capability_policy`", slices.Sorted(maps.Keys(policySpec))},
 		{"security.md", "## In every profile", slices.DeleteFunc(seccomp.Always.Names(), func(name string) bool { return name == "ioctl" })},
 	} {

@@ -66,11 +66,10 @@ type agent struct {
 	ended chan struct{} // closed when cmd has ended
 }
 
-// newAgent makes an agent's directory and configuration. The directory is not
-// in /tmp, of which tasks have a private version.
+// newAgent makes an agent's directory and configuration.
 func newAgent(t testing.TB, config func(dir string) string) agent {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/tmp", "harn-e2e-")
+	dir, err := os.MkdirTemp(kerneltest.Scratch(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

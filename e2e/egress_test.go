@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/internal/nettest"
 	"github.com/burin-labs/nomad-driver-harn/programs/model"
 )
@@ -126,7 +127,7 @@ func TestEgressByName(t *testing.T) {
 		t.Fatal("the node has no driver.harn.egress")
 	}
 	knowNames(t)
-	dir, err := os.MkdirTemp("/var/tmp", "harn-e2e-egress-")
+	dir, err := os.MkdirTemp(kerneltest.Scratch(), "egress-")
 	if err != nil {
 		t.Fatal(err)
 	}

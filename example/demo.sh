@@ -4,24 +4,22 @@
 # if a step fails, or if the task could do something that its policy denies.
 #
 # The agent runs in namespaces of its own: it listens nowhere outside of them,
-# and its processes and mounts end with them.
+# and its processes and mounts end with them, also if this script is interrupted.
 set -euo pipefail
 
 if [ "$(id -u)" != 0 ]; then
   echo "demo.sh: starting tasks as other users needs root: sudo make demo" >&2
   exit 1
 fi
-if [ -z "${DEMO_ISOLATED:-}" ]; then
-  DEMO_ISOLATED=1 exec unshare --mount --net --pid --fork --mount-proc --propagation private -- "$0" "$@"
-fi
-
 nomad=$(realpath "$1") plugin=$(realpath "$2") here=$(dirname "$(realpath "$0")")
-export NOMAD_ADDR=http://127.0.0.1:4646 NOMAD_CLI_SHOW_HINTS=0
-dir=$(mktemp -d /var/tmp/harn-demo.XXXXXX)
-chmod 711 "$dir"
+if [ -z "${CONTAINED_DIR:-}" ]; then
+  exec "$here/../internal/contained.sh" --net -- "$0" "$nomad" "$plugin"
+fi
+dir=$CONTAINED_DIR # it ends with this script
 mkdir "$dir/plugins"
 cp "$plugin" "$dir/plugins/"
-cgroups=$(ls -d /sys/fs/cgroup/*/nomad /sys/fs/cgroup/nomad.slice 2>/dev/null || true)
+# Records of this agent alone.
+sed "s|/var/lib/nomad-driver-harn|$dir/state|" "$here/agent.hcl" > "$dir/agent.hcl"
 
 # What is particular to this machine: no network but the loopback interface,
 # and no cloud to ask for metadata.
@@ -49,19 +47,13 @@ stop() {
     echo "demo.sh: failed; the agent's log ends with:" >&2
     tail -n 20 "$dir/log" >&2 || true
   fi
-  awk -v dir="$dir/" 'index($2, dir) == 1 {print $2}' /proc/mounts | sort -r | xargs -r -n 1 umount -l || true
-  rm -rf "$dir"
-  rmdir /var/lib/nomad-driver-harn 2>/dev/null || true # state_dir of agent.hcl, empty now
-  for group in /sys/fs/cgroup/*/nomad /sys/fs/cgroup/nomad.slice; do
-    grep -qxF "$group" <<< "$cgroups" || find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null || true
-  done
   exit $code
 }
 trap stop EXIT
 
 echo "== start the agent"
 ip link set lo up 2>/dev/null || ifconfig lo up
-env -u AWS_CA_BUNDLE TMPDIR="$dir" "$nomad" agent -dev -config="$here/agent.hcl" -config="$dir/demo.hcl" \
+env -u AWS_CA_BUNDLE TMPDIR="$dir" "$nomad" agent -dev -config="$dir/agent.hcl" -config="$dir/demo.hcl" \
   -plugin-dir="$dir/plugins" > "$dir/log" 2>&1 &
 agent=$!
 ready() { "$nomad" node status -filter 'Status == "ready"' 2>/dev/null | grep -q ready; }

@@ -8,21 +8,32 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// isolateVariable says how far this process is into namespaces of its own.
-const isolateVariable = "HARN_KERNELTEST_ISOLATED"
+const (
+	// isolateVariable says how far this process is into namespaces of its own.
+	isolateVariable = "HARN_KERNELTEST_ISOLATED"
+	// scratchVariable is the directory that ends with the namespaces.
+	scratchVariable = "HARN_KERNELTEST_SCRATCH"
+)
+
+// interrupts are the signals by which people end what runs too long.
+var interrupts = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}
 
 // Isolate runs the tests of this binary in mount, PID, IPC and network
 // namespaces of their own, so that nothing that they mount, start or listen on
-// touches the host, and all of it is gone with them. Without root, it does
-// nothing. Call it first in TestMain.
+// touches the host, and all of it is gone with them: also if they are interrupted.
+// Without root, it does nothing. Call it first in TestMain.
 func Isolate() {
 	switch {
 	case os.Geteuid() != 0 || os.Getenv(isolateVariable) == "tests":
@@ -52,21 +63,76 @@ func again(stage string, flags uintptr) *exec.Cmd {
 	return cmd
 }
 
-func enterNamespaces() (int, error) {
-	// The one thing that namespaces do not take along.
+// Scratch is a directory on a disk, which others can search, for what shall be gone after
+// the tests even if they are interrupted and clean nothing up. It is not in /tmp, of which
+// tasks have a private version, and its name is short: UNIX sockets lie beneath, whose
+// paths have 107 bytes at most.
+func Scratch() string {
+	if dir := os.Getenv(scratchVariable); dir != "" {
+		return dir
+	}
+	return "/var/tmp"
+}
+
+// enterNamespaces is the process that remains outside. It ends all that is inside when
+// somebody interrupts it, and removes what namespaces do not take along.
+func enterNamespaces() (code int, err error) {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, interrupts...)
 	before := nomadCgroups()
+	scratch, err := makeScratch("/var/tmp")
+	if err != nil {
+		return 0, err
+	}
 	defer func() {
 		for _, dir := range nomadCgroups() {
 			if !slices.Contains(before, dir) {
 				removeCgroup(dir)
 			}
 		}
+		if left := os.RemoveAll(scratch); left != nil && err == nil {
+			err = left
+		}
 	}()
-	err := again("init", unix.CLONE_NEWNS|unix.CLONE_NEWPID|unix.CLONE_NEWIPC|unix.CLONE_NEWNET).Run()
+	cmd := again("init", unix.CLONE_NEWNS|unix.CLONE_NEWPID|unix.CLONE_NEWIPC|unix.CLONE_NEWNET)
+	cmd.Env = append(cmd.Env, scratchVariable+"="+scratch)
+	// The namespaces end with this process, however it ends. The kernel means the thread
+	// by that: it is this one until the end.
+	runtime.LockOSThread()
+	cmd.SysProcAttr.Pdeathsig = unix.SIGKILL
+	// A terminal interrupts all processes of a group at once, and this one shall see the
+	// others before they have ended.
+	cmd.SysProcAttr.Setpgid = true
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case by := <-interrupted:
+		left := cgroupsBelow(cmd.Process.Pid)
+		_ = cmd.Process.Kill() // and so all that is in its PID namespace
+		<-ended
+		for _, dir := range left {
+			removeCgroup(dir)
+		}
+		return 128 + int(by.(syscall.Signal)), nil
+	case err = <-ended:
+	}
 	if exited := new(exec.ExitError); errors.As(err, &exited) {
 		return exited.ExitCode(), nil
 	}
 	return 0, err
+}
+
+// makeScratch makes a directory with a short name.
+func makeScratch(parent string) (string, error) {
+	for n := os.Getpid(); ; n++ {
+		dir := fmt.Sprintf("%s/harn-%d", parent, n)
+		if err := os.Mkdir(dir, 0o711); !errors.Is(err, os.ErrExist) {
+			return dir, err
+		}
+	}
 }
 
 // initNamespaces is process 1: it sets the namespaces up, starts the tests and
@@ -110,7 +176,34 @@ func nomadCgroups() []string {
 	return append(v1, v2...)
 }
 
-// removeCgroup removes an empty cgroup with those in it.
+// cgroupsBelow are the cgroups of a Nomad client's tasks that descendants of a process are in.
+func cgroupsBelow(pid int) (dirs []string) {
+	within := map[int]bool{pid: true}
+	for grown := true; grown; {
+		grown = false
+		for _, p := range Processes() {
+			if !within[p.PID] && within[p.Parent()] {
+				within[p.PID], grown = true, true
+			}
+		}
+	}
+	for pid := range within {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		for line := range strings.Lines(string(text)) {
+			_, path, _ := strings.Cut(strings.TrimSpace(line), ":/nomad") // as the controllers' names have no slash
+			if path == "" {
+				continue
+			}
+			v1, _ := filepath.Glob("/sys/fs/cgroup/*/nomad" + path)
+			v2, _ := filepath.Glob("/sys/fs/cgroup/nomad" + path)
+			dirs = append(dirs, append(v1, v2...)...)
+		}
+	}
+	return dirs
+}
+
+// removeCgroup removes an empty cgroup with those in it. One whose processes have just
+// been killed can be busy for a moment.
 func removeCgroup(dir string) {
 	entries, _ := os.ReadDir(dir)
 	for _, entry := range entries {
@@ -118,7 +211,12 @@ func removeCgroup(dir string) {
 			removeCgroup(filepath.Join(dir, entry.Name()))
 		}
 	}
-	_ = unix.Rmdir(dir)
+	for range 100 {
+		if !errors.Is(unix.Rmdir(dir), unix.EBUSY) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // loopbackUp is "ip link set lo up", netdevice(7).
