@@ -54,6 +54,14 @@ unit: ## Run the tests of all packages, against the kernel too
 e2e: build nomad setup $(BIN)/e2e-device ## Run jobs under a real Nomad agent; under another version by NOMAD=1.10.5
 	cd e2e && HARN_NOMAD=$(NOMAD_BINARY) go test -count=1 -timeout 20m ./...
 
+# Older versions of Nomad that are supported. In short: starts, logs, exec, signals,
+# stats, egress, restarts of tasks, plugin and agent.
+NOMADS ?= 1.10.5
+SHORT_E2E := ^Test(NodeAttributes|ExitCodes|EnvironmentAndDirectories|View|Stop|Restart|Signal|Exec|ScriptCheckAndStats|PluginKilled|AgentRestarted|RestartAroundAgentRestart|LogsByDriver|EgressPublishesAPort)$$
+.PHONY: e2e-versions
+e2e-versions: build ## Run the most important of these jobs under older versions of Nomad: NOMADS=1.9.7 for one of them
+	for v in $(NOMADS); do $(MAKE) nomad NOMAD=$$v && (cd e2e && HARN_NOMAD=$(BIN)/nomad-$$v go test -count=1 -timeout 20m -run '$(SHORT_E2E)' .) || exit 1; done
+
 .PHONY: programs
 programs: build nomad ## Run agents, browsers, servers and build tools, write docs/programs.md: PROGRAMS='redis|tmux' for some of them
 	programs/fetch.sh

@@ -11,15 +11,18 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/hashicorp/nomad/plugins/base"
 	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/hashicorp/nomad/plugins/shared/hclspec"
 
 	"github.com/burin-labs/nomad-driver-harn/egress/forward"
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/goldentest"
+	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
 // What was recorded by any version that is promised is read, and nothing is recorded in
@@ -37,8 +40,15 @@ func TestRecordsOfAllVersions(t *testing.T) {
 	if err := handle.SetDriverState(&o.State); err != nil {
 		t.Fatal(err)
 	}
-	names := fmt.Sprintf("directory of task %s: %s\negress events: %s\n", id, recordsDir("/state", alloc, task, id), egressPipe)
-	written := map[string][]byte{"owner": indented(t, o), "egress": indented(t, e), "handle": []byte(hex.Dump(handle.DriverState)), "names": []byte(names)}
+	names := fmt.Sprintf("directory of task %s: %s\negress events: %s\ncopies of the host's files: %s\n",
+		id, recordsDir("/state", alloc, task, id), egressPipe, sandbox.HostFilesDir("/state"))
+	options := optionsOf("", taskConfigSpec)
+	slices.Sort(options)
+	written := map[string][]byte{
+		"owner": indented(t, o), "egress": indented(t, e), "handle": []byte(hex.Dump(handle.DriverState)), "names": []byte(names),
+		// Nomad ends a running task whose job has an option that the plugin does not know.
+		"options": []byte(strings.Join(options, "\n") + "\n"),
+	}
 	goldentest.Versions{Oldest: executor.OldestVersion, Current: executor.RecordVersion}.Check(t, written, func(t *testing.T, version int, name string, content []byte) {
 		var got, want any
 		var err error
@@ -61,6 +71,12 @@ func TestRecordsOfAllVersions(t *testing.T) {
 			var read forward.Event
 			err = json.Unmarshal(content, &read)
 			got, want = read, e
+		case "options":
+			for option := range strings.Lines(string(content)) {
+				if option = strings.TrimSpace(option); !slices.Contains(options, option) {
+					t.Errorf("version %d: tasks whose jobs have the option %s are ended by an upgrade: this plugin does not know it", version, option)
+				}
+			}
 		}
 		if err != nil {
 			t.Errorf("version %d: %s: %v", version, name, err)
@@ -68,6 +84,25 @@ func TestRecordsOfAllVersions(t *testing.T) {
 			t.Errorf("%s is read as\n%+v, and was\n%+v", name, got, want)
 		}
 	})
+}
+
+// optionsOf are the names of a schema's options, as NAME or BLOCK.NAME, with their types.
+func optionsOf(prefix string, spec *hclspec.Spec) (names []string) {
+	switch block := spec.Block.(type) {
+	case *hclspec.Spec_Object:
+		for name, member := range block.Object.Attributes {
+			names = append(names, optionsOf(strings.TrimPrefix(prefix+"."+name, "."), member)...)
+		}
+	case *hclspec.Spec_BlockValue:
+		return optionsOf(prefix, block.BlockValue.Nested)
+	case *hclspec.Spec_Attr:
+		names = append(names, prefix+" "+block.Attr.Type)
+	case *hclspec.Spec_BlockAttrs:
+		names = append(names, prefix+" { "+block.BlockAttrs.Type+" }")
+	default:
+		panic(fmt.Sprintf("%s: a schema of the kind %T: say what its names are", prefix, block))
+	}
+	return names
 }
 
 func indented(t *testing.T, v any) []byte {

@@ -22,7 +22,8 @@ import (
 // done with one of this version's. One of a newer version is left alone, see [NewerError].
 //
 // testdata/records holds each version's. Whoever changes one, if only by one member more,
-// counts RecordVersion up: an earlier plugin would not know the member. Whoever changes
+// counts RecordVersion up: an earlier plugin would not know the member. So does an option
+// more of a job: Nomad ends running tasks with options that a plugin does not know. Whoever changes
 // what a version is read as, or who removes one, breaks a promise of docs/operator.md.
 const (
 	RecordVersion = 1
