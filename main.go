@@ -45,6 +45,7 @@ func main() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	executor.KeepReady()
 	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, JSONFormat: true}) // as the client reads it
 	driver.New(ctx, logger).Serve(logger)
 }

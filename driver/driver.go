@@ -320,17 +320,8 @@ func (d *Driver) start(cfg *drivers.TaskConfig) (*drivers.TaskHandle, error) {
 // plugin during StartTask, Nomad calls it again for the same task.
 func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, error) {
 	dir := p.state.StateDir
-	executor.AwaitStart(cfg.ID, dir)
-	task, err := executor.Attach(cfg.ID, dir, p.state.Cgroup.Own())
-	switch {
-	case err == nil:
-		d.logger.Debug("found task already started", "task_id", cfg.ID, "pid", task.PID())
-		return task, nil
-	case !errors.Is(err, executor.ErrNotStarted):
-		return nil, err
-	}
-	if err := discard(cfg.ID, &p.state); err != nil {
-		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", plain.Name(dir), err)
+	if task, err := d.findStarted(cfg, p); task != nil || err != nil {
+		return task, err
 	}
 	output, err := openOutput(cfg, p.Plan.Logs != nil)
 	if err != nil {
@@ -344,6 +335,7 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	if err := executor.Reserve(dir, newOwner(cfg, p.state)); err != nil {
 		return nil, plain.Join(err, discard(cfg.ID, &p.state))
 	}
+	var task *executor.Task
 	err = p.state.Cgroup.Make()
 	if err == nil {
 		err = p.state.Cgroup.Apply((*cgroup.Limits)(p.Cgroup))
@@ -362,6 +354,29 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 		return nil, plain.Join(err, discard(cfg.ID, &p.state))
 	}
 	return task, nil
+}
+
+// findStarted returns the task if it was started already, and discards what an attempt to
+// start it has left otherwise.
+func (d *Driver) findStarted(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, error) {
+	dir := p.state.StateDir
+	if !executor.HasRecords(dir) {
+		p.state.Cgroup.Remove()
+		return nil, nil
+	}
+	executor.AwaitStart(cfg.ID, dir)
+	task, err := executor.Attach(cfg.ID, dir, p.state.Cgroup.Own())
+	switch {
+	case err == nil:
+		d.logger.Debug("found task already started", "task_id", cfg.ID, "pid", task.PID())
+		return task, nil
+	case !errors.Is(err, executor.ErrNotStarted):
+		return nil, err
+	}
+	if err := discard(cfg.ID, &p.state); err != nil {
+		return nil, fmt.Errorf("removing what an earlier attempt left in %s: %w", plain.Name(dir), err)
+	}
+	return nil, nil
 }
 
 // announce tells the task's user, by task events, what confines the task, and notes

@@ -20,12 +20,12 @@ import (
 // plan.
 type halfStarted struct {
 	dir        string
-	supervisor *process
-	plan       *os.File
+	supervisor *waiting
+	passed     []int
 	inherited  inherited
 }
 
-func (f *fixture) halfStart(plan *Plan) *halfStarted {
+func (f *fixture) halfStart(id string, plan *Plan) *halfStarted {
 	f.t.Helper()
 	h := &halfStarted{dir: f.dir + "/half"}
 	if err := Reserve(h.dir, "owner"); err != nil {
@@ -43,30 +43,21 @@ func (f *fixture) halfStart(plan *Plan) *halfStarted {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	defer stateDir.Close()
+	f.t.Cleanup(func() { stateDir.Close() })
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	defer null.Close()
-	planR, planW, err := os.Pipe()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer planR.Close()
-	h.plan = planW
+	f.t.Cleanup(func() { null.Close() })
 	b, err := openInheritable(plan)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	defer b.close()
-	files, inherited := b.pass([]uintptr{
-		null.Fd(), null.Fd(), null.Fd(), planR.Fd(), null.Fd(), stateDir.Fd(), null.Fd(), null.Fd(),
-	})
-	if h.supervisor, err = spawnSupervisor("half", plan, files); err != nil {
+	f.t.Cleanup(b.close)
+	h.passed, h.inherited = b.pass([]int{int(stateDir.Fd()), int(null.Fd()), int(null.Fd()), int(null.Fd())})
+	if h.supervisor, err = spawnSupervisor(id, plan); err != nil {
 		f.t.Fatal(err)
 	}
-	h.inherited = inherited
 	if err := writeRecord(state, supervisorRecord, h.supervisor.Identity); err != nil {
 		f.t.Fatal(err)
 	}
@@ -77,14 +68,14 @@ func (f *fixture) halfStart(plan *Plan) *halfStarted {
 // finish gives the plan, and attaches to the task that has started by it.
 func (h *halfStarted) finish(t *testing.T, plan *Plan) *Task {
 	t.Helper()
-	encoded, err := instruct(plan, h.inherited)
+	encoded, err := instruct("half", plan, h.inherited)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.plan.Write(encoded); err != nil {
+	if err := sendMessage(h.supervisor.socket, encoded, h.passed); err != nil {
 		t.Fatal(err)
 	}
-	h.plan.Close()
+	defer h.supervisor.socket.Close()
 	AwaitStart("half", h.dir)
 	task, err := Attach("half", h.dir, "")
 	if err != nil {
@@ -98,7 +89,7 @@ func (h *halfStarted) finish(t *testing.T, plan *Plan) *Task {
 func TestAwaitStart(t *testing.T) {
 	f := newFixture(t)
 	plan := f.plan("echo start >> starts; while [ ! -e go ]; do sleep 0.01; done; exit 4")
-	h := f.halfStart(plan)
+	h := f.halfStart("half", plan)
 	if _, err := Attach("half", h.dir, ""); !errors.Is(err, ErrNotStarted) {
 		t.Fatalf("%v, want ErrNotStarted", err)
 	}
@@ -118,7 +109,7 @@ func TestAwaitStart(t *testing.T) {
 func TestSignalsDuringAStart(t *testing.T) {
 	f := newFixture(t)
 	plan := f.plan("exit 4")
-	h := f.halfStart(plan)
+	h := f.halfStart("half", plan)
 	ready := func() bool { // it waits for its plan
 		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", h.supervisor.PID))
 		return slices.ContainsFunc(fds, func(fd string) bool {
@@ -151,11 +142,11 @@ func TestAwaitStartWithoutAPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, plan := range map[string][]byte{"none": nil, "half": whole[:len(whole)/2]} {
-		h := f.halfStart(f.plan("true"))
-		if _, err := h.plan.Write(plan); err != nil {
+		h := f.halfStart("half", f.plan("true"))
+		if _, err := h.supervisor.socket.Write(plan); err != nil {
 			t.Fatal(err)
 		}
-		h.plan.Close()
+		h.supervisor.socket.Close()
 		AwaitStart("half", h.dir)
 		if _, err := Attach("half", h.dir, ""); !errors.Is(err, ErrNotStarted) {
 			t.Errorf("%s: %v, want ErrNotStarted", name, err)

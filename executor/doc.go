@@ -19,20 +19,25 @@
 //
 //  1. It records the confinement: sessions and the next plugin read it.
 //  2. It opens the sources of mounts, without following links, the cgroups and the
-//     network namespace: the supervisor inherits them by descriptor (inherited.go). So
+//     network namespace: the supervisor gets them by descriptor (inherited.go). So
 //     what is renamed meanwhile leads nowhere else.
-//  3. It starts the supervisor in new namespaces, from a thread in a small mount
-//     namespace, the spawner (plugin_spawner.go): so the time of a start does not grow
-//     with what is mounted on the host.
-//  4. It records who the supervisor is, gives it the plan, and waits for the status.
+//  3. It takes the supervisor that waits for a task, or starts one (plugin_supervisor.go):
+//     in new namespaces, from a thread in a small mount namespace, the spawner
+//     (plugin_spawner.go). So the time of a start does not grow with what is mounted on
+//     the host.
+//  4. It records who the supervisor is, sends it the plan with the descriptors
+//     (passing.go), and waits for the status.
+//  5. It starts the supervisor of the next task: see [KeepReady].
 //
 // The supervisor (supervisor.go) is process 1 of the task's PID namespace. When it
 // ends, for whatever reason, the kernel kills all that is left of the task.
 //
 //  1. It blocks signals, so that none ends it, becomes undumpable, and has its
 //     descriptors closed on exec.
-//  2. It reads the plan, empties core dumps to sockets, and prepares the records of the
-//     start and of the exit, while there is a disk to do it on.
+//  2. It waits for the plan; if it was started before there was a task, it takes the
+//     task's ID then. It empties core dumps to sockets, and prepares the records of the
+//     start and of the exit, while there is a disk to do it on. It ends if the plugin does
+//     before the plan is there.
 //  3. It joins the group's network namespace, if there is one, and starts the companions
 //     of the plan, which serve the task from outside (companion.go).
 //  4. It mounts the view, makes it its root, read-only, and lets go of the host's mounts

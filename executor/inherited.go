@@ -4,6 +4,7 @@
 package executor
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -15,13 +16,14 @@ import (
 // filter and its own as they were compiled, and the descriptors that it inherits.
 type instructions struct {
 	Plan
+	ID        string    `json:"id"`
 	Filters   filters   `json:"filters"`
 	Inherited inherited `json:"inherited"`
 }
 
 // instruct makes a supervisor's instructions.
-func instruct(plan *Plan, inherited inherited) ([]byte, error) {
-	in := instructions{Plan: *plan, Inherited: inherited}
+func instruct(id string, plan *Plan, inherited inherited) ([]byte, error) {
+	in := instructions{Plan: *plan, ID: id, Inherited: inherited}
 	logs := noLogs
 	if plan.Logs != nil {
 		logs = stdoutFD
@@ -34,9 +36,9 @@ func instruct(plan *Plan, inherited inherited) ([]byte, error) {
 	return message(in)
 }
 
-// inherited are descriptors that a supervisor inherits by number, beside its fixed
+// inherited are descriptors that come with a supervisor's instructions, beside its fixed
 // ones: what it could not open itself, in the mount namespace that it is started
-// in. [notOpen] stands for none.
+// in. On the way they are numbered as they are passed. [notOpen] stands for none.
 type inherited struct {
 	// Sources are those of the mounts. It is nil if the supervisor was started
 	// among the host's mounts, where it opens them itself.
@@ -97,8 +99,8 @@ func (p *Plan) fromSpawner() bool {
 	return p.Isolation.PrivateRoot && !p.Isolation.UserNamespace && !p.Foreground && sources <= mostSources
 }
 
-// mostSources leaves numbers for all else that a supervisor is given.
-const mostSources = lowestProgramFD - 30
+// mostSources leaves room for all else that comes with the instructions.
+const mostSources = mostPassed - 40
 
 // close closes all of it. It may be called again.
 func (b *inheritable) close() {
@@ -112,14 +114,14 @@ func (b *inheritable) close() {
 	*b = inheritable{network: notOpen, plan: b.plan}
 }
 
-// pass appends them to the files of a new process, and returns under which
-// numbers it has them.
-func (b *inheritable) pass(files []uintptr) ([]uintptr, inherited) {
+// pass appends them to the files that are passed with the instructions, and returns
+// which they are of these.
+func (b *inheritable) pass(files []int) ([]int, inherited) {
 	number := func(fd int) int {
 		if fd < 0 {
 			return fd
 		}
-		files = append(files, uintptr(fd))
+		files = append(files, fd)
 		return len(files) - 1
 	}
 	h := inherited{Network: number(b.network), Cgroups: b.cgroups.renumbered(number)}
@@ -137,6 +139,36 @@ func (b *inheritable) pass(files []uintptr) ([]uintptr, inherited) {
 		number(int(f.Fd()))
 	}
 	return files, h
+}
+
+// received are the same with the numbers that the files have here.
+func (h *inherited) received(files []int) (*inherited, error) {
+	var err error
+	number := func(i int) int {
+		if i < 0 {
+			return i
+		}
+		if i >= len(files) {
+			err = fmt.Errorf("file %d of %d is to be inherited", i, len(files))
+			return notOpen
+		}
+		return files[i]
+	}
+	if h.Cgroups == nil {
+		return nil, errors.New("no cgroups, expected a list of them")
+	}
+	other := &inherited{Network: number(h.Network), Cgroups: h.Cgroups.renumbered(number)}
+	if h.Sources != nil {
+		other.Sources = h.Sources.renumbered(number)
+	}
+	for _, companion := range h.Companions {
+		var numbers []int
+		for _, i := range companion {
+			numbers = append(numbers, number(i))
+		}
+		other.Companions = append(other.Companions, numbers)
+	}
+	return other, err
 }
 
 // openNetwork opens a network namespace that is to be joined. A new, isolated

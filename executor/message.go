@@ -38,6 +38,11 @@ func readMessage(from io.Reader, v any) error {
 	if _, err := io.ReadFull(from, length[:]); err != nil {
 		return fmt.Errorf("its length: %w", err)
 	}
+	return readBody(from, length, v)
+}
+
+// readBody decodes the rest of a message, whose length was read.
+func readBody(from io.Reader, length [lengthSize]byte, v any) error {
 	n := binary.BigEndian.Uint32(length[:])
 	if n > maxMessage {
 		return fmt.Errorf("a message of %d bytes, expected at most %d", n, maxMessage)

@@ -73,7 +73,7 @@ func TestSupervisorsAreBornWithoutTheHostsMounts(t *testing.T) {
 		t.Fatalf("%d mounts here, expected more than %d", len(here), len(points))
 	}
 	plan := f.plan("cat inside/file; while [ ! -e go ]; do sleep 0.01; done; exit 4")
-	half := f.halfStart(plan)
+	half := f.halfStart("half", plan)
 	supervisor := fmt.Sprint(half.supervisor.PID)
 	if got := spawnerMounts(mountsOf(t, supervisor)); !slices.Equal(got, []string{"/"}) {
 		t.Errorf("at its birth a supervisor has the mounts %q", got)

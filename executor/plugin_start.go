@@ -46,6 +46,7 @@ func startTask(id, dir string, plan *Plan, std stdio) (*Task, error) {
 		return nil, plain.Join(err, killCgroup(plan.Confinement.OwnCgroup), removeRecords(dir))
 	}
 	go t.watch()
+	time.AfterFunc(readyDelay, func() { makeReady(plan) })
 	return t, nil
 }
 
@@ -68,68 +69,49 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 		return nil, err
 	}
 	defer null.Close()
-	for fd, f := range std {
+	passed := []int{int(stateDir.Fd())}
+	for _, f := range std {
 		if f == nil {
-			std[fd] = null
+			f = null
 		}
+		passed = append(passed, int(f.Fd()))
 	}
-	planR, planW, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer planR.Close()
-	if !plan.Foreground {
-		defer planW.Close()
-	}
-	statusR, statusW, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer statusW.Close()
-	defer statusR.Close()
-
 	b, err := openInheritable(plan)
 	if err != nil {
 		return nil, err
 	}
 	defer b.close()
-	files, inherited := b.pass([]uintptr{
-		std[0].Fd(), null.Fd(), null.Fd(),
-		planR.Fd(), statusW.Fd(), stateDir.Fd(), std[1].Fd(), std[2].Fd(),
-	})
-	encoded, err := instruct(plan, inherited)
+	passed, inherited := b.pass(passed)
+	encoded, err := instruct(id, plan, inherited)
 	if err != nil {
 		return nil, err
 	}
-	runner, err := spawnSupervisor(id, plan, files)
+	s, err := findSupervisor(id, plan)
 	if err != nil {
 		return nil, fmt.Errorf("starting the supervisor: %w", err)
 	}
-	b.close()
 	t := newTask(id, dir, plan.Confinement)
-	t.supervisor, t.runner = runner, runner.Identity
+	t.supervisor, t.runner = s.process, s.Identity
 	if plan.Foreground {
-		t.lifeline = planW
+		t.lifeline = s.socket
+	} else {
+		defer s.socket.Close()
 	}
-	planR.Close()
-	statusW.Close()
 
 	// Until it has its whole plan the supervisor does nothing. So whatever one
 	// does, its identity is on record.
-	if err := writeRecord(state, supervisorRecord, runner.Identity); err != nil {
+	if err := writeRecord(state, supervisorRecord, s.Identity); err != nil {
 		return t, err
 	}
-	if _, err := planW.Write(encoded); err != nil && !errors.Is(err, syscall.EPIPE) {
+	if err := sendMessage(s.socket, encoded, passed); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return t, fmt.Errorf("instructing the supervisor: %w", err)
 	}
-	if t.lifeline == nil {
-		planW.Close()
-	}
-	if err := statusR.SetReadDeadline(time.Now().Add(startTimeout)); err != nil {
+	b.close()
+	if err := s.socket.SetReadDeadline(time.Now().Add(startTimeout)); err != nil {
 		return t, err
 	}
 	var st status
-	if err := json.NewDecoder(statusR).Decode(&st); err != nil {
+	if err := json.NewDecoder(s.socket).Decode(&st); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return t, fmt.Errorf("the task's program did not execute within %v: is one of its roots on a file system that hangs?", startTimeout)
 		}
@@ -161,16 +143,6 @@ func (w *Isolation) namespaces() uintptr {
 		flags |= unix.CLONE_NEWNET
 	}
 	return flags
-}
-
-func spawnSupervisor(id string, plan *Plan, files []uintptr) (runner *process, err error) {
-	start := func() { runner, err = spawn(supervisorName, id, plan.Isolation.namespaces(), files) }
-	if !plan.fromSpawner() {
-		start()
-	} else if failed := launcher.run(start); failed != nil {
-		return nil, failed
-	}
-	return runner, err
 }
 
 // spawn starts the executor's program under one of its names.

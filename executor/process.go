@@ -166,12 +166,14 @@ func openSupervisor(task string, id Identity) (*process, error) {
 		return nil, err
 	}
 	command, _ := os.ReadFile("/proc/" + strconv.Itoa(id.PID) + "/cmdline")
-	if string(command) == supervisorName+"\x00"+task+"\x00" {
+	if isSupervisor(command, task) {
 		return p, nil
 	}
 	ended, wait := false, time.Duration(0)
-	if len(command) == 0 {
-		wait = exitTime // a process that exits loses its command line first
+	if len(command) == 0 || isSupervisor(command, readyID) {
+		// A process that exits loses its command line first. One that waits for a task ends
+		// with the plugin that has started it.
+		wait = exitTime
 	}
 	if err := p.withFD(func(fd int) (err error) { ended, err = readable(fd, wait); return err }); err == nil && ended {
 		return p, nil // one that nobody has reaped has no command line

@@ -157,6 +157,17 @@ func decodeOwner(content []byte, owner any) error {
 // was interrupted. Only the rest of it is to be removed then.
 func Removed(dir string) bool { return strings.HasSuffix(dir, removedSuffix) }
 
+// HasRecords reports whether there is anything at a task's directory of records, or of one
+// that was being removed: if not, no start of the task has begun.
+func HasRecords(dir string) bool {
+	for _, name := range []string{dir, dir + removedSuffix} {
+		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
+			return true
+		}
+	}
+	return false
+}
+
 // removeRecords removes a task's directory. Whoever looks sees all of it or
 // nothing, even if this process is killed halfway.
 func removeRecords(dir string) error {

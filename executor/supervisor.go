@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"syscall"
 	"time"
@@ -20,14 +19,18 @@ import (
 )
 
 // Descriptors of a supervisor, beside those of [inherited]. 0, 1 and 2 are
-// /dev/null: it writes nowhere that a reader's death could end it.
+// /dev/null: it writes nowhere that a reader's death could end it. In the foreground, 0
+// is the task's.
 const (
-	planFD   = 3 // its instructions, as a message
-	statusFD = 4 // one status, as JSON
-	stateFD  = 5 // the task's directory of records
-	stdoutFD = 6 // the task's; or the directory of its logs
-	stderrFD = 7
+	plugFD   = 3 // a socket: its instructions come from there, and one status goes there, as JSON
+	stateFD  = 4 // the task's directory of records
+	stdoutFD = 5 // the task's; or the directory of its logs
+	stderrFD = 6
 )
+
+// fixedFDs are those that come first with the instructions. Until then they are
+// /dev/null, so that nothing else has their numbers.
+var fixedFDs = [...]int{stateFD, 0, stdoutFD, stderrFD}
 
 // status is what a supervisor says once its task executes, or cannot.
 type status struct {
@@ -38,8 +41,11 @@ type status struct {
 // supervisor is the main function of a supervisor. It returns, and with that
 // ends the PID namespace, when the task's first process has ended.
 func supervisor() int {
-	report := os.NewFile(statusFD, "status")
-	s, err := begin()
+	plugin := os.NewFile(plugFD, "plugin")
+	s, err := begin(plugin)
+	if errors.Is(err, errNoInstructions) {
+		return 1 // nobody is there to be told
+	}
 	var st status
 	if err != nil {
 		st.Error = err.Error()
@@ -48,13 +54,15 @@ func supervisor() int {
 	}
 	// Nobody may be listening: the plugin can die at any time. The task goes on.
 	if err == nil {
-		_ = json.NewEncoder(report).Encode(st)
-		report.Close()
+		_ = json.NewEncoder(plugin).Encode(st)
+		if s.lifeline == nil {
+			plugin.Close()
+		}
 	} else {
 		// The program may execute already. Once the reason is known, nothing of it
 		// is left.
 		killDescendants()
-		_ = json.NewEncoder(report).Encode(st)
+		_ = json.NewEncoder(plugin).Encode(st)
 		return 1
 	}
 	go s.signals.forward(s.first)
@@ -95,7 +103,7 @@ type supervised struct {
 }
 
 // begin does all that happens before the task's program executes.
-func begin() (*supervised, error) {
+func begin(plugin *os.File) (*supervised, error) {
 	s := &supervised{}
 	// From the first moment: a signal must not end the supervisor.
 	var err error
@@ -116,10 +124,15 @@ func begin() (*supervised, error) {
 		return nil, err
 	}
 
-	in := os.NewFile(planFD, "plan")
-	var plan instructions
-	if err := readMessage(in, &plan); err != nil {
+	if hasNoTask() {
+		warmUp()
+	}
+	plan, err := receiveInstructions(plugin)
+	if err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
+	}
+	if err := takeID(plan.ID); err != nil {
+		return nil, err
 	}
 	program, own, err := plan.Filters.decode()
 	if err != nil {
@@ -129,9 +142,7 @@ func begin() (*supervised, error) {
 		return nil, err
 	}
 	if plan.Foreground {
-		s.lifeline = in
-	} else {
-		in.Close()
+		s.lifeline = plugin
 	}
 	state, err := os.OpenRoot(fdPath(stateFD))
 	if err != nil {
@@ -166,7 +177,7 @@ func begin() (*supervised, error) {
 	}
 	s.cgroups = plan.Inherited.Cgroups
 	defer s.cgroups.closeJoin()
-	beside, err := openCompanions(&plan, host)
+	beside, err := openCompanions(plan, host)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +206,7 @@ func begin() (*supervised, error) {
 			}
 		}
 	}
-	std, err := s.openStdio(&plan)
+	std, err := s.openStdio(plan)
 	if err != nil {
 		return nil, err
 	}
@@ -211,17 +222,15 @@ func begin() (*supervised, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.recordStart(record, host, plan.Isolation.HostPID, own); err != nil {
+	if err := s.recordStart(record, plan.Isolation.HostPID, own); err != nil {
 		return nil, s.first.abandon(err)
 	}
 	return s, nil
 }
 
 // recordStart records what was started, and gives up what is not needed any more.
-func (s *supervised) recordStart(record *preparedRecord, host int, hostPID bool, own seccomp.Program) (err error) {
-	if s.started.Process, err = seenFrom(host, s.first.pidfd); err != nil {
-		return err
-	}
+func (s *supervised) recordStart(record *preparedRecord, hostPID bool, own seccomp.Program) error {
+	s.started.Process = s.first.seen
 	s.started.At = time.Now()
 	if err := record.write(s.started); err != nil {
 		return err
@@ -305,26 +314,19 @@ func chownLog(f *os.File, u User) error {
 	return f.Chmod(0o200)
 }
 
-// seenFrom identifies a process as it is seen by a /proc, which may be of
-// another PID namespace than ours.
-func seenFrom(proc int, pidfd int) (Identity, error) {
-	pid, stat, err := statOf(proc, pidfd)
-	if err != nil {
-		return Identity{}, err
-	}
-	start, err := startTime(stat)
-	return Identity{PID: pid, StartTime: start, BootID: BootID()}, err
-}
-
-// readAt reads a file of a directory.
-func readAt(dir int, name string) ([]byte, error) {
-	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// readAt reads a small file of a /proc, by one read(2).
+func readAt(proc int, name string) ([]byte, error) {
+	fd, err := unix.Openat(proc, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("/proc/%s: %w", name, err)
 	}
-	f := os.NewFile(uintptr(fd), name)
-	defer f.Close()
-	return io.ReadAll(f)
+	defer unix.Close(fd)
+	text := make([]byte, 4096)
+	n, err := unix.Read(fd, text)
+	if err != nil {
+		return nil, fmt.Errorf("/proc/%s: %w", name, err)
+	}
+	return text[:n], nil
 }
 
 // signalAll signals all processes of the task.
