@@ -44,9 +44,11 @@ build: ## Build the plugin, a static binary: bin/nomad-driver-harn; GOARCH=arm64
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $(VERSION)" -o executor/image/files/$(GOARCH)/commands ./executor/image/commands
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $(VERSION)" -o $(PLUGIN) .
 
+# NOMAD=1.10.5 is a version that e2e/nomad has a module for, "" the newest.
+NOMAD_BINARY := $(BIN)/nomad$(if $(NOMAD),-$(NOMAD))
 .PHONY: nomad
-nomad: ## Build Nomad from the Go module proxy: bin/nomad (4 minutes the first time)
-	cd e2e/nomad && go build -o $(BIN)/nomad github.com/hashicorp/nomad
+nomad: ## Build Nomad from the Go module proxy: bin/nomad (4 minutes the first time), or another by NOMAD=1.10.5
+	cd e2e/nomad/$(basename $(NOMAD)) && go build -o $(NOMAD_BINARY) github.com/hashicorp/nomad
 
 .PHONY: demo
 demo: build nomad ## Run example/hello.nomad.hcl on a Nomad agent of its own, and check what it says
@@ -66,8 +68,16 @@ unit: ## Run the tests of all packages, against the kernel too
 	go test -count=1 ./...
 
 .PHONY: e2e
-e2e: build nomad setup $(BIN)/e2e-device ## Run jobs under a real Nomad agent
-	cd e2e && go test -c -o $(BIN)/e2e.test . && exec $(BIN)/e2e.test -test.timeout 20m
+e2e: build nomad setup $(BIN)/e2e-device ## Run jobs under a real Nomad agent; under another version by NOMAD=1.10.5
+	cd e2e && go test -c -o $(BIN)/e2e.test . && HARN_NOMAD=$(NOMAD_BINARY) exec $(BIN)/e2e.test -test.timeout 20m
+
+# Older versions of Nomad that are supported. In short: starts, logs, exec, signals,
+# stats, egress, restarts of tasks, plugin and agent.
+NOMADS ?= 1.10.5
+SHORT_E2E := ^Test(NodeAttributes|ExitCodes|EnvironmentAndDirectories|View|Stop|Restart|Signal|Exec|ScriptCheckAndStats|PluginKilled|AgentRestarted|RestartAroundAgentRestart|LogsByDriver|EgressPublishesAPort)$$
+.PHONY: e2e-versions
+e2e-versions: build ## Run the most important of these jobs under older versions of Nomad: NOMADS=1.9.7 for one of them
+	for v in $(NOMADS); do $(MAKE) nomad NOMAD=$$v && (cd e2e && HARN_NOMAD=$(BIN)/nomad-$$v go test -count=1 -timeout 20m -run '$(SHORT_E2E)' .) || exit 1; done
 
 .PHONY: programs
 programs: build nomad ## Run agents, browsers, servers and build tools, write docs/programs.md: PROGRAMS='redis|tmux' for some of them
@@ -121,6 +131,13 @@ attack: ## Run some 400 attacks under every profile, print attack by profile: HA
 faults: build nomad $(BIN)/e2e-device ## Kill plugin, agent and supervisors at random under 50 tasks (HARN_FAULTS_SEED=N repeats)
 	cd e2e && go test -c -o $(BIN)/e2e.test . && HARN_FAULTS=full exec $(BIN)/e2e.test -test.timeout 10m -test.run '^TestFault' -test.v
 
+# The last release, or before there is one, the commit from which on upgrades are promised.
+UPGRADE_FROM ?= $(or $(shell git describe --tags --abbrev=0 2> /dev/null),50be739)
+.PHONY: upgrade-test
+upgrade-test: build nomad ## Start tasks by the plugin of the last release, upgrade it, go back: UPGRADE_FROM=COMMIT for another
+	e2e/upgrade.sh $(BIN)/upgrade $(UPGRADE_FROM)
+	cd e2e && HARN_UPGRADE_FROM=$(BIN)/upgrade/earlier HARN_UPGRADE_NEXT=$(BIN)/upgrade/next go test -count=1 -timeout 20m -run '^TestUpgrade$$' -v .
+
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt audit ## Check format, vet and lint; licenses and known vulnerabilities of what is linked
 	@test -z "$$($(TOOLS)/gofumpt -l .)" || { echo "not formatted, run make fmt:"; $(TOOLS)/gofumpt -l .; exit 1; }
@@ -137,6 +154,7 @@ fmt: $(TOOLS)/gofumpt ## Format the code
 generate: ## Write generated files anew: the tables of system calls, the golden plans, the table of fields in docs/jobs.md
 	go generate ./...
 	go test ./policy -run 'Golden|Documented|HarnPolicies' -update > /dev/null
+	go test ./executor ./driver -run RecordsOfAllVersions -update > /dev/null
 
 .PHONY: setup
 setup: ## Install what the tests need, by apt (as root, on Debian)

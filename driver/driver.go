@@ -106,6 +106,9 @@ func (d *Driver) SetConfig(c *base.Config) error {
 	if err := config.validate(); err != nil {
 		return plain.Error(fmt.Errorf("plugin %q config: %w", Name, err))
 	}
+	if err := checkVersions(config.StateDir); err != nil {
+		return plain.Error(fmt.Errorf("plugin %q: %w", Name, err))
+	}
 	d.lock.Lock()
 	defer d.lock.Unlock()
 	d.config = &config
@@ -170,8 +173,8 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 	if _, ok := d.tasks.get(cfg.ID); ok {
 		return nil
 	}
-	if handle.Version != handleVersion {
-		return fmt.Errorf("recovering task %s: its handle has version %d, this plugin reads version %d", plain.Name(cfg.ID), handle.Version, handleVersion)
+	if err := executor.CheckVersion("its handle", handle.Version); err != nil {
+		return fmt.Errorf("recovering task %s: %w", plain.Name(cfg.ID), err)
 	}
 	var state TaskState
 	if err := handle.GetDriverState(&state); err != nil {

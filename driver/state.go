@@ -6,7 +6,9 @@ package driver
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -17,8 +19,9 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/executor"
 )
 
-// handleVersion is the version of TaskState in handles that Nomad stores.
-const handleVersion = 1
+// handleVersion is the version of TaskState in handles that Nomad stores. The same is in
+// the records of the task.
+const handleVersion = executor.RecordVersion
 
 // TaskState is what Nomad stores of a task for us, to be given back to
 // RecoverTask. It has all that is needed then: after a restart of the agent
@@ -52,6 +55,8 @@ type TaskState struct {
 
 // owner is what the records of a task say of whose it is.
 type owner struct {
+	// Version is handleVersion. The first had none, which is 1.
+	Version int `json:",omitempty"`
 	ID      string
 	AllocID string
 	Task    string
@@ -72,6 +77,34 @@ func readOwner(dir string) (*owner, error) {
 		return nil, fmt.Errorf("the records in %q are not those of a task of this driver: %w", dir, err)
 	}
 	return &o, nil
+}
+
+// checkVersions returns an error if a newer version of this driver has started tasks that
+// may run. RecoverTask could only refuse them, and then Nomad forgets them and starts each
+// anew, beside itself. So an agent with this plugin is not to start.
+func checkVersions(stateDir string) error {
+	entries, err := os.ReadDir(stateDir)
+	if err != nil {
+		return nil // there are none, or [sandbox.Settings.CheckStateDir] says why not
+	}
+	var first error
+	tasks := 0
+	for _, entry := range entries {
+		dir := filepath.Join(stateDir, entry.Name())
+		_, err := readOwner(dir)
+		var newer *executor.NewerError
+		if executor.Removed(dir) || !errors.As(err, &newer) {
+			continue
+		}
+		if tasks++; first == nil {
+			first = fmt.Errorf("%q: %w", dir, err)
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return fmt.Errorf("state_dir has %d tasks of a newer version of this plugin, which go on, and which this one cannot recover: "+
+		"install the newer one again, and drain the node before you go back; the first: %w", tasks, first)
 }
 
 // check checks that the records in a directory are those of the task that they
@@ -96,7 +129,7 @@ func (s *TaskState) check(id, allocID, task string) error {
 }
 
 func newOwner(cfg *drivers.TaskConfig, state TaskState) *owner {
-	return &owner{ID: cfg.ID, AllocID: cfg.AllocID, Task: cfg.Name, AllocDir: cfg.AllocDir, State: state}
+	return &owner{Version: handleVersion, ID: cfg.ID, AllocID: cfg.AllocID, Task: cfg.Name, AllocDir: cfg.AllocDir, State: state}
 }
 
 // recordsDir is the directory of a task's records. A task's ID holds slashes

@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -58,6 +59,9 @@ func binary(name string) string {
 	}
 	return path
 }
+
+// nomad is the Nomad that runs, another version than "make nomad" builds by HARN_NOMAD.
+var nomad = cmp.Or(os.Getenv("HARN_NOMAD"), binary("nomad"))
 
 // agent is a real Nomad agent.
 type agent struct {
@@ -126,12 +130,32 @@ func ports(t testing.TB) (block string, http, rpc int) {
 // start starts the agent and waits until it is ready.
 func (a *agent) start(t testing.TB, ready func() bool) {
 	t.Helper()
+	a.launch(t)
+	defer func() {
+		if t.Failed() {
+			text, _ := os.ReadFile(a.log())
+			t.Logf("%s ends with:\n%s", a.log(), text[max(0, len(text)-4000):])
+		}
+	}()
+	eventually(t, "the agent is not ready", func() bool {
+		select {
+		case <-a.ended:
+			t.Fatalf("the agent has ended")
+		default:
+		}
+		return ready()
+	})
+}
+
+// launch starts the agent.
+func (a *agent) launch(t testing.TB) {
+	t.Helper()
 	log, err := os.OpenFile(a.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	a.cmd = exec.Command(binary("nomad"), "agent", "-config", filepath.Join(a.dir, "agent.hcl"))
+	a.cmd = exec.Command(nomad, "agent", "-config", filepath.Join(a.dir, "agent.hcl"))
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "AWS_CA_BUNDLE=") { // breaks a fingerprinter, though it is denied
 			a.cmd.Env = append(a.cmd.Env, v)
@@ -150,20 +174,6 @@ func (a *agent) start(t testing.TB, ready func() bool) {
 		_ = cmd.Wait()
 		close(ended)
 	}(a.cmd)
-	defer func() {
-		if t.Failed() {
-			text, _ := os.ReadFile(a.log())
-			t.Logf("%s ends with:\n%s", a.log(), text[max(0, len(text)-4000):])
-		}
-	}()
-	eventually(t, "the agent is not ready", func() bool {
-		select {
-		case <-ended:
-			t.Fatalf("the agent has ended")
-		default:
-		}
-		return ready()
-	})
 }
 
 // stop ends the agent by a signal and waits for its end.
@@ -237,6 +247,7 @@ type client struct {
 
 // options are added to a client's configuration.
 type options struct {
+	binary string // the plugin, "" for the one that "make build" builds
 	plugin string // the driver's
 	client string
 	agent  string
@@ -280,19 +291,29 @@ plugin "nomad-driver-harn" {
 `, pool, dir+"/plugins", s.rpc, dir+"/mounts", dir+"/state", o.plugin,
 			strings.ReplaceAll(o.client, "DIR", dir), strings.ReplaceAll(o.agent, "DIR", dir))
 	})}
-	plugin, err := os.ReadFile(binary("nomad-driver-harn"))
-	if err != nil {
-		t.Fatalf("%v: run the tests by \"make e2e\", which builds it", err)
-	}
-	if err := os.WriteFile(filepath.Join(c.dir, "plugins", "nomad-driver-harn"), plugin, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	c.install(t, cmp.Or(o.binary, binary("nomad-driver-harn")))
 	if pool == "complete" {
 		prepareClient(t, c.dir)
 	}
 	t.Cleanup(func() { c.stop(t, syscall.SIGINT) })
 	c.start(t)
 	return c
+}
+
+// install puts a plugin into the place of the one that is there, which may run.
+func (c *client) install(t testing.TB, file string) {
+	t.Helper()
+	plugin, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v: run the tests by \"make e2e\", which builds it", err)
+	}
+	name := filepath.Join(c.dir, "plugins", "nomad-driver-harn")
+	if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, plugin, 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
 var cgroupsV2 = func() bool {

@@ -10,9 +10,47 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"strings"
 	"time"
 )
+
+// RecordVersion is the version of what outlives the plugin that has written it: the
+// records of tasks, with what a caller has recorded as their owner, and what a plugin and
+// a supervisor of another version know of each other. A task that was started under one
+// of the versions from [OldestVersion] on is found, and all is done with it that can be
+// done with one of this version's. One of a newer version is left alone, see [NewerError].
+//
+// testdata/records holds each version's. Whoever changes one, if only by one member more,
+// counts RecordVersion up: an earlier plugin would not know the member. So does an option
+// more of a job: Nomad ends running tasks with options that a plugin does not know. Whoever changes
+// what a version is read as, or who removes one, breaks a promise of docs/operator.md.
+const (
+	RecordVersion = 1
+	OldestVersion = 1
+)
+
+// NewerError says that something was written by a newer version of this program.
+type NewerError struct {
+	What    string // what was written
+	Version int
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("%s is of version %d, this plugin reads versions %d to %d: it was written by a newer one, install that again; until then nothing becomes of the task",
+		e.What, e.Version, OldestVersion, RecordVersion)
+}
+
+// CheckVersion returns a [NewerError] if a version is newer than this program's.
+func CheckVersion(what string, version int) error {
+	switch {
+	case version > RecordVersion:
+		return &NewerError{what, version}
+	case version < OldestVersion:
+		return fmt.Errorf("%s is of version %d, this plugin reads versions %d to %d", what, version, OldestVersion, RecordVersion)
+	}
+	return nil
+}
 
 // The records of a task, files in its directory:
 //
@@ -72,7 +110,8 @@ const removedSuffix = ".removed"
 
 // Reserve makes a task's directory of records before the task is started, and
 // records whose it is, as JSON: so whatever a caller makes for the task
-// besides, and wherever it is killed, [ReadOwner] finds it.
+// besides, and wherever it is killed, [ReadOwner] finds it. A member "Version" of
+// owner is to be [RecordVersion].
 func Reserve(dir string, owner any) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("state directory: %w", err)
@@ -86,8 +125,33 @@ func Reserve(dir string, owner any) error {
 }
 
 // ReadOwner reads what was given to [Reserve]. It returns [ErrNotStarted] if
-// nothing was recorded.
-func ReadOwner(dir string, owner any) error { return notStarted(readRecord(dir, ownerRecord, owner)) }
+// nothing was recorded, and a [NewerError] if a newer version of this program has
+// recorded it.
+func ReadOwner(dir string, owner any) error {
+	var content json.RawMessage
+	if err := readRecord(dir, ownerRecord, &content); err != nil {
+		return notStarted(err)
+	}
+	err := decodeOwner(content, owner)
+	var newer *NewerError
+	if err != nil && !errors.As(err, &newer) {
+		return fmt.Errorf("%q: %w", path.Join(dir, ownerRecord), err)
+	}
+	return err
+}
+
+// decodeOwner decodes a record of the owner, if it is of a version that this program
+// reads: what else is in one of another version, it does not know.
+func decodeOwner(content []byte, owner any) error {
+	versioned := struct{ Version int }{1} // the first had none
+	if err := json.Unmarshal(content, &versioned); err != nil {
+		return err
+	}
+	if err := CheckVersion("the record of a task", versioned.Version); err != nil {
+		return err
+	}
+	return decodeRecord(content, owner)
+}
 
 // Removed reports whether the directory of records was being removed when that
 // was interrupted. Only the rest of it is to be removed then.
