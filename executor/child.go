@@ -27,6 +27,9 @@ func (s *stdio) close() {
 type child struct {
 	pid   int // in the PID namespace that it was started from
 	pidfd int
+	// seen is how it is seen by the /proc that executed was given, which may be of another
+	// PID namespace.
+	seen Identity
 }
 
 // abandon ends a child, and says why.
@@ -52,21 +55,25 @@ type CommandError struct {
 
 func (e *CommandError) Error() string { return e.Reason }
 
-// executed returns an error if the child ends without having executed its
+// executed notes how the child is seen, and returns an error if it ends without having executed its
 // program: somebody has killed it before. Whoever waits in vfork(2) is woken by
 // either, shortly before it is to be seen which.
 func (c *child) executed(proc int) error {
 	for {
-		_, stat, err := statOf(proc, c.pidfd)
-		var flags uint64
+		pid, stat, err := statOf(proc, c.pidfd)
+		var flags, start uint64
 		if err == nil {
 			flags, err = statNumber(stat, 9)
+		}
+		if err == nil {
+			start, err = startTime(stat)
 		}
 		if err != nil {
 			return fmt.Errorf("looking whether the program has executed: %w", err)
 		}
 		const forkNoExec = 0x40 // PF_FORKNOEXEC of linux/sched.h: forked, but did not exec
 		if flags&forkNoExec == 0 {
+			c.seen = Identity{PID: pid, StartTime: start, BootID: BootID()}
 			return nil
 		}
 		if statState(stat) == 'Z' {

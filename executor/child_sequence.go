@@ -158,7 +158,7 @@ func (s *sequence) bear(cgroup int) (*child, error) {
 	if errno != 0 {
 		return nil, fmt.Errorf("clone(2): %w", unix.Errno(errno))
 	}
-	c := &child{pid, int(*pidfd)}
+	c := &child{pid: pid, pidfd: int(*pidfd)}
 	if failure != nil {
 		return nil, c.abandon(s.explain(failure))
 	}

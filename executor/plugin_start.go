@@ -46,7 +46,7 @@ func startTask(id, dir string, plan *Plan, std stdio) (*Task, error) {
 		return nil, plain.Join(err, killCgroup(plan.Confinement.OwnCgroup), removeRecords(dir))
 	}
 	go t.watch()
-	go makeReady(plan)
+	time.AfterFunc(readyDelay, func() { makeReady(plan) })
 	return t, nil
 }
 

@@ -6,6 +6,7 @@ package executor
 import (
 	"os"
 	"sync"
+	"time"
 )
 
 // waiting is a supervisor that waits for its instructions. It ends when its socket is
@@ -98,6 +99,10 @@ func takeReady(id string, plan *Plan) *waiting {
 	}
 	return w
 }
+
+// readyDelay is how long the program of a task that was started has the processors for itself
+// before the next supervisor is started.
+const readyDelay = 10 * time.Millisecond
 
 // makeReady starts the supervisor of the next task of the same kind.
 func makeReady(plan *Plan) {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"syscall"
 	"time"
@@ -223,17 +222,15 @@ func begin(plugin *os.File) (*supervised, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.recordStart(record, host, plan.Isolation.HostPID, own); err != nil {
+	if err := s.recordStart(record, plan.Isolation.HostPID, own); err != nil {
 		return nil, s.first.abandon(err)
 	}
 	return s, nil
 }
 
 // recordStart records what was started, and gives up what is not needed any more.
-func (s *supervised) recordStart(record *preparedRecord, host int, hostPID bool, own seccomp.Program) (err error) {
-	if s.started.Process, err = seenFrom(host, s.first.pidfd); err != nil {
-		return err
-	}
+func (s *supervised) recordStart(record *preparedRecord, hostPID bool, own seccomp.Program) error {
+	s.started.Process = s.first.seen
 	s.started.At = time.Now()
 	if err := record.write(s.started); err != nil {
 		return err
@@ -317,26 +314,19 @@ func chownLog(f *os.File, u User) error {
 	return f.Chmod(0o200)
 }
 
-// seenFrom identifies a process as it is seen by a /proc, which may be of
-// another PID namespace than ours.
-func seenFrom(proc int, pidfd int) (Identity, error) {
-	pid, stat, err := statOf(proc, pidfd)
-	if err != nil {
-		return Identity{}, err
-	}
-	start, err := startTime(stat)
-	return Identity{PID: pid, StartTime: start, BootID: BootID()}, err
-}
-
-// readAt reads a file of a directory.
-func readAt(dir int, name string) ([]byte, error) {
-	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// readAt reads a small file of a /proc, by one read(2).
+func readAt(proc int, name string) ([]byte, error) {
+	fd, err := unix.Openat(proc, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("/proc/%s: %w", name, err)
 	}
-	f := os.NewFile(uintptr(fd), name)
-	defer f.Close()
-	return io.ReadAll(f)
+	defer unix.Close(fd)
+	text := make([]byte, 4096)
+	n, err := unix.Read(fd, text)
+	if err != nil {
+		return nil, fmt.Errorf("/proc/%s: %w", name, err)
+	}
+	return text[:n], nil
 }
 
 // signalAll signals all processes of the task.

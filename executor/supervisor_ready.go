@@ -25,5 +25,6 @@ const someInstructions = `{
 func warmUp() {
 	_ = json.Unmarshal([]byte(someInstructions), &instructions{})
 	_ = json.NewEncoder(io.Discard).Encode(status{})
+	BootID()
 	runtime.GC()
 }
