@@ -122,7 +122,7 @@ func (m *Metrics) serve(ctx context.Context, l net.Listener) error {
 		Handler: mux, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: newDiscard(), // of what others send
 	}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	err := server.Serve(netutil.LimitListener(l, maxConnections))
 	l.Close()
