@@ -125,6 +125,42 @@ func TestExecOpensItsDescriptorsByName(t *testing.T) {
 	}
 }
 
+// Whoever writes to a command that has closed its input is not kept waiting.
+func TestExecTakesInputThatNobodyReads(t *testing.T) {
+	h := newHarness(t, nil)
+	cfg := h.task(sh("sleep 1000"))
+	h.start(cfg)
+	stdin, typed := io.Pipe()
+	written := make(chan error, 1)
+	go func() {
+		_, err := typed.Write(make([]byte, 8<<20))
+		written <- err
+		typed.Close()
+	}()
+	ended := make(chan *drivers.ExitResult, 1)
+	go func() {
+		result, _ := h.driver.ExecTaskStreaming(t.Context(), cfg.ID, &drivers.ExecOptions{
+			Command: []string{"bash", "-c", "exec 0<&-; until [ -e $NOMAD_TASK_DIR/go ]; do sleep 0.05; done; exit 3"},
+			Stdin:   stdin, Stdout: nopWriteCloser{io.Discard}, Stderr: nopWriteCloser{io.Discard},
+		})
+		ended <- result
+	}()
+	select {
+	case err := <-written:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("after 30 seconds, what was written has not been taken")
+	}
+	if err := os.WriteFile(filepath.Join(cfg.Env["NOMAD_TASK_DIR"], "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if result := <-ended; result == nil || result.ExitCode != 3 {
+		t.Errorf("the command: %+v", result)
+	}
+}
+
 // What a command leaves running does not hold its session, whatever of its streams it
 // has; what a script has started ends with its timeout.
 func TestExecEndsInTime(t *testing.T) {
