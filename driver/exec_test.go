@@ -135,7 +135,7 @@ func TestExecTakesInputThatNobodyReads(t *testing.T) {
 	go func() {
 		_, err := typed.Write(make([]byte, 8<<20))
 		written <- err
-		typed.Close()
+		_ = typed.Close()
 	}()
 	ended := make(chan *drivers.ExitResult, 1)
 	go func() {

@@ -127,7 +127,7 @@ func TestNothingIsExecutedWithoutExec(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Unmount(dir+"/local", unix.MNT_DETACH)
+	defer func() { _ = unix.Unmount(dir+"/local", unix.MNT_DETACH) }()
 	f := &finder{view: &view{}, taskDir: dir, path: "/bin", own: dir}
 	_, err := f.find("local/run")
 	wantError(t, "noexec", err, dir+"/local/run lies where nothing can be executed", "noexec", "put the program in local", `args = ["`+dir+`/local/run"]`)
