@@ -42,7 +42,7 @@ func TestRecordsOfAllVersions(t *testing.T) {
 	}
 	names := fmt.Sprintf("directory of task %s: %s\negress events: %s\ncopies of the host's files: %s\n",
 		id, recordsDir("/state", alloc, task, id), egressPipe, sandbox.HostFilesDir("/state"))
-	options := optionsOf("", taskConfigSpec)
+	options := typedOptions("", taskConfigSpec)
 	slices.Sort(options)
 	written := map[string][]byte{
 		"owner": indented(t, o), "egress": indented(t, e), "handle": []byte(hex.Dump(handle.DriverState)), "names": []byte(names),
@@ -86,15 +86,15 @@ func TestRecordsOfAllVersions(t *testing.T) {
 	})
 }
 
-// optionsOf are the names of a schema's options, as NAME or BLOCK.NAME, with their types.
-func optionsOf(prefix string, spec *hclspec.Spec) (names []string) {
+// typedOptions are the names of a schema's options, as NAME or BLOCK.NAME, with their types.
+func typedOptions(prefix string, spec *hclspec.Spec) (names []string) {
 	switch block := spec.Block.(type) {
 	case *hclspec.Spec_Object:
 		for name, member := range block.Object.Attributes {
-			names = append(names, optionsOf(strings.TrimPrefix(prefix+"."+name, "."), member)...)
+			names = append(names, typedOptions(strings.TrimPrefix(prefix+"."+name, "."), member)...)
 		}
 	case *hclspec.Spec_BlockValue:
-		return optionsOf(prefix, block.BlockValue.Nested)
+		return typedOptions(prefix, block.BlockValue.Nested)
 	case *hclspec.Spec_Attr:
 		names = append(names, prefix+" "+block.Attr.Type)
 	case *hclspec.Spec_BlockAttrs:
