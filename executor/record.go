@@ -25,6 +25,7 @@ import (
 // counts RecordVersion up: an earlier plugin would not know the member. So does an option
 // more of a job: Nomad ends running tasks with options that a plugin does not know. Whoever changes
 // what a version is read as, or who removes one, breaks a promise of docs/operator.md.
+// Until 0.1.0 is released, version 1 is what it will have: its files are written anew.
 const (
 	RecordVersion = 1
 	OldestVersion = 1

@@ -49,7 +49,7 @@ func TestRecordsOfAllVersions(t *testing.T) {
 		written[name] = append(text, '\n')
 	}
 	// What a plugin and a supervisor of another version know of each other besides.
-	written["protocol"] = fmt.Appendf(nil, "records: %s %s %s %s %s, prepared with %d bytes\ncommand line of a supervisor: %s ID\nsignal for all processes: %d, by SI_QUEUE (%d), the number is the value\nusers of companions: %d plus the PID\n",
+	written["protocol"] = fmt.Appendf(nil, "records: %s %s %s %s %s, prepared with %d bytes\ncommand line of a supervisor: %s ID, and NUL bytes\nsignal for all processes: %d, by SI_QUEUE (%d), the number is the value\nusers of companions: %d plus the PID\n",
 		ownerRecord, supervisorRecord, confinementRecord, startedRecord, exitRecord, preparedSize, supervisorName, relayed, siQueue, uint32(companionUsers))
 
 	goldentest.Versions{Oldest: OldestVersion, Current: RecordVersion}.Check(t, written, func(t *testing.T, version int, name string, content []byte) {
