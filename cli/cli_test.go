@@ -338,8 +338,13 @@ func TestExplainSaysWhatIsMissing(t *testing.T) {
 			[]string{"Program\n  /TASK/local/run.sh\n"},
 			nil,
 		},
+		"a template that becomes executable": {
+			"config { command = \"local/run.sh\" }\n template {\n destination = \"local/run.sh\"\n data = \"#!/bin/sh\"\n }", "",
+			[]string{"Program\n  /TASK/local/run.sh\n"},
+			nil,
+		},
 		"a template that cannot be executed": {
-			"config { command = \"local/run.sh\" }\n template {\n destination = \"local/run.sh\"\n data = \"#!/bin/sh\"\n }", "not executable", nil, nil,
+			"config { command = \"secrets/run.sh\" }\n template {\n destination = \"secrets/run.sh\"\n data = \"#!/bin/sh\"\n }", "not executable", nil, nil,
 		},
 		"an artifact":           {"config { command = \"run.sh\" }\n artifact { source = \"https://example.com/x.tar\" }", "", []string{"run.sh, which is not looked up here"}, nil},
 		"an artifact elsewhere": {"config { command = \"run.sh\" }\n artifact {\n source = \"https://example.com/x.tar\"\n destination = \"local/x\"\n }", `"run.sh" was not found`, nil, nil},

@@ -155,6 +155,46 @@ func TestRunConfines(t *testing.T) {
 	}
 }
 
+// Started by root, the command is another user than who made its descriptors. It opens
+// them by name, as scripts and entry points do, whether they are pipes or files. A file
+// keeps its owner and mode, and all that was written is in it at the end.
+func TestRunOpensDescriptorsByName(t *testing.T) {
+	dir := place(t, `{"side_effect_level":"process_exec"}`)
+	file := filepath.Join(dir, "out")
+	const script = "set -e; cat /dev/stdin; echo out > /dev/stdout; echo err > /dev/stderr; echo both | tee /dev/stderr; seq 100000"
+	for _, one := range []bool{false, true} {
+		cmd := runCommand(dir, "root", "-quiet", "--", "bash", "-c", script)
+		out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var errs bytes.Buffer
+		in, typed, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = typed.WriteString("typed\n")
+		typed.Close()
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &errs
+		want, wantErrs := "typed\nout\nboth\n1\n", "err\nboth\n"
+		if one {
+			cmd.Stderr = out
+			want, wantErrs = "typed\nout\nerr\nboth\nboth\n1\n", ""
+		}
+		status := cmd.Run()
+		in.Close()
+		info, err := out.Stat()
+		out.Close()
+		if status != nil || err != nil || info.Mode().Perm() != 0o600 || info.Sys().(*syscall.Stat_t).Uid != 0 {
+			t.Errorf("one file: %v: %v, %v", one, status, err)
+		}
+		text, _ := os.ReadFile(file)
+		if !strings.HasPrefix(string(text), want) || !strings.HasSuffix(string(text), "\n100000\n") || errs.String() != wantErrs {
+			t.Errorf("one file: %v: %.100q ..., %q, want %q, %q", one, text, errs.String(), want, wantErrs)
+		}
+	}
+}
+
 func TestRunStatuses(t *testing.T) {
 	dir := place(t, `{}`)
 	for _, who := range everybody {

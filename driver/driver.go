@@ -342,6 +342,11 @@ func (d *Driver) launch(cfg *drivers.TaskConfig, p *prepared) (*executor.Task, e
 	if err := sandbox.MakeTmp(p.state.TaskDir); err != nil {
 		return nil, err
 	}
+	if p.Unset != "" {
+		if err := sandbox.MakeExecutable(p.state.TaskDir, p.Unset); err != nil {
+			return nil, err
+		}
+	}
 	// From here on, whoever finds the record can clean up.
 	if err := executor.Reserve(dir, newOwner(cfg, p.state)); err != nil {
 		return nil, plain.Join(err, discard(cfg.ID, &p.state))

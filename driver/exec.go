@@ -253,6 +253,9 @@ func (s *pipes) copy(_ context.Context, opts *drivers.ExecOptions, _ <-chan stru
 	go func() {
 		_, _ = io.Copy(s.in.w, opts.Stdin)
 		s.in.w.Close() // the user's end of file is the command's
+		// A command that takes no more of it must not keep its user from writing: on the
+		// same connection come the sizes of the terminal and the end.
+		_, _ = io.Copy(io.Discard, opts.Stdin)
 	}()
 	var outputs sync.WaitGroup
 	outputs.Go(func() { drain(opts.Stdout, s.out.r) })

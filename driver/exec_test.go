@@ -92,6 +92,75 @@ func TestExecTaskReturnsAllOutputInOrder(t *testing.T) {
 	}
 }
 
+// A command opens its descriptors by name, as scripts of health checks and entry points
+// do: its user is another one than who has made them.
+func TestExecOpensItsDescriptorsByName(t *testing.T) {
+	h := newHarness(t, nil)
+	cfg := h.task(sh("sleep 1000"))
+	h.start(cfg)
+	const script = "set -e; echo out > /dev/stdout; echo more >> /dev/stdout; echo err > /dev/stderr; cat /dev/stdin; cat <(echo sub); echo tee | tee /dev/stderr"
+	for _, tty := range []bool{false, true} {
+		var out bytes.Buffer
+		script := script
+		if tty {
+			script = strings.Replace(script, "cat /dev/stdin; ", "", 1) // nobody types an end of file
+		}
+		errs, code := h.stream(t.Context(), cfg.ID, tty, &out, "bash", "-c", script)
+		want, wantErrs := "out\nmore\nsub\ntee\n", "err\ntee\n"
+		if tty {
+			want, wantErrs = "out\r\nmore\r\nerr\r\nsub\r\ntee\r\ntee\r\n", ""
+		}
+		if code != 0 || out.String() != want || errs != wantErrs {
+			t.Errorf("terminal: %v: code %d, %q, %q, want %q, %q", tty, code, out.String(), errs, want, wantErrs)
+		}
+	}
+	r, err := h.ExecTask(cfg.ID, []string{"bash", "-c", script}, 10*time.Second)
+	if want := "out\nmore\nerr\nsub\ntee\ntee\n"; err != nil || r.ExitResult.ExitCode != 0 || len(r.Stdout) != len(want) {
+		t.Errorf("a script check: %+v, %v, want %q", r, err, want)
+	}
+	// The input is to read, the output to write, and nothing else.
+	r, err = h.ExecTask(cfg.ID, []string{"bash", "-c", ": > /dev/stdin; : < /dev/stdout; stat -Lc %a /dev/stdin /dev/stdout"}, 10*time.Second)
+	if err != nil || strings.Count(string(r.Stdout), "Permission denied") != 2 || !strings.HasSuffix(string(r.Stdout), "400\n200\n") {
+		t.Errorf("the other way round: %+v, %v", r, err)
+	}
+}
+
+// Whoever writes to a command that has closed its input is not kept waiting.
+func TestExecTakesInputThatNobodyReads(t *testing.T) {
+	h := newHarness(t, nil)
+	cfg := h.task(sh("sleep 1000"))
+	h.start(cfg)
+	stdin, typed := io.Pipe()
+	written := make(chan error, 1)
+	go func() {
+		_, err := typed.Write(make([]byte, 8<<20))
+		written <- err
+		typed.Close()
+	}()
+	ended := make(chan *drivers.ExitResult, 1)
+	go func() {
+		result, _ := h.driver.ExecTaskStreaming(t.Context(), cfg.ID, &drivers.ExecOptions{
+			Command: []string{"bash", "-c", "exec 0<&-; until [ -e $NOMAD_TASK_DIR/go ]; do sleep 0.05; done; exit 3"},
+			Stdin:   stdin, Stdout: nopWriteCloser{io.Discard}, Stderr: nopWriteCloser{io.Discard},
+		})
+		ended <- result
+	}()
+	select {
+	case err := <-written:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("after 30 seconds, what was written has not been taken")
+	}
+	if err := os.WriteFile(filepath.Join(cfg.Env["NOMAD_TASK_DIR"], "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if result := <-ended; result == nil || result.ExitCode != 3 {
+		t.Errorf("the command: %+v", result)
+	}
+}
+
 // What a command leaves running does not hold its session, whatever of its streams it
 // has; what a script has started ends with its timeout.
 func TestExecEndsInTime(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/policy"
@@ -202,6 +203,48 @@ func TestLocalServers(t *testing.T) {
 
 // One task does not use up what the machine has of terminals; it has as many as it
 // needs, and what it had others have when it has ended.
+// POSIX message queues are the task's own: its sessions have them, and the host's are others.
+func TestMessageQueues(t *testing.T) {
+	const open = `import ctypes, os, sys
+l = ctypes.CDLL(None, use_errno=True)
+def check(r):
+    if r < 0: sys.exit(os.strerror(ctypes.get_errno()))
+    return r
+q = check(l.mq_open(b"/harn-test", %s, 0o600, None))
+`
+	const send, receive = `
+check(l.mq_send(q, b"a message", 9, 0))
+print("sent", flush=True)
+import time; time.sleep(1000)
+`, `
+b = ctypes.create_string_buffer(65536)
+n = check(l.mq_receive(q, b, 65536, None))
+print(b.raw[:n].decode())
+`
+	for _, profile := range []string{"worktree", "os_hardened"} {
+		h := newHarness(t, nil)
+		cfg := h.task(TaskConfig{
+			Command: "/usr/bin/python3", Args: []string{"-c", fmt.Sprintf(open, "os.O_CREAT | os.O_WRONLY") + send},
+			Policy: &policy.Policy{SandboxProfile: profile, SideEffectLevel: "process_exec"},
+		})
+		h.start(cfg)
+		h.log(cfg, "stdout", "sent\n")
+		r, err := h.ExecTask(cfg.ID, []string{"python3", "-c", fmt.Sprintf(open, "os.O_RDONLY") + receive}, 10*time.Second)
+		if err != nil || string(r.Stdout) != "a message\n" {
+			t.Errorf("%s: a session receives %+v, %v", profile, r, err)
+		}
+		out, err := exec.Command("python3", "-c", fmt.Sprintf(open, "os.O_RDONLY")).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "No such file") {
+			t.Errorf("%s: the host sees the task's queue: %s, %v", profile, out, err)
+		}
+		// In the directory they can be seen and removed, and nothing else is there.
+		r, err = h.ExecTask(cfg.ID, []string{"sh", "-c", "ls /dev/mqueue; rm /dev/mqueue/harn-test; mkdir /dev/mqueue/d"}, 10*time.Second)
+		if err != nil || !strings.HasPrefix(string(r.Stdout), "harn-test\nmkdir: ") {
+			t.Errorf("%s: the directory of queues: %+v, %v", profile, r, err)
+		}
+	}
+}
+
 func TestTerminalsAreLimited(t *testing.T) {
 	kerneltest.Root(t)
 	h := newHarness(t, nil)

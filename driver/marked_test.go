@@ -155,6 +155,36 @@ func TestProtect(t *testing.T) {
 	})
 }
 
+// Where a path leads through a file, as through .git of a worktree or a submodule, nothing
+// can be there. So the file stays: it can be read, and neither replaced nor removed.
+func TestMarksThroughAFile(t *testing.T) {
+	h := newHarness(t, nil)
+	p := &policy.Policy{
+		WorkspaceRoots: []string{"local/repo", "local/out"},
+		Extensions:     policy.Extensions{Protect: []string{".git/hooks"}, ReadDenyRoots: []string{"local/repo/README/secret/key"}},
+	}
+	const repo = "$NOMAD_TASK_DIR/repo/"
+	script := tries(
+		[2]string{"read", "cat " + repo + ".git"}, [2]string{"change", "echo x >> " + repo + ".git"}, [2]string{"remove", "rm " + repo + ".git"},
+		[2]string{"replace", "mkdir " + repo + "src/d && mv -T " + repo + "src/d " + repo + ".git"}, [2]string{"rename", "mv " + repo + ".git " + repo + "src/"},
+		[2]string{"readme", "cat " + repo + "README"}, [2]string{"unlink", "rm " + repo + "README"},
+		[2]string{"hook", "echo x > " + repo + ".git/hooks/pre-commit"},
+		[2]string{"src", "echo x > " + repo + "src/new"}, [2]string{"out", "echo x > $NOMAD_TASK_DIR/out"},
+	)
+	h.twiceIn(p, script, func(local string) {
+		if err := os.RemoveAll(local + "/repo/.git"); err != nil {
+			t.Fatal(err)
+		}
+		tree(t, local, "repo/.git", "out") // a workspace root that is a file holds no hooks, and is written to
+	}, func(local string) {
+		rename(t, local+"/repo/.git", local+"/repo/git2")
+		tree(t, local+"/repo", ".git/hooks/there")
+	}, map[string]string{
+		"read": "yes", "change": "no no", "remove": "no no", "replace": "no no", "rename": "no no",
+		"readme": "yes yes", "unlink": "no no", "hook": "no no", "src": "yes yes", "out": "yes yes",
+	})
+}
+
 // What is wrong with such fields is one clear error.
 func TestMarksAreRefused(t *testing.T) {
 	h := newHarness(t, func(c *Config) {

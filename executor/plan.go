@@ -196,6 +196,7 @@ const (
 	Tmpfs   MountType = "tmpfs"   // an empty directory in memory; writable by all, unless read-only
 	Proc    MountType = "proc"    // the task's processes only, and of those only its own user's
 	Devpts  MountType = "devpts"  // terminals of the task's own
+	Mqueue  MountType = "mqueue"  // POSIX message queues of the task's IPC namespace
 	Device  MountType = "device"  // a device node with the numbers of Source, for the task's user
 	Symlink MountType = "symlink" // a symbolic link to Source, in a private root only
 	Dir     MountType = "dir"     // an empty directory, in a private root only

@@ -139,6 +139,13 @@ func beginSession(in io.Reader, w *watchdog) (*child, error) {
 	var std stdio
 	for fd := range std {
 		std[fd] = os.NewFile(uintptr(fd), "stdio")
+		mode := os.FileMode(0o200)
+		if fd == 0 {
+			mode = 0o400
+		}
+		if err := giveStream(std[fd], plan.Confinement.User, mode); err != nil {
+			return nil, fmt.Errorf("the command's end of descriptor %d: %w", fd, err)
+		}
 	}
 	l := launch{
 		Process: &plan.Process, Confinement: &plan.Confinement, filter: program, stdio: std,

@@ -292,18 +292,18 @@ func (s *supervised) openStdio(plan *instructions) (std stdio, err error) {
 		return stdio{}, err
 	}
 	for _, f := range std[1:] {
-		if err := chownLog(f, plan.Confinement.User); err != nil {
+		if err := giveStream(f, plan.Confinement.User, 0o200); err != nil {
 			return stdio{}, fmt.Errorf("the task's end of its log: %w", err)
 		}
 	}
 	return std, nil
 }
 
-// chownLog makes a FIFO or a pipe the task user's, so that it can open
-// /dev/stdout; by descriptor, since a name could be a link. It can open it to
-// write only: who reads it takes lines away from the log, also from that of
+// giveStream makes a FIFO or a pipe the task user's, so that it can open
+// /dev/stdout; by descriptor, since a name could be a link. It can open its output
+// to write only: who reads it takes lines away from the log, also from that of
 // another task of the allocation with the same user.
-func chownLog(f *os.File, u User) error {
+func giveStream(f *os.File, u User, mode os.FileMode) error {
 	info, err := f.Stat()
 	if err != nil || info.Mode().Type() != os.ModeNamedPipe {
 		return err
@@ -311,7 +311,7 @@ func chownLog(f *os.File, u User) error {
 	if err := f.Chown(int(u.UID), int(u.GID)); err != nil {
 		return err
 	}
-	return f.Chmod(0o200)
+	return f.Chmod(mode)
 }
 
 // readAt reads a small file of a /proc, by one read(2).

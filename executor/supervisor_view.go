@@ -226,6 +226,12 @@ func (v *view) mountOn(target int, m *Mount, tree int) error {
 			options += fmt.Sprintf(",gid=%d", tty)
 		}
 		return unix.Mount("devpts", fdPath(target), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, options)
+	case Mqueue:
+		err := unix.Mount("mqueue", fdPath(target), "mqueue", m.flags()|unix.MS_NODEV|unix.MS_NOEXEC, "")
+		if m.Optional && errors.Is(err, unix.ENODEV) {
+			return nil // the kernel has none
+		}
+		return err
 	case Mask:
 		return v.mask(m, target)
 	}

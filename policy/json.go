@@ -106,7 +106,7 @@ func decodeObject(object map[string]json.RawMessage, block string, fields []Fiel
 		f := &fields[i]
 		if f.Kind != Block {
 			if err := json.Unmarshal(object[name], f.Value(p)); err != nil {
-				return fmt.Errorf("%s: %w", f.Name, err)
+				return fmt.Errorf("%s: %w", f.Name, wrongType(f.Kind, err))
 			}
 			continue
 		}
@@ -123,6 +123,33 @@ func decodeObject(object map[string]json.RawMessage, block string, fields []Fiel
 		}
 	}
 	return nil
+}
+
+// wrongType says of a value of another type what was expected, in the words of the
+// documents and not in those of Go.
+func wrongType(kind Kind, err error) error {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	return fmt.Errorf("it is or holds a JSON %s, expected %s", wrong.Value, kind.inJSON())
+}
+
+// inJSON says how a value of this kind is written.
+func (k Kind) inJSON() string {
+	switch k {
+	case Word, Text:
+		return `a string, as "x"`
+	case Ports:
+		return "a list of numbers, as [443]"
+	case Number:
+		return "a number, as 1"
+	case Switch, Choice:
+		return "true or false"
+	case Operations:
+		return `lists of strings by name, as {"workspace": ["read_text"]}`
+	}
+	return `a list of strings, as ["x"]`
 }
 
 // empty reports whether a value says nothing.

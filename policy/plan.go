@@ -21,7 +21,7 @@ import (
 // Base is what a task finds besides the roots of its policy, as real paths.
 type Base struct {
 	System    []string // read, list and execute: programs, libraries, configuration
-	Scratch   []string // read and write: the private /tmp and /dev/shm
+	Scratch   []string // read and write: the private /tmp, /dev/shm and /dev/mqueue
 	Kernel    []string // read and list: the private /proc, parts of /sys
 	Listed    []string // list: the private /dev
 	Devices   []Device

@@ -10,10 +10,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -23,6 +27,11 @@ type finder struct {
 	taskDir  string
 	path     string   // the task's PATH
 	readOnly []string // read_only_roots of the policy, for advice
+	// own is the task directory if a file there that is not executable is to be made so;
+	// "" otherwise.
+	own string
+	// unset is set by find: the program's real path if it is such a file.
+	unset string
 }
 
 // find returns the absolute path of a task's program.
@@ -62,7 +71,14 @@ func (f *finder) find(command string) (string, error) {
 			problem = err
 		}
 	}
-	if hint := policy.Hint(command); hint != "" && errors.Is(problem, fs.ErrNotExist) {
+	var mode *modeError
+	if errors.As(problem, &mode) && f.mayBeSet(mode.file) {
+		if problem = f.checkProgram(mode.path, mode.file); problem == nil {
+			f.unset = mode.file
+			return mode.path, nil
+		}
+	}
+	if hint := cmp.Or(policy.Hint(command), f.shellHint(command)); hint != "" && errors.Is(problem, fs.ErrNotExist) {
 		return "", noCommand(fmt.Sprintf("command: %s was not found: %s", plain.Quote(command), hint))
 	}
 	if errors.Is(problem, fs.ErrNotExist) && len(candidates) > 1 {
@@ -112,10 +128,96 @@ func (f *finder) check(path string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a file", plain.Name(file))
 	}
+	if forbidsExecution(host) {
+		return fmt.Errorf("%s lies where nothing can be executed, in a file system mounted noexec, as Nomad mounts secrets: put the program in local, or have an interpreter read it, as command = \"/bin/sh\" and args = [%s]", plain.Name(file), hclString(path))
+	}
 	if info.Mode().Perm()&0o111 == 0 {
-		return fmt.Errorf("%s is not executable: a template takes perms = \"755\", other files chmod +x", plain.Name(file))
+		return &modeError{path, file}
 	}
 	return f.checkProgram(path, file)
+}
+
+// forbidsExecution reports whether a file of the host is on a mount that lets nothing be
+// executed: access(2) and the mode do not say so.
+func forbidsExecution(path string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(path, &fs) == nil && fs.Flags&unix.ST_NOEXEC != 0
+}
+
+// modeError is about a program without the permission to execute it.
+type modeError struct{ path, file string }
+
+func (e *modeError) Error() string {
+	return fmt.Sprintf("%s is not executable: a template takes perms = \"755\", other files chmod +x", plain.Name(e.file))
+}
+
+// mayBeSet reports whether a file is the task's alone: not what tasks share, nor where
+// nothing can be executed.
+func (f *finder) mayBeSet(file string) bool {
+	in := func(dir string) bool { return landlock.Beneath(filepath.Join(f.own, dir), file) }
+	return f.own != "" && in("") && !in("alloc") && !in("secrets") && !in("private")
+}
+
+// MakeExecutable makes a task's command executable for whoever may read it, as Nomad's
+// own drivers do: what an artifact downloads is not. It is a file of the task's own,
+// by no other name: another name could be another file's.
+func MakeExecutable(taskDir, file string) error {
+	root, err := os.OpenRoot(taskDir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	name, err := filepath.Rel(taskDir, file)
+	if err != nil {
+		return err
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("command: making it executable: %w", err)
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return fmt.Errorf("command: fstat of %s: %w", plain.Name(file), err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink != 1 {
+		return fmt.Errorf("command: %s is not executable, and the driver makes no file executable that has other names: chmod +x", plain.Name(file))
+	}
+	mode := os.FileMode(st.Mode & 0o777)
+	if err := f.Chmod(mode | mode&0o444>>2); err != nil {
+		return fmt.Errorf("command: making it executable: %w", err)
+	}
+	return nil
+}
+
+// ofShells are commands that are no programs, but a shell's own.
+var ofShells = []string{".", "alias", "cd", "eval", "exec", "export", "set", "source", "trap", "ulimit", "umask", "unset", "wait"}
+
+// shellHint says what to write for a command that was meant for a shell, "" if it was
+// not.
+func (f *finder) shellHint(command string) string {
+	words := strings.Fields(command)
+	switch {
+	case len(words) == 0:
+		return "it is white space, expected a program"
+	case strings.ContainsAny(command, "|&;<>`*'\"") || slices.Contains(ofShells, words[0]):
+		return fmt.Sprintf("no shell reads a command: write command = \"/bin/sh\" and args = [\"-c\", %s]", hclString(strings.TrimSpace(command)))
+	case strings.HasPrefix(command, "$"):
+		return "no shell expands a command, and Nomad expands ${NAME} alone: write the program's path"
+	case len(words) == 1 && words[0] != command:
+		return "it begins or ends with white space: leave that out"
+	case len(words) == 1:
+		return ""
+	}
+	if _, err := f.find(words[0]); err != nil {
+		return ""
+	}
+	f.unset = ""
+	args := make([]string, len(words)-1)
+	for i, word := range words[1:] {
+		args[i] = hclString(word)
+	}
+	return fmt.Sprintf("a command is a program alone: write command = %s and args = [%s]", hclString(words[0]), strings.Join(args, ", "))
 }
 
 // resolve returns the real path, in the view, of a path of the view.

@@ -4,11 +4,16 @@
 package sandbox
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 )
 
@@ -85,6 +90,108 @@ func TestFindCommand(t *testing.T) {
 	}
 }
 
+// A command that was written for a shell, or with its arguments, is answered with what
+// to write.
+func TestCommandsThatAreNone(t *testing.T) {
+	f := &finder{view: &view{}, taskDir: commandDir(t), path: "/usr/bin:/bin"}
+	for command, want := range map[string]string{
+		"/bin/echo hello  world": `write command = "/bin/echo" and args = ["hello", "world"]`,
+		"sh -c ls":               `write command = "sh" and args = ["-c", "ls"]`,
+		"local/agent $${X}":      `write command = "local/agent" and args = ["$$${X}"]`, // as HCL quotes it
+		"echo a | cat":           `write command = "/bin/sh" and args = ["-c", "echo a | cat"]`,
+		"make && make install":   `args = ["-c", "make && make install"]`,
+		"cd /srv":                `args = ["-c", "cd /srv"]`,
+		"source":                 `args = ["-c", "source"]`,
+		" /bin/echo ":            "begins or ends with white space",
+		"  ":                     "it is white space",
+		"$SHELL":                 "Nomad expands ${NAME} alone",
+		"harn-none x":            `"harn-none x" was not found in local/`, // nothing is known of it
+		"harn-none":              `"harn-none" was not found in local/`,
+	} {
+		_, err := f.find(command)
+		wantError(t, command, err, want)
+		if f.unset != "" {
+			t.Errorf("%s: to be made executable: %s", command, f.unset)
+		}
+	}
+}
+
+// Where a file system lets nothing be executed, no mode of a file helps.
+func TestNothingIsExecutedWithoutExec(t *testing.T) {
+	kerneltest.Root(t)
+	dir := commandDir(t)
+	runtime.LockOSThread() // for good: it ends with the test
+	if err := errors.Join(
+		unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS), unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+		unix.Mount("tmpfs", dir+"/local", "tmpfs", unix.MS_NOEXEC, "mode=755"), os.WriteFile(dir+"/local/run", []byte("#!/bin/sh\n"), 0o755),
+	); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir+"/local", unix.MNT_DETACH)
+	f := &finder{view: &view{}, taskDir: dir, path: "/bin", own: dir}
+	_, err := f.find("local/run")
+	wantError(t, "noexec", err, dir+"/local/run lies where nothing can be executed", "noexec", "put the program in local", `args = ["`+dir+`/local/run"]`)
+	if f.unset != "" {
+		t.Errorf("to be made executable: %s", f.unset)
+	}
+}
+
+// A file of the task's own becomes executable, as by Nomad's own drivers: an artifact
+// that is one file has no such permission. Nobody can read more by that, and what is
+// shared, or has other names, stays as it is.
+func TestCommandIsMadeExecutable(t *testing.T) {
+	dir := commandDir(t)
+	for _, sub := range []string{"alloc", "secrets"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, mode := range map[string]os.FileMode{"local/closed": 0o600, "local/plain": 0o644, "local/tool": 0o644, "alloc/x": 0o644, "secrets/x": 0o644, "local/linked": 0o644} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Symlink("plain", filepath.Join(dir, "local/link")), os.Link(filepath.Join(dir, "local/linked"), filepath.Join(dir, "other"))); err != nil {
+		t.Fatal(err)
+	}
+	find := func(command string) (string, error) {
+		f := &finder{view: viewOf(dir), taskDir: dir, path: dir + "/bin", own: dir}
+		_, err := f.find(command)
+		return f.unset, err
+	}
+	for command, want := range map[string]os.FileMode{"local/data": 0o755, "local/link": 0o755, "closed": 0o700} {
+		file, err := find(command)
+		if err == nil {
+			err = MakeExecutable(dir, file)
+		}
+		if info, failed := os.Stat(file); err != nil || failed != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v, want mode %o", command, err, info, want)
+		}
+	}
+	for command, want := range map[string]string{"local/agent": "", "tool": ""} { // tool is in PATH, too, executable
+		if file, err := find(command); file != want || err != nil {
+			t.Errorf("%s: %q is to be made executable, %v", command, file, err)
+		}
+	}
+	for _, command := range []string{"alloc/x", "secrets/x"} {
+		_, err := find(command)
+		wantError(t, command, err, "is not executable", "chmod +x")
+	}
+	file, err := find("local/linked")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "another name", MakeExecutable(dir, file), "has other names")
+	if err := errors.Join(os.Remove(file), os.Symlink("/etc/passwd", file)); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "a link by then", MakeExecutable(dir, file), "local/linked")
+	// Where it is its user's directory, as for run, nothing is changed.
+	if _, err := (&finder{view: viewOf(dir), taskDir: dir, path: dir + "/bin"}).find("local/tool"); err == nil {
+		t.Error("without a directory of the task's own, local/tool is to be made executable")
+	}
+}
+
 // What is wrong with a program is said with what to do about it, and a program of
 // which nothing is wrong beside it starts.
 func TestWhatIsWrongWithAProgram(t *testing.T) {
@@ -129,7 +236,7 @@ func TestWhatIsWrongWithAProgram(t *testing.T) {
 	if _, err := f.find("local/closed"); err != nil && strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("an interpreter in a closed place: %v", err)
 	}
-	for dir, want := range map[string]string{"/local": `work_dir: "/local" was not found: the task directory is not / here: write "local"`, "~/x": "~ is not expanded", "local/no": "was not found"} {
+	for dir, want := range map[string]string{"/local": `work_dir: "/local" was not found: the task directory is not / here: write "local"`, "~/x": "~ is not expanded", "local/no": "was not found", "local/none": `work_dir: "local/none" is a file`, "local/none/x": `work_dir: "local/none/x"`, "/": "leave work_dir out", "local/new": `work_dir: "local/new" does not exist: create it before the task starts`} {
 		_, err := v.findWorkDir(dir, f.taskDir)
 		wantError(t, dir, err, want)
 	}

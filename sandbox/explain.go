@@ -170,7 +170,7 @@ func (e *Explanation) start(s *Sandbox, f *Placement) {
 	if command == "" {
 		return
 	}
-	finder := &finder{view: s.view, taskDir: f.TaskDir, path: cmp.Or(f.Path, defaultPath), readOnly: s.effective.ReadOnlyRoots}
+	finder := &finder{view: s.view, taskDir: f.TaskDir, path: cmp.Or(f.Path, defaultPath), readOnly: s.effective.ReadOnlyRoots, own: f.TaskDir}
 	if e.Program, err = finder.find(command); err == nil {
 		return
 	}

@@ -231,7 +231,10 @@ func splitNotes(splits []policy.Split, kept []policy.Guard) []string {
 				if g.Keep == 0 {
 					what = "closed"
 				}
-				notes = append(notes, fmt.Sprintf("nothing new can be made in %s itself, as %s in it is %s: make it in a directory beside that one, or name workspace_roots beside it", plain.Quote(s.Dir), plain.Quote(g.Path), what))
+				note := fmt.Sprintf("nothing new can be made in %s itself, as %s in it is %s: make it in a directory beside that one, or name workspace_roots beside it", plain.Quote(s.Dir), plain.Quote(g.Path), what)
+				if !slices.Contains(notes, note) { // two rules may be of one directory
+					notes = append(notes, note)
+				}
 				break
 			}
 		}

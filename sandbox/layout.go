@@ -43,8 +43,11 @@ var networkFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.con
 const (
 	privateTmp = "/tmp"
 	privateShm = "/dev/shm"
-	terminals  = "/dev/pts"
-	ttyDevice  = "/dev/tty"
+	// messageQueues is where the kernel's rules find POSIX message queues: mq_open(3)
+	// opens them without a path, but in the file system that is mounted here.
+	messageQueues = "/dev/mqueue"
+	terminals     = "/dev/pts"
+	ttyDevice     = "/dev/tty"
 )
 
 // kernelMasks are what /proc shows that is no process's own.
@@ -171,6 +174,7 @@ func (w *layout) baseMounts(landlocked, network bool) []placed {
 		mounts = append(mounts, shown(privateShm, false))
 	} else {
 		add(executor.Mount{Type: executor.Tmpfs, Target: privateShm})
+		add(executor.Mount{Type: executor.Mqueue, Target: messageQueues, Optional: true})
 	}
 	mounts = append(mounts, w.procMount())
 	for _, root := range kernelRoots {

@@ -28,6 +28,9 @@ func markedPlaces(request *policy.Policy, roots *policy.Roots, dirs *Dirs) ([]pl
 	for _, mark := range roots.Denied {
 		p := place{path: mark.Path, what: "denied by " + mark.Field, dynamic: true, marked: true}
 		p.resolve(known)
+		if p.through && slices.Contains(roots.Workspace, p.real) {
+			continue // a root that is a file: nothing can be in it
+		}
 		if why := notForMarks(p.real); why != "" {
 			problems = append(problems, fmt.Sprintf("%s: %s: %s", mark.Field, plain.Quote(mark.Written), why))
 			continue
@@ -45,6 +48,8 @@ func markedPlaces(request *policy.Policy, roots *policy.Roots, dirs *Dirs) ([]pl
 		p := place{path: mark.Path, what: "kept as it is by " + mark.Field, rule: readOnly, dynamic: true, marked: true}
 		p.resolve(known)
 		switch {
+		case p.through && slices.Contains(roots.Workspace, p.real):
+			continue // a root that is a file: nothing can be in it
 		case slices.Contains(roots.Workspace, p.real):
 			problems = append(problems, fmt.Sprintf("%s: %s is a workspace root: name it in read_only_roots instead", mark.Field, plain.Quote(mark.Written)))
 		case filepath.IsAbs(mark.Written) && !isBeneathAny(roots.Workspace, p.real) && !isBeneathAny(roots.Workspace, mark.Path):

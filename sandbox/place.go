@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
@@ -49,6 +51,9 @@ type place struct {
 
 	// real is the place without symbolic links, as far as it exists.
 	real string
+	// through: the path leads through real, which is no directory, as .git of a worktree.
+	// While that is there, nothing can be at the path: so it stays as it is.
+	through bool
 	// links are the symbolic links that lead there. What replaces one is as
 	// protected as the place.
 	links []string
@@ -128,22 +133,29 @@ func protectedPlaces(settings *Settings, dirs *Dirs, agent []AgentPath) []place 
 
 // links are the targets of symbolic links that were looked up, "" of what is none or is
 // not there: each once, since the places of a list have most of their directories in common.
-type links map[string]string
+type links map[string]link
 
-func (l links) target(path string) string {
-	target, known := l[path]
+type link struct {
+	target  string
+	through bool // the path leads through what is no directory
+}
+
+func (l links) at(path string) link {
+	found, known := l[path]
 	if !known {
-		target, _ = os.Readlink(path)
-		l[path] = target
+		target, err := os.Readlink(path)
+		found = link{target, errors.Is(err, unix.ENOTDIR)}
+		l[path] = found
 	}
-	return target
+	return found
 }
 
 // resolve follows the symbolic links of the place's path, as far as it exists.
 func (p *place) resolve(known links) {
 	p.real, _ = policy.Walk(p.path, func(at string, rest []string) (string, error) {
-		target := known.target(at)
-		if target == "" {
+		found := known.at(at)
+		p.through = p.through || found.through
+		if found.target == "" {
 			return "", nil
 		}
 		p.links = append(p.links, at)
@@ -151,10 +163,31 @@ func (p *place) resolve(known links) {
 			if p.passed == nil {
 				p.passed = map[string]string{}
 			}
-			p.passed[at] = target
+			p.passed[at] = found.target
 		}
-		return target, nil
+		return found.target, nil
 	})
+	if !p.through {
+		return
+	}
+	file := fileAbove(p.real)
+	if p.through = file != ""; p.through {
+		p.real, p.rule = file, readOnly
+	}
+}
+
+// fileAbove is what a path cannot lead through, as it is no directory; "" if that has gone
+// meanwhile.
+func fileAbove(path string) string {
+	for dir := filepath.Dir(path); dir != "/"; dir = filepath.Dir(dir) {
+		if info, err := os.Lstat(dir); err == nil {
+			if info.IsDir() {
+				break
+			}
+			return dir
+		}
+	}
+	return ""
 }
 
 // isOwn reports whether a path is one of the task's own in the place.
@@ -165,7 +198,7 @@ func (p *place) isOwn(path string) bool {
 // closes reports whether the place forbids a task to be given a path of the
 // host, a real one.
 func (p *place) closes(path string, write bool) bool {
-	return landlock.Beneath(p.real, path) && !p.isOwn(path) && (write || p.rule != readOnly)
+	return landlock.Beneath(p.real, path) && !p.isOwn(path) && (write || p.rule != readOnly) && !p.through
 }
 
 // refusal says why a path cannot be given to a task. written is what the job

@@ -30,7 +30,8 @@ var ofTerminals = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, s
 //
 // A terminal is never the user's own: what has that open could change its settings
 // for good, and go on to read from it. The command has a new one in its place, which
-// is copied from and to the user's, as by script(1).
+// is copied from and to the user's, as by script(1). What else the descriptors are, the
+// command can open by name, too: see [streams].
 func runInForeground(run *sandbox.Run) (exit executor.Exit, err error) {
 	std := [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
 	relays, err := newRelays(&std, run.User())
@@ -38,6 +39,11 @@ func runInForeground(run *sandbox.Run) (exit executor.Exit, err error) {
 		return exit, fmt.Errorf("making a terminal: %w", err)
 	}
 	defer relays.stop()
+	streams, err := newStreams(&std, run.User())
+	if err != nil {
+		return exit, err
+	}
+	defer func() { err = errors.Join(err, streams.wait()) }()
 	// From before the command is there: none is lost.
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, passedOn...)
@@ -48,6 +54,7 @@ func runInForeground(run *sandbox.Run) (exit executor.Exit, err error) {
 		return exit, err
 	}
 	relays.start()
+	streams.started()
 	for {
 		select {
 		case sig := <-signals:
