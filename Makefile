@@ -41,6 +41,16 @@ demo: build nomad ## Run example/hello.nomad.hcl on a Nomad agent of its own, an
 bench: build nomad ## Measure the driver against raw_exec and exec, as root; RUN=start,memory for parts, SHORT=1 to try
 	cd bench && go build -o $(BIN)/benchmark . && $(BIN)/benchmark -bin $(BIN) -out $(BIN)/bench $(if $(RUN),-run $(RUN)) $(if $(SHORT),-short) $(BENCHFLAGS)
 
+.PHONY: metrics-demo
+metrics-demo: build nomad $(BIN)/prometheus ## Run a Prometheus beside a plugin with tasks, ask each query of example/metrics/dashboard.json, draw docs/metrics.svg
+	cd e2e && HARN_PROMETHEUS=$(BIN)/prometheus HARN_METRICS_ANSWERS=$(BIN)/metrics.json go test -count=1 -v -run '^TestMetrics$$' .
+	cd bench && go run ./metrics $(BIN)/metrics.json ../docs/metrics.svg
+
+# Not installed, which would start it as a service.
+$(BIN)/prometheus:
+	dir=$$(mktemp -d) && chmod 755 $$dir && cd $$dir && apt-get -qq -o APT::Sandbox::User=root download prometheus && \
+	  dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/prometheus > $@.new && chmod 755 $@.new && mv $@.new $@ && rm -r $$dir
+
 ##@ Develop
 
 .PHONY: test

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// Nomad, and the protocol that it speaks with its plugins, are the driver's alone.
+// Nomad, the protocol that it speaks with its plugins, and metrics are the driver's alone.
 func TestImports(t *testing.T) {
 	const module = "github.com/burin-labs/nomad-driver-harn/"
-	foreign := []string{"github.com/hashicorp/nomad/", "github.com/hashicorp/go-plugin", "google.golang.org/grpc"}
+	foreign := []string{"github.com/hashicorp/nomad/", "github.com/hashicorp/go-plugin", "google.golang.org/grpc", "github.com/prometheus/"}
 	for _, name := range []string{"sandbox", "cgroup", "meter", "denials", "audit", "policy", "executor", "landlock", "seccomp", "cli/command", "cli/early", "executor/image/program", "executor/image/commands"} {
 		out, err := exec.Command("go", "list", "-deps", "./"+name).Output()
 		if err != nil {

@@ -56,9 +56,12 @@ func (r *report) add(denied []audit.Denial) {
 	if r.finished {
 		return
 	}
-	for _, d := range denied {
+	for i, d := range denied {
 		r.unlisted.Add(d)
 		r.unsent.Add(d)
+		if r.Count != nil {
+			r.Count(&denied[i])
+		}
 	}
 	if r.timer == nil {
 		r.timer = time.AfterFunc(eventDelay, r.update)

@@ -173,6 +173,8 @@ type Task struct {
 	Done <-chan struct{}
 	// Emit sends a message to the task's user.
 	Emit func(message string)
+	// Count is told of each denial that is reported; nil if nobody counts.
+	Count func(d *audit.Denial)
 }
 
 // Follow reports what a task is denied, from now until it has ended. The

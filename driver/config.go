@@ -93,6 +93,9 @@ var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 		"max_files":     logFilesSpec["max_files"],
 		"max_file_size": logFilesSpec["max_file_size"],
 	})),
+	"metrics": hclspec.NewBlock("metrics", false, hclspec.NewObject(map[string]*hclspec.Spec{
+		"address": hclspec.NewAttr("address", "string", true),
+	})),
 	"sweep_period": hclspec.NewDefault(
 		hclspec.NewAttr("sweep_period", "string", false),
 		hclspec.NewLiteral(`"1m"`),
@@ -120,6 +123,8 @@ type Config struct {
 	DenialEvents string `codec:"denial_events"`
 	// Logs says who collects the tasks' logs; absent means Nomad.
 	Logs *LogsConfig `codec:"logs"`
+	// Metrics says where metrics are served; absent means nowhere.
+	Metrics *MetricsConfig `codec:"metrics"`
 
 	sweepPeriod time.Duration
 }
@@ -155,6 +160,9 @@ func (c *Config) validate() error {
 	}
 	if err := c.Logs.validate(); err != nil {
 		problems = append(problems, "logs: "+err.Error())
+	}
+	if err := c.validateMetrics(); err != nil {
+		problems = append(problems, "metrics: address: "+err.Error())
 	}
 	if len(problems) > 0 {
 		return errors.New(strings.Join(problems, "; "))

@@ -31,6 +31,7 @@ import (
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/meter"
+	"github.com/burin-labs/nomad-driver-harn/metrics"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/sandbox"
 	"github.com/burin-labs/nomad-driver-harn/version"
@@ -57,10 +58,12 @@ type Driver struct {
 		once  sync.Once
 		works bool
 	}
+	server sync.Once // of metrics
 
-	lock   sync.RWMutex
-	config *Config
-	agent  []sandbox.AgentPath // see agentPaths
+	lock    sync.RWMutex
+	config  *Config
+	metrics *metrics.Metrics    // nil if nobody reads them
+	agent   []sandbox.AgentPath // see agentPaths
 }
 
 var (
@@ -112,6 +115,7 @@ func (d *Driver) SetConfig(c *base.Config) error {
 	d.lock.Lock()
 	defer d.lock.Unlock()
 	d.config = &config
+	d.countFor(&config)
 	if c.AgentConfig != nil {
 		d.compute.set(c.AgentConfig)
 	}
@@ -158,6 +162,7 @@ func (d *Driver) Fingerprint(ctx context.Context) (<-chan *drivers.Fingerprint, 
 	// Only in a process that is to serve tasks is this called.
 	d.watchDenials()
 	d.sweeper.Do(func() { go d.sweepAll() })
+	d.serveMetrics()
 	go d.fingerprint(ctx, ch)
 	return ch, nil
 }
@@ -169,10 +174,16 @@ func (d *Driver) RecoverTask(handle *drivers.TaskHandle) error {
 	if handle == nil || handle.Config == nil {
 		return errors.New("recovering a task: Nomad gave no handle")
 	}
-	cfg := handle.Config
-	if _, ok := d.tasks.get(cfg.ID); ok {
+	if _, ok := d.tasks.get(handle.Config.ID); ok {
 		return nil
 	}
+	err := d.recover(handle)
+	d.count().Recovered(err)
+	return err
+}
+
+func (d *Driver) recover(handle *drivers.TaskHandle) error {
+	cfg := handle.Config
 	if err := executor.CheckVersion("its handle", handle.Version); err != nil {
 		return fmt.Errorf("recovering task %s: %w", plain.Name(cfg.ID), err)
 	}
@@ -238,7 +249,7 @@ func (d *Driver) denied(h *taskHandle) *denials.Task {
 		ID: h.config.ID, AllocID: h.config.AllocID, Name: h.config.Name, AllocDir: h.config.AllocDir, Dir: h.state.TaskDir,
 		PID: h.task.PID(), Supervisor: h.task.Supervisor().PID, UID: h.task.User().UID, Dynamic: sandbox.IsDynamic(h.state.UserName),
 		Cgroup: h.cgroup.Own(), Places: h.state.Places, Filter: h.task.Filter(), Done: h.task.Done(),
-		Emit: func(message string) { d.emit(h.config, message) },
+		Emit: func(message string) { d.emit(h.config, message) }, Count: d.countDenial,
 	}
 	if events := openEgressEvents(h.state.StateDir); events != nil {
 		t.Egress = events
@@ -263,14 +274,17 @@ func (d *Driver) reportOOM(h *taskHandle) {
 // StartTask implements drivers.DriverPlugin. Every error is final for this
 // task: what is wrong with a job or a node does not go away by starting again.
 func (d *Driver) StartTask(cfg *drivers.TaskConfig) (*drivers.TaskHandle, *drivers.DriverNetwork, error) {
+	began := time.Now()
 	handle, err := d.start(cfg)
 	if err != nil {
+		d.count().Refused(refusedField(err))
 		d.logger.Debug("refused task", "task_id", cfg.ID, "error", err)
 		if d.currentConfig().collector() == byNomad {
 			releaseLogs(cfg)
 		}
 		return nil, nil, structs.NewRecoverableError(plain.Error(err), false)
 	}
+	d.count().Started(time.Since(began))
 	return handle, nil, nil
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/metrics"
 	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
 
@@ -32,6 +33,7 @@ func (d *Driver) ExecTask(taskID string, cmd []string, timeout time.Duration) (*
 	if !ok {
 		return nil, drivers.ErrTaskNotFound
 	}
+	defer d.count().Session(metrics.Script)()
 	ctx, cancel := context.WithTimeout(d.ctx, timeout)
 	defer cancel()
 	output, err := circbuf.NewBuffer(checkBufSize)
@@ -71,6 +73,7 @@ func (d *Driver) ExecTaskStreaming(ctx context.Context, taskID string, opts *dri
 	if !ok {
 		return nil, drivers.ErrTaskNotFound
 	}
+	defer d.count().Session(metrics.Exec)()
 	open := newPipes
 	if opts.Tty {
 		open = newTerminal

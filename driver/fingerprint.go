@@ -52,6 +52,12 @@ func (d *Driver) fingerprint(ctx context.Context, ch chan<- *drivers.Fingerprint
 }
 
 func (d *Driver) takeFingerprint() *drivers.Fingerprint {
+	fingerprint := d.lookAround()
+	d.count().Healthy(fingerprint.Health == drivers.HealthStateHealthy)
+	return fingerprint
+}
+
+func (d *Driver) lookAround() *drivers.Fingerprint {
 	if !root() {
 		return &drivers.Fingerprint{
 			Health:            drivers.HealthStateUndetected,

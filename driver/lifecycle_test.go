@@ -76,6 +76,7 @@ func (h *harness) connect() {
 		h.t.Fatal(err)
 	}
 	h.driver.config = &config
+	h.driver.countFor(&config)
 	h.DriverHarness = testutils.NewDriverHarness(h.t, h.driver)
 	connected := h.DriverHarness
 	h.t.Cleanup(connected.Kill)

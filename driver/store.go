@@ -75,3 +75,15 @@ func (s *taskStore) delete(id string) {
 	defer s.lock.Unlock()
 	delete(s.handles, id)
 }
+
+// running is how many of the known tasks run.
+func (s *taskStore) running() (n int) {
+	s.lock.RLock()
+	defer s.lock.RUnlock()
+	for _, h := range s.handles {
+		if h.running() {
+			n++
+		}
+	}
+	return n
+}

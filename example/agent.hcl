@@ -26,6 +26,12 @@ plugin "nomad-driver-harn" {
       collector = "nomad"
     }
 
+    # Numbers for Prometheus, at a loopback port or a socket (unix:/PATH). Absent,
+    # nothing listens.
+    # metrics {
+    #   address = "127.0.0.1:9746"
+    # }
+
     # Tasks of user 0 are refused.
     allow_root = false
 
