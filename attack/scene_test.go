@@ -120,6 +120,14 @@ func (s *scene) cell() Cell {
 // path is a place in the scene's directory.
 func (s *scene) path(name string) string { return filepath.Join(s.dir, name) }
 
+// ofRoot is a place in a directory of the scene's that root alone can write to: a link
+// there is followed.
+func (s *scene) ofRoot(name string) string {
+	dir := filepath.Join(s.nomad.dir, "root", filepath.Base(s.dir))
+	check(s.t, os.MkdirAll(dir, 0o755))
+	return filepath.Join(dir, name)
+}
+
 // mkdir makes a directory that belongs to the tasks' user.
 func (s *scene) mkdir(name string) string {
 	path := s.path(name)

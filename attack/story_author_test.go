@@ -286,6 +286,10 @@ func authorCeilings() (stories []story) {
 	}
 	linked := func(ask func(*scene, *company, *policy.Policy)) func(*scene, *company, *policy.Policy) {
 		return func(s *scene, c *company, p *policy.Policy) {
+			for _, dir := range []string{s.dir, s.path("inside")} { // the link must be where nobody else can move it
+				s.check(os.Chown(dir, 0, 0))
+				s.check(os.Chmod(dir, 0o777|os.ModeSticky))
+			}
 			_ = os.Symlink(s.path("outside"), s.path("inside/link"))
 			ask(s, c, p)
 		}

@@ -5,8 +5,11 @@ package attack
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/driver"
 )
@@ -68,6 +71,21 @@ func protectedUnder(change change) story {
 	}
 }
 
+// btrfs mounts a file system of that kind in the scene's directory, if this host has it.
+func (s *scene) btrfs(name string) {
+	dir, image := s.mkdir(name), s.path(name+".img")
+	for _, command := range [][]string{{"truncate", "-s", "256M", image}, {"mkfs.btrfs", "-q", image}, {"mount", "-o", "loop", image, dir}} {
+		if out, err := exec.CommandContext(s.ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
+			s.t.Logf("%s: %v: %s", command[0], err, out) // its control fails
+			return
+		}
+	}
+	s.defers(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	s.mkdir(name)
+}
+
+func exists(path string) bool { _, err := os.Lstat(path); return err == nil }
+
 // nextMarks are what a task does to come by a marked place, now or after its next start.
 func nextMarks() []story {
 	return []story{
@@ -124,6 +142,25 @@ func nextMarks() []story {
 					"exchange|R/.git/hooks|R/src !create|R/.mcp.json link|R/.git/hooks/hook|R/src/hook !write|R/src/hook !write|R/src/hooks/hook !write|R/src/git/hooks/hook", "R", repo))
 				c.probe(config, append(attempts, "+create|"+repo+"/src/mine")...).mustStart()
 				c.probe(config, append(attempts, "+append|"+repo+"/src/mine")...).mustStart()
+			},
+		},
+		{
+			name: "next_protected_subvolume", about: "Makes what protect names as a subvolume of btrfs: an ioctl does, and no path check sees it.", unprivileged: true,
+			play: func(s *scene) {
+				c := s.company("attack", s.profile.user)
+				s.btrfs("disk")
+				s.mkdir("disk/other")
+				for _, dir := range []string{".git", "src"} {
+					s.mkdir("disk/repo/" + dir)
+				}
+				repo := s.path("disk/repo")
+				hooks, own := repo+"/.git/hooks", repo+"/src/own"
+				s.control("!subvolume|"+own, "!snapshot|"+own+"|"+s.path("disk/other/copy"))
+				config := s.protecting([]string{repo}, []string{".git/hooks"})
+				c.probe(config, "!subvolume|"+hooks, "!snapshot|"+own+"|"+hooks, "!snapshot|"+own+"|"+repo+"/src/copy", "+create|"+own+"/mine").mustStart()
+				if exists(hooks) {
+					s.escape("%s was made", hooks)
+				}
 			},
 		},
 		{

@@ -5,6 +5,7 @@ package attack
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -233,6 +234,36 @@ func nextGuards() []story {
 			},
 		},
 		{
+			name: "next_link_of_root_moved", about: "Renames a symbolic link of root's, which lies in a workspace root, to the name of another root, for its next start.", unprivileged: true,
+			play: func(s *scene) {
+				outside := s.guard(s.path("outside/secret"))
+				c := s.company("attack", s.profile.user)
+				srv := s.mkdir("srv")
+				s.mkdir("srv/out")
+				s.link(filepath.Dir(outside), srv+"/release")
+				s.control("!steal|"+filepath.Dir(outside), "!write|"+outside)
+				config := driver.TaskConfig{Policy: s.policy([]string{srv, srv + "/out"}, nil)}
+				c.probe(config, "!steal|"+srv+"/release", "+rename|"+srv+"/out|"+srv+"/old", "+rename|"+srv+"/release|"+srv+"/out").mustStart()
+				c.probe(config, "!steal|"+filepath.Dir(outside), "!write|"+outside).mustBeRefused("workspace_roots", srv+"/out")
+			},
+		},
+		{
+			name: "next_link_of_root_made", about: "A task of root makes a symbolic link in a workspace root, by the name of another root, for its next start.", root: true,
+			play: func(s *scene) {
+				outside := s.guard(s.path("outside/secret"))
+				c := s.company("attack", s.profile.user)
+				srv := s.mkdir("srv")
+				for _, dir := range []string{srv, s.mkdir("srv/out")} {
+					s.check(os.Chown(dir, 0, 0))
+					s.check(os.Chmod(dir, 0o755))
+				}
+				s.control("!steal|"+filepath.Dir(outside), "!write|"+outside)
+				config := driver.TaskConfig{Policy: s.policy([]string{srv, srv + "/out"}, nil)}
+				c.probe(config, "+rename|"+srv+"/out|"+srv+"/old", "+symlink|"+filepath.Dir(outside)+"|"+srv+"/out").mustStart()
+				c.probe(config, "!steal|"+filepath.Dir(outside), "!write|"+outside).mustBeRefused("capability_policy", srv+"/out")
+			},
+		},
+		{
 			name: "next_link_of_other_user", about: "A task of another user makes a root of this task in alloc/ a link to the secrets of this task, and of a third.", once: true,
 			play: func(s *scene) {
 				c := s.company("attack", taskUser)
@@ -368,6 +399,24 @@ func nextArtifacts() (stories []story) {
 						s.printableRefusal(p)
 					}
 				}
+			},
+		},
+		story{
+			name: "next_artifact_script", about: "An artifact has scripts and programs whose interpreter is a FIFO, a device, a socket: no start hangs.", once: true,
+			play: func(s *scene) {
+				c := s.company("attack", s.profile.user)
+				fifo, socket := s.path("srv/fifo"), s.path("srv/socket")
+				s.mkdir("srv")
+				s.check(unix.Mkfifo(fifo, 0o666))
+				s.check(os.Chmod(fifo, 0o666))
+				l, err := net.Listen("unix", socket)
+				s.check(err)
+				s.defers(func() { l.Close() })
+				for _, interpreter := range []string{fifo, socket, "/dev/zero", c.local("fifo"), c.local("script"), "/usr/bin/env " + fifo} {
+					s.check(os.WriteFile(c.local("script"), []byte("#!"+interpreter+"\n"), 0o755))
+					s.printableRefusal(c.begin(driver.TaskConfig{Command: "local/script", Policy: s.policy(nil, nil)}))
+				}
+				s.held("refused")
 			},
 		},
 		story{

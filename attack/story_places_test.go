@@ -388,9 +388,9 @@ func (p *protected) spellings(s *scene, c *company, way *way, place, file string
 	if p.file != "" {
 		odd += "/"
 	}
-	list = append(list, spelling{path: odd}, spelling{path: filepath.Join(s.link(filepath.Dir(place), s.path("link-above")), base)})
+	list = append(list, spelling{path: odd}, spelling{path: filepath.Join(s.link(filepath.Dir(place), s.ofRoot("link-above")), base)})
 	if way.name == "workspace_root" || way.name == "volume" {
-		list = append(list, spelling{path: s.link(place, s.path("link"))})
+		list = append(list, spelling{path: s.link(place, s.ofRoot("link"))})
 	}
 	if p.file != "" && way.name != "work_dir" {
 		list = append(list, spelling{path: filepath.Join(place, file), rest: "file"})
@@ -404,7 +404,7 @@ func (p *protected) spellings(s *scene, c *company, way *way, place, file string
 		check(s.t, err)
 		list = append(list, spelling{path: above, rest: rest, high: true})
 		if way.name == "workspace_root" {
-			list = append(list, spelling{path: s.link(above, s.path("link-high")), rest: rest, high: true})
+			list = append(list, spelling{path: s.link(above, s.ofRoot("link-high")), rest: rest, high: true})
 		}
 	}
 	return list

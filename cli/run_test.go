@@ -219,6 +219,27 @@ func TestRunStatuses(t *testing.T) {
 	}
 }
 
+// Directories within directories, more of them than there may be open files, stay: somebody
+// has to know.
+func TestRunSaysWhatItCannotRemove(t *testing.T) {
+	dir := place(t, `{}`)
+	temporary := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const files = "300"
+	cmd := runCommand(dir, "root", "-quiet", "--", "sh", "-c", "cd /tmp; i=0; while [ $i -lt 400 ]; do mkdir d && cd d && i=$((i+1)); done")
+	cmd.Args = append([]string{"prlimit", "--nofile=" + files + ":" + files, self}, cmd.Args[1:]...)
+	cmd.Path = "/usr/bin/prlimit"
+	cmd.Env = append(cmd.Env, "TMPDIR="+temporary)
+	out, err := cmd.CombinedOutput()
+	left, _ := os.ReadDir(temporary)
+	if said := strings.Contains(string(out), "could not be removed"); err != nil || said != (len(left) > 0) || !said {
+		t.Errorf("%v, %q, left %v", err, out, left)
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
 	for policy, want := range map[string]string{
 		`{"sandbox_profle":"worktree"}`:         `unknown field "sandbox_profle"`,

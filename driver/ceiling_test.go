@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -173,6 +174,11 @@ func newTree(t *testing.T, h *harness) ceilingTree {
 			if err := os.Chown(path, 65534, 65534); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+	for _, dir := range []string{base, at.in} { // nobody writes there, too, but cannot move links of root's
+		if err := errors.Join(os.Chown(dir, 0, 0), os.Chmod(dir, 0o777|os.ModeSticky)); err != nil {
+			t.Fatal(err)
 		}
 	}
 	for link, target := range map[string]string{

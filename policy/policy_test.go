@@ -5,6 +5,7 @@ package policy
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +77,10 @@ func TestValidate(t *testing.T) {
 		{"leaving", Policy{WorkspaceRoots: []string{"../other"}}, []string{"workspace_roots[0]", `"../other"`, "leaves the task directory"}},
 		{"leaving later", Policy{WorkspaceRoots: []string{"local/../../other"}}, []string{"leaves the task directory"}},
 		{"NUL", Policy{WorkspaceRoots: []string{"a\x00b"}}, []string{"workspace_roots[0]", "NUL"}},
+		{"many paths", Policy{ReadOnlyRoots: slices.Repeat([]string{"/opt"}, 1024), Extensions: Extensions{Devices: slices.Repeat([]string{"/dev/kvm"}, 1024)}}, nil},
+		{"too many paths", Policy{ReadOnlyRoots: slices.Repeat([]string{"/opt"}, 1025)}, []string{"read_only_roots: 1025 entries, expected at most 1024"}},
+		{"too many denied", Policy{Extensions: Extensions{ReadDenyRoots: slices.Repeat([]string{"/opt/x"}, 20000)}}, []string{"read_deny_roots: 20000 entries"}},
+		{"too many hosts", Policy{SideEffectLevel: "network", Extensions: Extensions{Egress: &Egress{Allow: slices.Repeat([]string{"example.com"}, 1<<14+1)}}}, []string{"egress.allow: 16385 entries, expected at most 16384"}},
 		{"two problems", Policy{SandboxProfile: "x", SideEffectLevel: "y"}, []string{"sandbox_profile", "side_effect_level"}},
 	} {
 		checkError(t, tc.name, tc.policy.Validate(), tc.want)

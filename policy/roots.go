@@ -80,7 +80,7 @@ var scratch = []string{"/tmp"}
 // WorkspaceRoots; they must be real paths.
 //
 // Every root must exist. A symbolic link on the way is followed only if nobody
-// but root could have made it, and a path in the task's own directories must
+// but root could have made it, or moved it there, and a path in the task's own directories must
 // stay there: what a task writes must not decide what its next start may read.
 func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 	var problems []error
@@ -274,7 +274,11 @@ func resolveRoot(root, taskDir string, own []string) (string, []Link, error) {
 		path = filepath.Join(taskDir, path)
 	}
 	lexicallyOwn := inside(own, path)
-	path, links, err := resolvePath(path, lexicallyOwn)
+	trusted := ofRoot
+	if lexicallyOwn {
+		trusted = ofAnybody
+	}
+	path, links, err := resolvePath(path, trusted)
 	if err != nil {
 		return "", nil, err
 	}
@@ -294,20 +298,33 @@ func resolveRoot(root, taskDir string, own []string) (string, []Link, error) {
 	return path, links, nil
 }
 
-// RealPath resolves the symbolic links of an absolute path, as far as they
-// belong to root.
+// RealPath resolves the symbolic links of an absolute path, as far as they are root's
+// and nobody else can have put them there.
 func RealPath(path string) (string, error) {
-	path, _, err := resolvePath(filepath.Clean(path), false)
+	path, _, err := resolvePath(filepath.Clean(path), ofRoot)
 	return path, err
 }
 
 // Follow is [RealPath], with the links that were on the way.
-func Follow(path string) (string, []Link, error) { return resolvePath(filepath.Clean(path), false) }
+func Follow(path string) (string, []Link, error) { return resolvePath(filepath.Clean(path), ofRoot) }
 
-// resolvePath follows the symbolic links of a path, all of which must exist. anyOwner
-// says that those of other users than root may be followed; the caller then checks where
-// they led.
-func resolvePath(path string, anyOwner bool) (string, []Link, error) {
+// FollowAnywhere is [Follow] for what is to be closed, not granted: it follows a link of
+// root's wherever that lies.
+func FollowAnywhere(path string) (string, []Link, error) {
+	return resolvePath(filepath.Clean(path), ofRootAnywhere)
+}
+
+// trust says which symbolic links are followed.
+type trust int
+
+const (
+	ofRoot         trust = iota // root's, where nobody but root can make, rename and remove something
+	ofRootAnywhere              // root's
+	ofAnybody                   // all: the caller checks where they led
+)
+
+// resolvePath follows the symbolic links of a path, all of which must exist.
+func resolvePath(path string, trusted trust) (string, []Link, error) {
 	var links []Link
 	found, err := Walk(path, func(at string, rest []string) (string, error) {
 		info, err := os.Lstat(at)
@@ -323,8 +340,13 @@ func resolvePath(path string, anyOwner bool) (string, []Link, error) {
 			}
 			return "", nil
 		}
-		if st, ok := info.Sys().(*syscall.Stat_t); !anyOwner && (!ok || st.Uid != 0) {
+		if st, ok := info.Sys().(*syscall.Stat_t); trusted != ofAnybody && (!ok || st.Uid != 0) {
 			return "", fmt.Errorf("%s is a symbolic link that belongs to user %d: only links of root are followed, give the real path", plain.Name(at), st.Uid)
+		}
+		if trusted == ofRoot {
+			if err := rootsAlone(at); err != nil {
+				return "", err
+			}
 		}
 		target, err := os.Readlink(at)
 		if err == nil {
@@ -336,6 +358,26 @@ func resolvePath(path string, anyOwner bool) (string, []Link, error) {
 		return "", nil, err
 	}
 	return found, links, nil
+}
+
+// rootsAlone returns an error if a link of root's could be where somebody else has moved
+// it: rename(2) asks who may write to the directory, not whose the link is, and the same
+// of each directory above.
+func rootsAlone(link string) error {
+	const others = 0o022
+	for dir := filepath.Dir(link); ; dir = filepath.Dir(dir) {
+		info, err := os.Lstat(dir)
+		if err != nil {
+			return err
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || st.Uid != 0 || st.Mode&others != 0 && st.Mode&syscall.S_ISVTX == 0 {
+			return fmt.Errorf("%s is a symbolic link in %s, where others than root can rename it: give the real path", plain.Name(link), plain.Name(dir))
+		}
+		if dir == "/" {
+			return nil
+		}
+	}
 }
 
 // Hint says what somebody may have meant by a path that leads nowhere, as it begins

@@ -4,6 +4,7 @@
 package policy
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -29,16 +30,17 @@ func fixture(t *testing.T) (base, task string) {
 		t.Fatal(err)
 	}
 	for link, target := range map[string]string{
-		"/task/inward":        "local/sub",
-		"/task/outward":       "../outside",
-		"/task/outward-abs":   base + "/outside/models",
-		"/task/dangling":      "nowhere",
-		"/task/loop":          "loop",
-		"/outside/link":       "models",
-		"/outside/to-root":    "/",
-		"/outside/dangling":   "nowhere",
-		"/outside/into-task":  base + "/task/local",
-		"/outside/link-chain": "link",
+		"/task/inward":            "local/sub",
+		"/task/outward":           "../outside",
+		"/task/outward-abs":       base + "/outside/models",
+		"/task/dangling":          "nowhere",
+		"/task/loop":              "loop",
+		"/outside/link":           "models",
+		"/outside/to-root":        "/",
+		"/outside/dangling":       "nowhere",
+		"/outside/into-task":      base + "/task/local",
+		"/outside/link-chain":     "link",
+		"/outside/link-to-models": "models",
 	} {
 		if err := os.Symlink(target, base+link); err != nil {
 			t.Fatal(err)
@@ -115,6 +117,49 @@ func TestLinksOfOthersAreNotFollowed(t *testing.T) {
 	}
 	_, err := Resolve(&Policy{ReadOnlyRoots: []string{base + "/outside/link"}}, task, []string{task})
 	checkError(t, "outside", err, []string{base + "/outside/link", "belongs to user 65534"})
+	// Nor is a link of root's that others can have moved to where it is: they can write to
+	// the directory, or to one above.
+	check := func(name string, path string, errors ...string) {
+		t.Helper()
+		_, err := Resolve(&Policy{ReadOnlyRoots: []string{path}}, task, []string{task})
+		checkError(t, name, err, errors)
+	}
+	set := func(path string, mode os.FileMode, owner int) {
+		t.Helper()
+		if err := errors.Join(os.Chmod(path, mode), os.Lchown(path, owner, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outside := base + "/outside"
+	if err := os.Symlink("../models", outside+"/models/up"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name   string
+		mode   os.FileMode
+		owner  int
+		refuse bool
+	}{
+		{"root's", 0o755, 0, false},
+		{"of another user", 0o755, 65534, true},
+		{"for everybody", 0o777, 0, true},
+		{"for a group", 0o775, 0, true},
+		{"for everybody, sticky", 0o777 | os.ModeSticky, 0, false},
+		{"of another user, sticky", 0o777 | os.ModeSticky, 65534, true},
+	} {
+		var want []string
+		if tc.refuse {
+			want = []string{outside, "where others than root can rename it"}
+		}
+		set(outside, tc.mode, tc.owner)
+		check("in a directory: "+tc.name, outside+"/link-to-models", want...)
+		check("below a directory: "+tc.name, outside+"/models/up", want...)
+		check("without a link: "+tc.name, outside+"/models")
+		if place, _, err := FollowAnywhere(outside + "/link-to-models"); err != nil || place != outside+"/models" {
+			t.Errorf("what is to be closed: %s, %v", place, err)
+		}
+	}
+	set(outside, 0o755, 0)
 	// In the task's own directories a link may be anybody's: where it leads is checked.
 	_, err = Resolve(&Policy{ReadOnlyRoots: []string{"inward"}}, task, []string{task})
 	checkError(t, "inside", err, nil)

@@ -17,6 +17,10 @@ import (
 func (p *Policy) Validate() error {
 	var problems []string
 	p.Each(func(f *Field) {
+		if most := f.Kind.most(); most > 0 && len(*f.list(p)) > most {
+			problems = append(problems, fmt.Sprintf("%s: %d entries, expected at most %d", f.Name, len(*f.list(p)), most))
+			return
+		}
 		if f.Kind == Paths {
 			for i, root := range *f.list(p) {
 				err := validateRoot(root)
@@ -40,6 +44,19 @@ func (p *Policy) Validate() error {
 		return errors.New(strings.Join(problems, "; "))
 	}
 	return nil
+}
+
+// most is how many entries a list of the kind has at most; 0 is no limit. Each path is
+// compared with all others, by root and outside of the task's limits: of some ten
+// thousand, a start would take minutes.
+func (k Kind) most() int {
+	switch k {
+	case Paths, Devices:
+		return 1024
+	case Names:
+		return 1 << 14
+	}
+	return 0
 }
 
 func validateRoot(root string) error {

@@ -186,6 +186,11 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if s.capabilities, err = profileCapabilities(request, settings.allowCaps, s.effective); err != nil {
 		return nil, err
 	}
+	if who.UID == 0 || len(s.capabilities) > 0 {
+		if err := checkOwnLinks(s.roots, dirs); err != nil {
+			return nil, fmt.Errorf("capability_policy: %w", err)
+		}
+	}
 	node := host.Node
 	node.Fallback = settings.fallback
 	node.NetRaw = slices.Contains(s.capabilities, unix.CAP_NET_RAW)

@@ -241,6 +241,22 @@ func checkRoots(places []place, roots policy.Roots) error {
 	return nil
 }
 
+// checkOwnLinks refuses a root that a link in a workspace root leads to. It is for tasks
+// whose links may be root's: an earlier start, or another task, can have made it.
+func checkOwnLinks(roots policy.Roots, dirs *Dirs) error {
+	for _, link := range roots.Links {
+		if landlock.Beneath(dirs.Task, link.Path) {
+			continue // and leads to what is there: see [policy.Resolve]
+		}
+		for _, root := range roots.Workspace {
+			if root != link.Path && landlock.Beneath(root, link.Path) {
+				return fmt.Errorf("workspace_roots: in %s, which this task of root, or with capabilities, may write to, %s is a symbolic link that it can have made: give the real path", plain.Quote(root), plain.Name(link.Path))
+			}
+		}
+	}
+	return nil
+}
+
 // checkOwn refuses a task whose own directory is, by whatever name, one of the
 // protected places or above one: own directories are exempt from the rules.
 func checkOwn(places []place, task string) error {

@@ -38,7 +38,7 @@ func placeOf(path string) string {
 
 // follow is placeOf, with the links that were on the way.
 func follow(path string) (string, []policy.Link) {
-	if followed, links, err := policy.Follow(path); err == nil {
+	if followed, links, err := policy.FollowAnywhere(path); err == nil {
 		return followed, links
 	}
 	if path == "/" {
@@ -136,7 +136,7 @@ func (w *layout) systemLinks(run string) []placed {
 		if _, err := os.Readlink(path); err != nil {
 			continue
 		}
-		if target, links, err := policy.Follow(path); err == nil && isBeneathAny(w.policy.System, target) {
+		if target, links, err := policy.FollowAnywhere(path); err == nil && isBeneathAny(w.policy.System, target) {
 			mounts = append(mounts, symlink(path, links[0].Target))
 		}
 	}

@@ -5,11 +5,15 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -90,4 +94,25 @@ func (f *finder) legible(file string) bool {
 	}
 	info, err := os.Stat(file)
 	return err == nil && info.Mode().Perm()&0o004 != 0
+}
+
+var errNotAFile = errors.New("not a file")
+
+// openFile opens what is a regular file, at once. A script can name anything as its
+// interpreter: a FIFO or a leased file would hold this process up, and of devices some
+// do something when they are opened.
+func openFile(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, fmt.Errorf("%s: %w", plain.Name(path), errNotAFile)
+	}
+	return os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), os.O_RDONLY|unix.O_NONBLOCK, 0)
 }

@@ -4,11 +4,15 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
 )
@@ -127,5 +131,42 @@ func TestErrorsOfWorkDirConceal(t *testing.T) {
 	}
 	if got, err := v.findWorkDir("local", dir); err != nil || got != dir+"/local" {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// What a script names as its interpreter is opened, so it must be a file, and nothing that
+// waits: a FIFO is open for writing here, so that an open(2) which does not look would succeed.
+func TestOnlyFilesAreOpened(t *testing.T) {
+	dir := t.TempDir()
+	fifo, file, leased := dir+"/fifo", dir+"/file", dir+"/leased"
+	if err := unix.Mkfifo(fifo, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	writer, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	for _, name := range []string{file, leased} {
+		if err := os.WriteFile(name, []byte("text"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holder, err := os.OpenFile(leased, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close()
+	if _, err := unix.FcntlInt(holder.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]error{fifo: errNotAFile, dir: errNotAFile, "/dev/null": errNotAFile, leased: unix.EAGAIN, dir + "/none": fs.ErrNotExist, file: nil} {
+		f, err := openFile(path)
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", path, err, want)
+		}
+		if err == nil {
+			f.Close()
+		}
 	}
 }

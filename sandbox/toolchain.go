@@ -285,7 +285,7 @@ func (n *needs) interpreter(file string) string {
 	if !n.legible(host) {
 		return ""
 	}
-	f, err := os.Open(host)
+	f, err := openFile(host)
 	if err != nil {
 		return ""
 	}
@@ -368,11 +368,15 @@ func (n *needs) libraries(file string) []string {
 	if !n.legible(file) {
 		return nil
 	}
-	binary, err := elf.Open(file)
+	f, err := openFile(file)
 	if err != nil {
 		return nil
 	}
-	defer func() { _ = binary.Close() }()
+	defer f.Close()
+	binary, err := elf.NewFile(f)
+	if err != nil {
+		return nil
+	}
 	names, err := binary.ImportedLibraries()
 	if err != nil {
 		return nil

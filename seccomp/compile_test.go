@@ -522,6 +522,14 @@ func TestGroupsByArguments(t *testing.T) {
 			{"ioctl", []uint64{0, unix.SIOCGIFBR}, eperm},
 			{"ioctl", []uint64{0, unix.SIOCBRADDBR | high}, eperm},
 			{"ioctl", []uint64{0, unix.SIOCSIFVLAN}, eperm},
+			{"ioctl", []uint64{0, 0x5000940e}, eperm},        // BTRFS_IOC_SUBVOL_CREATE
+			{"ioctl", []uint64{0, 0x50009417 | high}, eperm}, // BTRFS_IOC_SNAP_CREATE_V2
+			{"ioctl", []uint64{0, 0x4030bc1d}, eperm},        // BCH_IOCTL_SUBVOLUME_CREATE_v2
+			{"ioctl", []uint64{0, 0x40186f04}, eperm},        // OCFS2_IOC_REFLINK
+			{"ioctl", []uint64{0, unix.FICLONE}, ok},
+			{"ioctl", []uint64{0, unix.FICLONERANGE}, ok},
+			{"ioctl", []uint64{0, unix.FIDEDUPERANGE}, ok},
+			{"ioctl", []uint64{0, unix.FS_IOC_SETFLAGS}, ok},
 			{"io_uring_setup", nil, enosys},
 			{"io_uring_enter", nil, enosys},
 			{"io_uring_register", nil, enosys},

@@ -34,6 +34,24 @@ var Mounts = group("mounts", []Entry{
 	deny("pivot_root", "changes what paths mean"),
 })
 
+// subvolumes are the ioctls that make, copy, remove and freeze a subvolume in a directory
+// that is open. The kernel asks file permissions alone about them: no hook of Landlock's
+// sees the name. What is read-only in that way root itself cannot remove. They are
+// compared by type and number, without the size of what they point to.
+var subvolumes = []uint32{
+	0x9401, 0x9417, // BTRFS_IOC_SNAP_CREATE, _V2
+	0x940e, 0x9418, // BTRFS_IOC_SUBVOL_CREATE, _V2
+	0x940f, 0x943f, // BTRFS_IOC_SNAP_DESTROY, _V2
+	0x941a,         // BTRFS_IOC_SUBVOL_SETFLAGS
+	0xbc10, 0xbc1d, // BCH_IOCTL_SUBVOLUME_CREATE, _v2
+	0xbc11, 0xbc1e, // BCH_IOCTL_SUBVOLUME_DESTROY, _v2
+}
+
+const (
+	ioctlNumber  = 0xffff     // _IOC_TYPE and _IOC_NR
+	ocfs2Reflink = 0x40186f04 // OCFS2_IOC_REFLINK: a copy by two paths
+)
+
 // Always are the calls besides those of Baseline that no confined program gets.
 // Most of them reach what belongs to the whole machine, which no
 // namespace separates and no cgroup accounts.
@@ -51,9 +69,10 @@ var Always = group("always", []Entry{
 	deny("io_uring_enter", "runs socket and file operations past this filter").with(unix.ENOSYS),
 	deny("io_uring_register", "runs socket and file operations past this filter").with(unix.ENOSYS),
 	deny("io_uring_setup", "runs socket and file operations past this filter").with(unix.ENOSYS),
-	deny("ioctl", "types into the terminal of others (TIOCSTI, TIOCLINUX), changes what a terminal is (TIOCSETD, TIOCCONS), or has the kernel load modules: line disciplines, bridges, VLANs").
+	deny("ioctl", "types into the terminal of others (TIOCSTI, TIOCLINUX), changes what a terminal is (TIOCSETD, TIOCCONS), has the kernel load modules (line disciplines, bridges, VLANs), or makes and removes directories and files past Landlock (subvolumes, OCFS2_IOC_REFLINK)").
 		unless(IsNot(1, unix.TIOCSTI, unix.TIOCLINUX, unix.TIOCSETD, unix.TIOCCONS,
-			unix.SIOCGIFBR, unix.SIOCSIFBR, unix.SIOCBRADDBR, unix.SIOCBRDELBR, unix.SIOCGIFVLAN, unix.SIOCSIFVLAN)),
+			unix.SIOCGIFBR, unix.SIOCSIFBR, unix.SIOCBRADDBR, unix.SIOCBRDELBR, unix.SIOCGIFVLAN, unix.SIOCSIFVLAN, ocfs2Reflink),
+			MaskedIsNot(1, ioctlNumber, subvolumes...)),
 	deny("keyctl", "works on the keyrings of its user, which outlive the task and no namespace separates"),
 	deny("prlimit64", "ends other processes of its user, by a limit of no CPU time: Landlock scopes signals, and not this").
 		unless(Is(0, 0)).                       // its own

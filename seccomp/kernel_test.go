@@ -84,8 +84,10 @@ func TestKernelLooksAtArguments(t *testing.T) {
 		{Hardened, call("500", "0"), "ENOSYS", "ENOSYS"},
 		{Always, call("ioctl", "0xffffffff,0x8940"), "EBADF", "EPERM"}, // SIOCGIFBR
 		{Always, call("ioctl", "0xffffffff,"+high+"00008982"), "EBADF", "EPERM"},
-		{Always, call("ioctl", "0xffffffff,0x8912"), "EBADF", "EBADF"},   // SIOCGIFCONF
-		{Always, call("prlimit64", "0x7fffffff,0,1"), "EFAULT", "EPERM"}, // new limits for another process
+		{Always, call("ioctl", "0xffffffff,0x8912"), "EBADF", "EBADF"},     // SIOCGIFCONF
+		{Always, call("ioctl", "0xffffffff,0x5000940e"), "EBADF", "EPERM"}, // BTRFS_IOC_SUBVOL_CREATE
+		{Always, call("ioctl", "0xffffffff,0x40049409"), "EBADF", "EBADF"}, // FICLONE
+		{Always, call("prlimit64", "0x7fffffff,0,1"), "EFAULT", "EPERM"},   // new limits for another process
 		{Always, call("prlimit64", "0x7fffffff,0,"+high+"00000000"), "EFAULT", "EPERM"},
 		{Always, call("prlimit64", "0x7fffffff,0,0"), "ESRCH", "ESRCH"}, // it asks
 		{Always, call("prlimit64", "0,99,1"), "EFAULT", "EFAULT"},       // its own

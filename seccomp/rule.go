@@ -84,6 +84,12 @@ func MaskedIs(index int, mask uint32, values ...uint32) Arg {
 	return Arg{Index: index, Mask: mask, Values: values}
 }
 
+// MaskedIsNot holds if the argument, of which only the bits of the mask matter, is none
+// of the values.
+func MaskedIsNot(index int, mask uint32, values ...uint32) Arg {
+	return Arg{Index: index, Mask: mask, Values: values, Not: true}
+}
+
 // UpperHalf makes a condition on the upper half of the argument.
 func (a Arg) UpperHalf() Arg {
 	a.High = true

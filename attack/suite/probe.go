@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -76,10 +77,12 @@ var probes = map[string]func(args []string) error{
 	"exchange": func(a []string) error {
 		return unix.Renameat2(unix.AT_FDCWD, a[0], unix.AT_FDCWD, a[1], unix.RENAME_EXCHANGE)
 	},
-	"link":    func(a []string) error { return os.Link(a[0], a[1]) },
-	"symlink": func(a []string) error { return os.Symlink(a[0], a[1]) },
-	"mkdir":   func(a []string) error { return os.Mkdir(a[0], 0o777) },
-	"mkfifo":  func(a []string) error { return unix.Mkfifo(a[0], 0o666) },
+	"link":      func(a []string) error { return os.Link(a[0], a[1]) },
+	"symlink":   func(a []string) error { return os.Symlink(a[0], a[1]) },
+	"mkdir":     func(a []string) error { return os.Mkdir(a[0], 0o777) },
+	"subvolume": func(a []string) error { return subvolume(a[0], -1) },
+	"snapshot":  func(a []string) error { return snapshot(a[0], a[1]) },
+	"mkfifo":    func(a []string) error { return unix.Mkfifo(a[0], 0o666) },
 	"listen": func(a []string) error {
 		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: a[0], Net: "unix"})
 		if err == nil {
@@ -148,6 +151,34 @@ var probes = map[string]func(args []string) error{
 	"type":  func(a []string) error { return typeInto(a[0]) },
 	"storm": func(a []string) error { return storm(a[0]) },
 	"limit": func([]string) error { return limitOthers() },
+}
+
+// subvolume makes a subvolume of btrfs, as a copy of another one that is open, or empty.
+func subvolume(path string, source int) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	args := struct { // btrfs_ioctl_vol_args
+		fd   int64
+		name [4088]byte
+	}{fd: int64(source)}
+	copy(args.name[:], filepath.Base(path))
+	request := uintptr(0x5000940e) // BTRFS_IOC_SUBVOL_CREATE
+	if source >= 0 {
+		request = 0x50009401 // BTRFS_IOC_SNAP_CREATE
+	}
+	return do(unix.SYS_IOCTL, dir.Fd(), request, uintptr(unsafe.Pointer(&args)))
+}
+
+func snapshot(of, path string) error {
+	source, err := os.Open(of)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	return subvolume(path, int(source.Fd()))
 }
 
 func something(data []byte, err error) error {

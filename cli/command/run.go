@@ -130,7 +130,11 @@ func (r *runner) run(args []string) (int, error) {
 	if o.Private, err = privateDirectory(); err != nil {
 		return notRun, err
 	}
-	defer os.RemoveAll(o.Private)
+	defer func() {
+		if err := os.RemoveAll(o.Private); err != nil { // by directories within directories, more than there may be open files
+			fmt.Fprintln(r.Stderr, plain.Line(fmt.Sprintf("%s run: what the command has left in %s could not be removed: %v", Name, o.Private, err)))
+		}
+	}()
 
 	o.Terminal = isTerminal(os.Stdin)
 	if _, set := o.Env["TERM"]; !set && os.Getenv("TERM") != "" {
