@@ -203,6 +203,7 @@ help: ## List the commands
 .PHONY: $(BIN)/e2e-device
 $(BIN)/e2e-device:
 	cd e2e && CGO_ENABLED=0 go build -o $@ ./deviceplugin
+	cd e2e && CGO_ENABLED=0 go build -o $(BIN)/e2e-csi ./csiplugin
 
 $(TOOLS)/golangci-lint: Makefile
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

@@ -150,7 +150,7 @@ func (d *Driver) Capabilities() (*drivers.Capabilities, error) {
 		// Nomad mounts the task's directories where only its user can reach them.
 		FSIsolation:          fsisolation.Unveil,
 		NetIsolationModes:    []drivers.NetIsolationMode{drivers.NetIsolationModeHost, drivers.NetIsolationModeGroup},
-		MountConfigs:         drivers.MountConfigSupportNone,
+		MountConfigs:         drivers.MountConfigSupportAll, // without it a client refuses volumes
 		DynamicWorkloadUsers: true,
 		DisableLogCollection: d.currentConfig().collector() == byDriver, // by Nomad
 	}, nil

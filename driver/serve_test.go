@@ -49,9 +49,13 @@ func TestCapabilitiesOverGRPC(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.config = config
+		// Nomad's server for plugins sends nothing of this, and its client takes that for all.
+		if caps, err := d.Capabilities(); err != nil || caps.MountConfigs != drivers.MountConfigSupportAll {
+			t.Errorf("%+v, %v: a client refuses volumes of a driver that says that it has no mounts", caps, err)
+		}
 		client, _ := served(t, d, d)
 		caps, err := client.Capabilities()
-		if err != nil || caps.DisableLogCollection != want || !caps.DynamicWorkloadUsers {
+		if err != nil || caps.DisableLogCollection != want || !caps.DynamicWorkloadUsers || caps.MountConfigs != drivers.MountConfigSupportAll {
 			t.Errorf("%s: %+v, %v", collector, caps, err)
 		}
 	}
