@@ -98,7 +98,7 @@ func TestPluginsSayTheirCommit(t *testing.T) {
 				t.Errorf("%s has %q %d times", file, want, n)
 			}
 		}
-		for _, private := range []string{"harn-dist.", runtime.GOROOT() + "/src"} {
+		for _, private := range []string{"harn-dist.", "/usr/local/go/src"} {
 			if bytes.Contains(data, []byte(private)) {
 				t.Errorf("%s has %q, which is of the machine that built it", file, private)
 			}

@@ -112,7 +112,7 @@ func enterNamespaces() (code int, err error) {
 	case by := <-interrupted:
 		left := cgroupsBelow(cmd.Process.Pid)
 		_ = cmd.Process.Kill() // and so all that is in its PID namespace
-		<-ended
+		_ = <-ended
 		for _, dir := range left {
 			removeCgroup(dir)
 		}
