@@ -35,6 +35,7 @@ DIST_PACKAGES := /usr/bin/mmdebstrap:mmdebstrap /usr/bin/rpm:rpm /usr/bin/rpm2cp
 
 # The packages whose tests run under other kernels as well.
 KERNEL_PACKAGES := landlock seccomp executor policy sandbox denials driver
+ARM64_PACKAGES  := $(KERNEL_PACKAGES) executor/vfork
 
 ##@ Use
 
@@ -119,6 +120,15 @@ e2e-audit: build nomad setup ## Run the tests of reported denials in VMs, where 
 	  env HARN_E2E_AUDIT=1 HARN_KERNELTEST_ISOLATED=tests HARN_REQUIRE_KERNEL=1 \
 	  $(BIN)/vm/e2e.test -test.timeout 9m -test.run '^TestDenials' || exit 1; done
 
+# The second plugin is the same code with another version.
+.PHONY: e2e-cluster
+e2e-cluster: build nomad setup ## Run jobs on a cluster of this host and VMs with kernels 5.10, 6.1, 6.12 and 7.3, through an upgrade: KERNELS="6.12 7.3" for some
+	mkdir -p $(BIN)/cluster
+	sed 's/^const Version = .*/const Version = "999.0.0"/' version/version.go > $(BIN)/cluster/version.go
+	echo '{"Replace": {"$(CURDIR)/version/version.go": "$(BIN)/cluster/version.go"}}' > $(BIN)/cluster/overlay.json
+	CGO_ENABLED=0 go build -overlay $(BIN)/cluster/overlay.json -trimpath -ldflags "-s -w" -o $(BIN)/cluster/nomad-driver-harn .
+	cd e2e && go test -c -o $(BIN)/cluster/e2e.test . && HARN_E2E_CLUSTER=$(BIN)/cluster exec $(BIN)/cluster/e2e.test -test.timeout 60m -test.run '^TestCluster$$' -test.v
+
 .PHONY: kernels
 kernels: setup ## Run the tests of the kernel's features in VMs with other kernels: KERNELS="5.10 7.3" for some
 	for p in $(KERNEL_PACKAGES); do go test -c -o $(BIN)/vm/$$p.test ./$$p || exit 1; done
@@ -131,6 +141,17 @@ kernels-attack: setup ## Run the attacks in the same VMs, print attack by profil
 	LIMIT=$${LIMIT:-3600} e2e/vm/matrix.sh attack; status=$$?; \
 	  go run ./attack/report $(BIN)/vm/attack > $(BIN)/attack-matrix.txt || status=1; \
 	  tail -n 40 $(BIN)/attack-matrix.txt; echo "the whole table is in $(BIN)/attack-matrix.txt"; exit $$status
+
+# As these VMs' files are not this machine's, more packages than their kernel makes
+# a difference to. Cross compiled: nothing of this machine's runs there.
+.PHONY: kernels-arm64
+kernels-arm64: PACKAGES += /usr/bin/qemu-system-aarch64:qemu-system-arm
+kernels-arm64: setup ## Run the packages' tests and the attacks in VMs of the architecture arm64: KERNELS="6.1 7.3"
+	for p in $(ARM64_PACKAGES) attack; do CGO_ENABLED=0 GOARCH=arm64 go test -c -o $(BIN)/arm64/vm/$$p.test ./$$p || exit 1; done
+	GOARCH=arm64 attack/build.sh $(BIN)/arm64/attack
+	ARCH=arm64 LIMIT=$${LIMIT:-3600} e2e/vm/matrix.sh $(ARM64_PACKAGES) attack; status=$$?; \
+	  go run ./attack/report $(BIN)/arm64/vm/attack > $(BIN)/arm64/attack-matrix.txt || status=1; \
+	  tail -n 40 $(BIN)/arm64/attack-matrix.txt; echo "the whole table is in $(BIN)/arm64/attack-matrix.txt"; exit $$status
 
 .PHONY: attack
 attack: ## Run some 400 attacks under every profile, print attack by profile: HARN_ATTACK_RACES=1000 is how often races are tried

@@ -14,4 +14,9 @@ if [ "$(go env GOARCH)" = amd64 ] && command -v gcc > /dev/null; then
     gcc -static -O1 -Wall -Wextra -Werror -o "$1/$(basename "$source" .c)" "$source"
   done
 fi
+if [ "$(go env GOARCH)" = arm64 ]; then
+  for source in arm32/*.go; do
+    CGO_ENABLED=0 GOARCH=arm go build -trimpath -o "$1/$(basename "$source" .go)" "$source"
+  done
+fi
 install -m 755 scripts/*.sh scripts/*.py "$1/"

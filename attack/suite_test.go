@@ -43,7 +43,7 @@ type result struct {
 	Sibling string `json:"sibling"`
 }
 
-//go:embed c scripts
+//go:embed arm32 c scripts
 var sources embed.FS
 
 // programs are the attacks that have been built, and the suite itself.
@@ -80,8 +80,8 @@ func build(t *testing.T, dir string) *programs {
 		source, err := sources.ReadFile(path)
 		a := described(path, string(source))
 		a.program = filepath.Join(dir, filepath.Base(path))
-		if filepath.Ext(path) == ".c" {
-			a.program = strings.TrimSuffix(a.program, ".c")
+		if ext := filepath.Ext(path); ext == ".c" || ext == ".go" {
+			a.program = strings.TrimSuffix(a.program, ext)
 		}
 		if _, missing := os.Stat(a.program); missing == nil {
 			p.attacks = append(p.attacks, a)

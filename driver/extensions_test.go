@@ -11,10 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/policy"
@@ -262,17 +263,13 @@ func TestTerminalsAreLimited(t *testing.T) {
 // Nothing of a task's keys is left for the next one of the same user.
 func TestKeyrings(t *testing.T) {
 	h := newHarness(t, nil)
-	const addKey, keyctl = 248, 250 // of x86-64
-	if runtime.GOARCH != "amd64" {
-		t.Skip("the numbers of its calls are those of amd64")
-	}
 	for _, profile := range []string{"worktree", "os_hardened"} {
 		got := h.python(policy.Policy{SandboxProfile: profile},
 			"import ctypes; c = ctypes.CDLL(None, use_errno=True)",
 			"def call(*a):\n ctypes.set_errno(0)\n if c.syscall(*a) < 0: raise OSError(ctypes.get_errno(), '')",
-			fmt.Sprintf("t('add', lambda: call(%d, b'user', b'k', b'v', 1, -4))", addKey),
-			fmt.Sprintf("t('user keyring', lambda: call(%d, 0, -4, 1))", keyctl),
-			"t('another call', lambda: call(39))",
+			fmt.Sprintf("t('add', lambda: call(%d, b'user', b'k', b'v', 1, -4))", unix.SYS_ADD_KEY),
+			fmt.Sprintf("t('user keyring', lambda: call(%d, 0, -4, 1))", unix.SYS_KEYCTL),
+			fmt.Sprintf("t('another call', lambda: call(%d))", unix.SYS_GETPID),
 		)
 		if got != "add EPERM\nuser keyring EPERM\nanother call OK\nend\n" {
 			t.Errorf("%s: got\n%s", profile, got)

@@ -73,6 +73,12 @@ type agent struct {
 // newAgent makes an agent's directory and configuration.
 func newAgent(t testing.TB, config func(dir string) string) agent {
 	t.Helper()
+	return newAgentAt(t, "127.0.0.1", "127.0.0.1", config)
+}
+
+// newAgentAt makes one that listens at an address, and is reached at another.
+func newAgentAt(t testing.TB, bind, advertise string, config func(dir string) string) agent {
+	t.Helper()
 	dir, err := os.MkdirTemp(kerneltest.Scratch(), "")
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +98,7 @@ func newAgent(t testing.TB, config func(dir string) string) agent {
 		}
 	}
 	common := fmt.Sprintf(`
-bind_addr            = "127.0.0.1"
+bind_addr            = %q
 data_dir             = %q
 log_level            = "DEBUG"
 disable_update_check = true
@@ -101,11 +107,11 @@ limits {
   rpc_max_conns_per_client  = 0
 }
 advertise {
-  http = "127.0.0.1"
-  rpc  = "127.0.0.1"
-  serf = "127.0.0.1"
+  http = %[3]q
+  rpc  = %[3]q
+  serf = %[3]q
 }
-`, dir+"/data")
+`, bind, dir+"/data", advertise)
 	if err := os.WriteFile(filepath.Join(dir, "agent.hcl"), []byte(common+config(dir)), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -204,8 +210,13 @@ type server struct {
 
 func newServer(t testing.TB) *server {
 	t.Helper()
+	return newServerAt(t, "127.0.0.1", "127.0.0.1")
+}
+
+func newServerAt(t testing.TB, bind, advertise string) *server {
+	t.Helper()
 	block, http, rpc := ports(t)
-	s := &server{rpc: rpc, agent: newAgent(t, func(string) string {
+	s := &server{rpc: rpc, agent: newAgentAt(t, bind, advertise, func(string) string {
 		return block + `
 server {
   enabled          = true

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,6 +48,9 @@ func TestReadySupervisor(t *testing.T) {
 	w := ready.by[kind]
 	if w == nil {
 		t.Fatal("no supervisor waits")
+	}
+	for end := time.Now().Add(10 * time.Second); commandLine(t, w.PID) == "" && time.Now().Before(end); {
+		time.Sleep(time.Millisecond) // it has not executed its program yet
 	}
 	if line := commandLine(t, w.PID); line != supervisorName+"\x00"+readyID+"\x00" {
 		t.Errorf("it shows as %q", line)

@@ -72,7 +72,6 @@ func sessions() (pids []int) {
 // sessions go on to work; where it does not, they fail in time.
 func TestSessionsOfATaskThatSignalsAll(t *testing.T) {
 	f := newFixture(t)
-	abi, _ := landlock.Detect()
 	for name, tc := range map[string]struct {
 		signal string
 		scoped bool
@@ -85,9 +84,7 @@ func TestSessionsOfATaskThatSignalsAll(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			plan := f.plan("echo > signaling; while :; do kill -" + tc.signal + " -1; done")
 			if tc.scoped {
-				if abi.Rights().Scope&landlock.ScopeSignal == 0 {
-					kerneltest.Missing(t, "Landlock's ABI %d has no scope of signals", abi)
-				}
+				kerneltest.Landlock(t, 6) // scopes of signals
 				plan.Confinement.Ruleset.Scoped = landlock.ScopeSignal
 				plan.Confinement.SessionsSignal = true
 			}
@@ -418,9 +415,7 @@ func TestSessionTerminal(t *testing.T) {
 // nothing but what it has started otherwise.
 func TestSessionSignalsInTheHostsPIDNamespace(t *testing.T) {
 	f := newFixture(t)
-	if abi, _ := landlock.Detect(); abi.Rights().Scope&landlock.ScopeSignal == 0 {
-		kerneltest.Missing(t, "Landlock's ABI %d has no scope of signals", abi)
-	}
+	kerneltest.Landlock(t, 6) // scopes of signals
 	for signals, want := range map[bool]string{true: "own\ntask\n", false: "own\n"} {
 		plan := f.plan("sleep 600")
 		plan.Isolation.HostPID = true

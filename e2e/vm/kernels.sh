@@ -2,35 +2,30 @@
 # Copyright (c) The nomad-driver-harn authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# kernels.sh [-u] SERIES...: fetch Debian's kernels of these series for vm.sh,
-# for example 5.10 6.1 6.12 7.2 7.3: the newest of each that Debian has now.
+# kernels.sh [-u] [-A ARCH] SERIES...: fetch Debian's kernels of these series for
+# vm.sh, for example 5.10 6.1 6.12 7.2 7.3: the newest of each that Debian has now.
 # What is there already stays as it is; -u looks for a newer one.
 #
-# The packages are unpacked, not installed, and apt has a configuration of its
-# own here, so that the machine's is left alone. The result:
+# The packages are unpacked, not installed: see apt.sh. The result:
 #   $HARN_VM_DIR/kernels/SERIES/{vmlinuz,release,lib/modules/RELEASE/}
+# or below $HARN_VM_DIR/arm64 for -A arm64.
 set -euo pipefail
-
-dir=${HARN_VM_DIR:-/var/cache/nomad-driver-harn}
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org}
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 fail() { echo "kernels.sh: $*" >&2; exit 1; }
 
-update=
-if [ "${1:-}" = -u ]; then
-  update=1
-  shift
-fi
-[ $# -gt 0 ] || fail "name a series of kernels, for example 6.12"
-for p in apt-get:apt dpkg-deb:dpkg depmod:kmod flock:util-linux; do
-  command -v "${p%%:*}" > /dev/null || fail "${p%%:*} is not installed: it is in Debian's package ${p##*:}; make setup installs it"
+update= arch=amd64
+while getopts uA: option; do
+  case $option in
+    u) update=1 ;;
+    A) arch=$OPTARG ;;
+    *) fail "see the head of $0 for its options" ;;
+  esac
 done
-[ -r $keyring ] || fail "$keyring is missing: install debian-archive-keyring"
-mkdir -p "$dir"/apt/{lists/partial,cache/archives/partial} "$dir/kernels" ||
-  fail "cannot write to $dir: run as root, or set HARN_VM_DIR"
-exec 9> "$dir/lock"
-flock 9
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || fail "name a series of kernels, for example 6.12"
+command -v depmod > /dev/null || fail "depmod is not installed: it is in Debian's package kmod; make setup installs it"
+. "$(dirname "$(realpath "$0")")/apt.sh"
+mkdir -p "$dir/kernels"
 
 missing=()
 for series; do
@@ -38,32 +33,15 @@ for series; do
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-{
-  for suite in "debian bookworm" "debian-security bookworm-security" "debian bookworm-backports" \
-    "debian-security bullseye-security" "debian trixie-backports" "debian sid"; do
-    echo "deb [signed-by=$keyring] $mirror/$suite main"
-  done
-} > "$dir/apt/sources.list"
-cat > "$dir/apt/apt.conf" <<CONFIG
-Dir::State::Lists "$dir/apt/lists";
-Dir::Cache "$dir/apt/cache";
-Dir::Etc::SourceList "$dir/apt/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
-Acquire::Languages "none";
-Acquire::Retries "3";
-APT::Sandbox::User "root";
-CONFIG
-export APT_CONFIG="$dir/apt/apt.conf"
-apt-get -qq update || fail "apt-get update failed; the sources are in $dir/apt/sources.list"
+apt_update
 
 # newest SERIES prints the package of the newest kernel, and its version.
 newest() {
   local version
-  version=$(apt-cache madison linux-image-amd64 | awk -F'|' '{gsub(/ /, "", $2); print $2}' |
+  version=$(apt-cache madison "linux-image-$arch" | awk -F'|' '{gsub(/ /, "", $2); print $2}' |
     grep -E "^${1//./\\.}\." | sort -V | tail -n 1)
   [ -n "$version" ] || return 1
-  apt-cache show "linux-image-amd64=$version" |
+  apt-cache show "linux-image-$arch=$version" |
     sed -n 's/^Depends:.*\(linux-image-[0-9][^ ,]*\) (= \([^)]*\)).*/\1 \2/p' | head -n 1
 }
 
@@ -72,6 +50,21 @@ useless=()
 for part in drivers/gpu drivers/media drivers/net/ethernet drivers/net/wireless drivers/infiniband drivers/scsi sound; do
   useless+=(--exclude "*/kernel/$part/*")
 done
+
+# plain prints a kernel as QEMU boots it: an image of EFI that unpacks itself
+# (the kernel's drivers/firmware/efi/libstub/zboot-header.S) is unpacked.
+plain() {
+  [ "$(tail -c +5 "$1" | head -c 4 | tr -d '\0')" = zimg ] || { cat "$1"; return; }
+  local offset size kind
+  read -r offset size < <(od -An -t u4 -j 8 -N 8 "$1")
+  kind=$(tail -c +25 "$1" | head -c 8 | tr -d '\0')
+  case $kind in
+    gzip) kind=gzip ;;
+    zstd* | xz*) kind=${kind%%[0-9]*} ;;
+    *) fail "$1 is compressed by \"$kind\", which this script does not know" ;;
+  esac
+  tail -c +$((offset + 1)) "$1" | head -c "$size" | "$kind" -dc
+}
 
 work=$(mktemp -d "$dir/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -84,7 +77,7 @@ for series in "${missing[@]}"; do
   mkdir -p "$work/root" "$work/kernel/lib/modules"
   packages=("$package")
   # Debian's kernels 7.x have the image and the modules in packages of their own.
-  if apt-cache show "$package=$version" | grep -q '^Depends:.*linux-binary-'; then
+  if apt-cache show "$package=$version" | grep '^Depends:.*linux-binary-' > /dev/null; then
     packages=("linux-binary-$release" "linux-modules-$release")
   fi
   for p in "${packages[@]}"; do
@@ -98,7 +91,7 @@ for series in "${missing[@]}"; do
   # It is in /boot, or beside the modules.
   image=$(find "$work/root" -type f \( -name "vmlinuz-$release" -o -name vmlinuz \) -print -quit)
   [ -n "$image" ] || fail "$series: no vmlinuz in ${packages[*]}; look with: dpkg-deb -c"
-  cp "$image" "$work/kernel/vmlinuz"
+  plain "$image" > "$work/kernel/vmlinuz"
   depmod -b "$work/kernel" "$release" 2> "$work/depmod" || fail "$series: depmod: $(< "$work/depmod")"
   echo "$release" > "$work/kernel/release"
   rm -rf "$to"

@@ -5,6 +5,7 @@
 # matrix.sh PACKAGE...: run the compiled tests of packages, bin/vm/PACKAGE.test,
 # under each kernel of the matrix, and print how many passed, failed and were
 # skipped. Exits with 1 if any failed. KERNELS="5.10 6.12" is some of them only.
+# ARCH=arm64 is that architecture's matrix, with all files below bin/arm64.
 #
 # A kernel must have at least the Landlock ABI that the matrix says, and all
 # else that the tests need: there, a test may be skipped for want of a higher
@@ -15,25 +16,37 @@ set -uo pipefail
 
 here=$(dirname "$(realpath "$0")")
 root=$(realpath "$here/../..")
-logs=$root/bin/vm
 LIMIT=${LIMIT:-900}
 
 # name, series, Landlock ABI, further kernel arguments
-matrix=(
-  "5.10           5.10  0"  # has no Landlock
-  "6.1-disabled   6.1   0  lsm=lockdown,yama,apparmor"
-  "6.1            6.1   2"
-  "6.12           6.12  6"
-  "7.2            7.2  10"
-  "7.3            7.3  11"
-)
+ARCH=${ARCH:-amd64}
+case $ARCH in
+  amd64)
+    bin=$root/bin target=kernels
+    matrix=(
+      "5.10           5.10  0"  # has no Landlock
+      "6.1-disabled   6.1   0  lsm=lockdown,yama,apparmor"
+      "6.1            6.1   2"
+      "6.12           6.12  6"
+      "7.2            7.2  10"
+      "7.3            7.3  11"
+    ) ;;
+  arm64)
+    bin=$root/bin/arm64 target=kernels-arm64
+    matrix=(
+      "6.1            6.1   2"
+      "7.3            7.3  11"
+    ) ;;
+  *) echo "matrix.sh: ARCH=$ARCH: expected amd64 or arm64" >&2; exit 2 ;;
+esac
+logs=$bin/vm
 
 # In the VM: the tests of each package, in its directory. A line before and
 # after each says which and with what exit status.
 if [ "${1:-}" = -guest ]; then
   export HARN_ATTACK_OUT=$2
   shift 2
-  export HARN_ATTACK_BIN=$root/bin/attack HARN_ATTACK_RACES=${HARN_ATTACK_RACES:-20} ATTACK_TIMEOUT=60
+  export HARN_ATTACK_BIN=$bin/attack HARN_ATTACK_RACES=${HARN_ATTACK_RACES:-20} ATTACK_TIMEOUT=60
   for package; do
     echo "=== PACKAGE $package"
     # Not what compiles: no kernel makes a difference, and it takes long here.
@@ -48,9 +61,9 @@ if [ "${1:-}" = -guest ]; then
   exit 0
 fi
 
-[ $# -gt 0 ] || { echo "matrix.sh: name packages whose tests \"make kernels\" has compiled" >&2; exit 2; }
+[ $# -gt 0 ] || { echo "matrix.sh: name packages whose tests \"make $target\" has compiled" >&2; exit 2; }
 for package; do
-  [ -x "$logs/$package.test" ] || { echo "matrix.sh: no $logs/$package.test: run make kernels" >&2; exit 2; }
+  [ -x "$logs/$package.test" ] || { echo "matrix.sh: no $logs/$package.test: run make $target" >&2; exit 2; }
 done
 
 # count LOG PACKAGE prints "passed failed skipped"; without a status, the VM or
@@ -72,8 +85,8 @@ run() { # NAME SERIES ABI ARGUMENTS PACKAGE...
   shift 4
   case " $* " in *" attack "*) rm -rf "$logs/attack/$name" ;; esac
   mkdir -p "$logs/attack/$name"
-  "$here/vm.sh" -k "$series" -a "$append" -t "$LIMIT" -w "$logs/attack/$name" -- \
-    env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI="$abi" LIMIT="$LIMIT" \
+  "$here/vm.sh" -A "$ARCH" -k "$series" -a "$append" -t "$LIMIT" -w "$logs/attack/$name" -- \
+    env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI="$abi" LIMIT="$LIMIT" ARCH="$ARCH" \
     "$here/matrix.sh" -guest "$logs/attack/$name" "$@" > "$log" 2>&1
   status=$?
   {

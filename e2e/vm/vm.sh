@@ -5,6 +5,8 @@
 # vm.sh [OPTIONS] -- COMMAND...: run a command under another Linux kernel, as
 # root, on unified cgroup v2, with this machine's own files.
 #
+#   -A ARCH     the machine's architecture (amd64). With arm64, its files are those
+#               of root.sh and this repository's
 #   -k SERIES   the kernel, fetched if it is not there (6.12); see kernels.sh
 #   -a ARGS     further kernel arguments: 'lsm=lockdown,yama,apparmor' is a
 #               kernel without Landlock
@@ -14,12 +16,14 @@
 #   -w DIR      share DIR, writable (any number). All else is a read-only view
 #               of this machine's / below a tmpfs that ends with the VM
 #   -M MODULES  modules to load, separated by commas: bridge,veth
+#   -n          a network: the guest is 10.0.2.15, and 10.0.2.2 this machine's
+#               127.0.0.1
 #   -l FILE     the kernel's log
 #
 # The command's standard output and error come on standard output, and its exit
 # status is that of vm.sh; 124 is the end of the time, 125 that the VM ended
 # before the command did: twice, if it had not begun, since QEMU's emulation
-# crashes newer kernels at boot at times. The guest has no network, and no KVM is
+# crashes newer kernels at boot at times. The guest has no network if -n does not give it one, and no KVM is
 # needed: programs are some 7 times slower than on the host, so compile before.
 set -uo pipefail
 
@@ -27,10 +31,11 @@ fail() { echo "vm.sh: $*" >&2; exit 2; }
 
 here=$(dirname "$(realpath "$0")")
 cache=${HARN_VM_DIR:-/var/cache/nomad-driver-harn}
-series=6.12 memory=2048 cpus=2 append= limit=300 shares=() modules= log=
+arch=amd64 series=6.12 memory=2048 cpus=2 append= limit=300 shares=() modules= log= network=
 options=("$@")
-while getopts k:a:m:c:t:w:M:l: option; do
+while getopts A:k:a:m:c:t:w:M:nl: option; do
   case $option in
+    A) arch=$OPTARG ;;
     k) series=$OPTARG ;;
     a) append=$OPTARG ;;
     m) memory=$OPTARG ;;
@@ -38,6 +43,7 @@ while getopts k:a:m:c:t:w:M:l: option; do
     t) limit=$OPTARG ;;
     w) shares+=("$(realpath -e "$OPTARG")") || fail "-w $OPTARG: no such directory" ;;
     M) modules=${OPTARG//,/ } ;;
+    n) network=10.0.2 ;;
     l) log=$OPTARG ;;
     *) fail "see the head of $0 for its options" ;;
   esac
@@ -45,17 +51,33 @@ done
 shift $((OPTIND - 1))
 [ $# -gt 0 ] || fail "no command; see the head of $0"
 [ "$(id -u)" = 0 ] || fail "sharing / needs root"
-for p in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod xz:xz-utils; do
+case $arch in
+  amd64)
+    emulator=qemu-system-x86_64 package=qemu-system-x86 files=/
+    machine=(-accel tcg -cpu max,la57=off -machine pc)
+    console=ttyS0 kernelarguments="8250.nr_uarts=4 no_timer_check mitigations=off random.trust_cpu=on"
+    output=/dev/ttyS1 ends=/dev/ttyS2 ;;
+  arm64)
+    # A processor that is there to buy: what "max" has more makes emulation slow.
+    emulator=qemu-system-aarch64 package=qemu-system-arm files=$cache/arm64/root
+    machine=(-accel tcg -cpu neoverse-n1 -machine "virt,gic-version=3")
+    console=ttyAMA0 kernelarguments="8250.nr_uarts=4 mitigations=off random.trust_bootloader=on"
+    output=/dev/ttyS0 ends=/dev/ttyS1 ;;
+  *) fail "-A $arch: expected amd64 or arm64" ;;
+esac
+for p in $emulator:$package busybox:busybox-static cpio:cpio modprobe:kmod xz:xz-utils; do
   command -v "${p%%:*}" > /dev/null || fail "${p%%:*} is not installed: make setup, or apt-get install ${p##*:}"
 done
 
 # In a mount namespace of its own: what is mounted below ends with it. The
 # kernel is fetched before, for the cache to be on the host.
 if [ "${HARN_VM_NAMESPACE:-}" != $$ ]; then # exec keeps the process ID
-  "$here/kernels.sh" "$series" || exit 2
+  "$here/kernels.sh" -A "$arch" "$series" || exit 2
+  [ "$arch" = amd64 ] || "$here/root.sh" "$arch" || exit 2
   HARN_VM_NAMESPACE=$$ exec unshare --mount --propagation private -- "$0" "${options[@]}"
 fi
 unset HARN_VM_NAMESPACE
+[ "$arch" = amd64 ] || cache=$cache/$arch
 kernel=$cache/kernels/$series
 release=$(< "$kernel/release") || exit 2
 
@@ -74,7 +96,9 @@ log=${log:-$dir/kernel.log}
 # scripts, the second of which runs with the machine's files as its root.
 initial=$dir/initial
 mkdir -p "$initial"/{bin,modules,proc,sys,dev,lower,over,new}
-cp "$(command -v busybox)" "$initial/bin/busybox"
+busybox=$(command -v busybox)
+[ "$files" = / ] || busybox=$files/bin/busybox
+cp "$busybox" "$initial/bin/busybox"
 number=0
 : > "$initial/modules/list"
 while read -r file; do
@@ -94,6 +118,8 @@ done | awk '$1 == "insmod" && !seen[$2]++ {print $2}')
 } > "$initial/command"
 for i in "${!shares[@]}"; do echo "share$i ${shares[i]}"; done > "$initial/shares"
 echo "$release" > "$initial/release"
+[ -z "$network" ] || modules+=" virtio_net"
+echo "output=$output ends=$ends network=$network" > "$initial/lines"
 
 # 9p needs a cache: without one an inode is not kept, and a Landlock rule for a
 # directory does not hold for what is below.
@@ -111,7 +137,7 @@ $b mkdir /over/up /over/work
 $b mount -t overlay -o lowerdir=/lower,upperdir=/over/up,workdir=/over/work overlay /new || echo "vm: mounting / failed"
 read release < /release
 $b mkdir -p /new/proc /new/sys /new/dev /new/run /new/.vm "/new/lib/modules/$release"
-$b cp /init2 /command /modules.load /new/.vm/
+$b cp /init2 /command /modules.load /lines /new/.vm/
 share modules "/new/lib/modules/$release" ro
 while read tag dir; do
   $b mkdir -p "/new$dir"
@@ -125,6 +151,7 @@ INIT
 echo "$modules" > "$initial/modules.load"
 cat > "$initial/init2" <<'INIT'
 #!/bin/bash
+. /.vm/lines
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t securityfs security /sys/kernel/security
@@ -144,16 +171,21 @@ for c in $(< /sys/fs/cgroup/cgroup.controllers); do echo "+$c" > /sys/fs/cgroup/
 mkdir /sys/fs/cgroup/first && echo "50000 100000" > /sys/fs/cgroup/first/cpu.max
 busybox ip link set lo up
 hostname vm
-for m in $(< /.vm/modules.load); do modprobe "$m" || echo "vm: the kernel has no module $m" > /dev/ttyS1; done
-stty -F /dev/ttyS1 raw -echo
-stty -F /dev/ttyS2 raw -echo
-echo begun > /dev/ttyS2
-setsid bash /.vm/command < /dev/null > /dev/ttyS1 2>&1
+for m in $(< /.vm/modules.load); do modprobe "$m" || echo "vm: the kernel has no module $m" > "$output"; done
+if [ -n "$network" ]; then
+  busybox ip address add "$network.15/24" dev eth0
+  busybox ip link set eth0 up
+  busybox ip route add default via "$network.2"
+fi
+stty -F "$output" raw -echo
+stty -F "$ends" raw -echo
+echo begun > "$ends"
+setsid bash /.vm/command < /dev/null > "$output" 2>&1
 status=$?
 sync
-stty -F /dev/ttyS1 raw -echo # returns when all is written
-echo "status=$status" > /dev/ttyS2
-stty -F /dev/ttyS2 raw -echo
+stty -F "$output" raw -echo # returns when all is written
+echo "status=$status" > "$ends"
+stty -F "$ends" raw -echo
 umount -a -t 9p
 exec busybox poweroff -f
 INIT
@@ -162,11 +194,23 @@ chmod +x "$initial/init"
 
 # / without what is mounted on it, as far as it can be written.
 mkdir "$dir/root"
-mount --bind / "$dir/root" && mount -o remount,bind,ro "$dir/root" || exit 2
-command=(qemu-system-x86_64 -accel tcg -cpu max,la57=off -machine pc -smp "$cpus" -m "$memory"
+repository=$(realpath "$here/../..")
+mount --bind "$files" "$dir/root" || exit 2
+if [ "$files" != / ]; then
+  mkdir -p "$files$repository"
+  mount --bind -o ro "$repository" "$dir/root$repository" || exit 2
+fi
+mount -o remount,bind,ro "$dir/root" || exit 2
+command=("$emulator" "${machine[@]}" -smp "$cpus" -m "$memory"
   -nodefaults -display none -no-reboot -kernel "$kernel/vmlinuz" -initrd "$dir/initrd"
-  -append "console=ttyS0 panic=-1 loglevel=4 8250.nr_uarts=4 no_timer_check mitigations=off random.trust_cpu=on rdinit=/init $append"
-  -serial "file:$log" -serial stdio -serial "file:$dir/status" -device virtio-rng-pci)
+  -append "console=$console panic=-1 loglevel=4 $kernelarguments rdinit=/init $append"
+  -serial "file:$log" -device virtio-rng-pci)
+case $arch in
+  amd64) command+=(-serial stdio -serial "file:$dir/status") ;;
+  *) command+=(-chardev stdio,id=output -device pci-serial,chardev=output
+    -chardev "file,id=ends,path=$dir/status" -device pci-serial,chardev=ends) ;;
+esac
+[ -z "$network" ] || command+=(-netdev "user,id=net,net=$network.0/24" -device virtio-net-pci,netdev=net,romfile=)
 share() {
   command+=(-fsdev "local,id=$1,path=$2,security_model=none,multidevs=remap${3:-}" -device "virtio-9p-pci,fsdev=$1,mount_tag=$1")
 }
