@@ -112,7 +112,7 @@ func enterNamespaces() (code int, err error) {
 	case by := <-interrupted:
 		left := cgroupsBelow(cmd.Process.Pid)
 		_ = cmd.Process.Kill() // and so all that is in its PID namespace
-		<-ended //nolint:errcheck // it was killed
+		<-ended                //nolint:errcheck // it was killed
 		for _, dir := range left {
 			removeCgroup(dir)
 		}
