@@ -75,7 +75,7 @@ $(BIN)/prometheus:
 test: lint unit e2e ## Run everything that can be tested on this kernel; e2e-vm and kernels are the rest
 
 .PHONY: unit
-unit: ## Run the tests of all packages, against the kernel too
+unit: setup ## Run the tests of all packages, against the kernel too
 	go test -count=1 ./...
 
 .PHONY: e2e

@@ -432,8 +432,9 @@ func TestSignalsToTheSupervisor(t *testing.T) {
 func TestKillReachesWhatIgnoresSignals(t *testing.T) {
 	f := newFixture(t)
 	task := f.mustStart(f.plan(`
+		trap "" TERM INT HUP
 		setsid bash -c 'trap "" TERM INT HUP; touch ready; while :; do sleep 60; done' &
-		trap "" TERM INT HUP; while :; do sleep 60; done`))
+		while :; do sleep 60; done`))
 	f.waitFor("ready")
 	if err := task.SignalAll(unix.SIGTERM); err != nil {
 		t.Fatal(err)
