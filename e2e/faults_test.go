@@ -402,11 +402,12 @@ func (f *faults) logSize() int64 {
 	return info.Size()
 }
 
-// supervisorIDs are the tasks that run, with their supervisors.
+// supervisorIDs are the tasks that run, with their supervisors. One that waits for its task
+// has none yet.
 func (f *faults) supervisorIDs() map[string]int {
 	ids := map[string]int{}
 	for _, p := range kerneltest.Processes() {
-		if p.Args[0] == "harn-supervisor" && len(p.Args) > 1 {
+		if p.Args[0] == "harn-supervisor" && len(p.Args) > 1 && !strings.HasPrefix(p.Args[1], "(waits for") {
 			ids[p.Args[1]] = p.PID
 		}
 	}
