@@ -185,7 +185,7 @@ func TestView(t *testing.T) {
 		echo shared > /dev/shm/file && cat /dev/shm/file
 		tty < /dev/null`, "")))
 	j.wantLogs("stdout",
-		"dev: fd full null ptmx pts random shm stderr stdin stdout tty urandom zero \n",
+		"dev: fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero \n",
 		"ls: cannot open directory '/root': Permission denied\nprocesses: ",
 		"nproc\nshared\nnot a tty\n")
 	if logs := j.logs("stdout"); strings.Contains(logs, "visible: ") || strings.Contains(logs, "readable: ") {
