@@ -407,7 +407,7 @@ func (f *faults) logSize() int64 {
 func (f *faults) supervisorIDs() map[string]int {
 	ids := map[string]int{}
 	for _, p := range kerneltest.Processes() {
-		if p.Args[0] == "harn-supervisor" && len(p.Args) > 1 && !strings.HasPrefix(p.Args[1], "(waits for") {
+		if p.Args[0] == "harn-supervisor" && len(p.Args) > 1 && !waits(p) {
 			ids[p.Args[1]] = p.PID
 		}
 	}

@@ -76,9 +76,15 @@ func run(m *testing.M) (code int) {
 
 // checkNothingLeft fails if anything of the tasks is there after their end.
 func checkNothingLeft(t testing.TB, c *client) {
-	eventually(t, "supervisors are left: "+fmt.Sprint(running("harn-supervisor")), func() bool {
-		return len(running("harn-supervisor")) == 0
-	})
+	left := func() (pids []int) {
+		for _, p := range kerneltest.Processes() {
+			if p.Args[0] == "harn-supervisor" && !waits(p) {
+				pids = append(pids, p.PID)
+			}
+		}
+		return pids
+	}
+	eventually(t, "supervisors are left: "+fmt.Sprint(left()), func() bool { return len(left()) == 0 })
 	records, err := os.ReadDir(c.dir + "/state")
 	if err != nil && !os.IsNotExist(err) || len(records) > 0 {
 		t.Errorf("records are left: %v, %v", records, err)

@@ -20,6 +20,12 @@ func running(words ...string) (pids []int) {
 	return pids
 }
 
+// waits reports whether a supervisor waits for its task, as one of each kind does while the
+// plugin runs.
+func waits(p kerneltest.Process) bool {
+	return len(p.Args) > 1 && strings.HasPrefix(p.Args[1], "(waits for")
+}
+
 // supervisors are the processes of a job's task that outlive the agent.
 func supervisors(j *job) (pids []int) {
 	for _, p := range kerneltest.Processes() {
