@@ -572,7 +572,7 @@ func (f *faults) leftovers(allocs []string) []string {
 	var left []string
 	add := func(format string, args ...any) { left = append(left, fmt.Sprintf(format, args...)) }
 	for _, p := range kerneltest.Processes() {
-		if strings.HasPrefix(p.Args[0], "harn-") || strings.Contains(strings.Join(p.Args, " "), "harn-fault") || slices.Equal(p.Args, []string{"sleep", "100000"}) {
+		if strings.HasPrefix(p.Args[0], "harn-") && !waits(p) || strings.Contains(strings.Join(p.Args, " "), "harn-fault") || slices.Equal(p.Args, []string{"sleep", "100000"}) {
 			add("process %d %.80q", p.PID, p.Args)
 		}
 	}
@@ -599,12 +599,16 @@ func (f *faults) leftovers(allocs []string) []string {
 	return left
 }
 
-// namespaces are those that the processes are in.
+// namespaces are those that the processes are in, without supervisors that wait.
 func namespaces() []string {
+	waiting := map[string]bool{}
+	for _, p := range kerneltest.Processes() {
+		waiting[fmt.Sprintf("/proc/%d", p.PID)] = waits(p)
+	}
 	var all []string
 	links, _ := filepath.Glob("/proc/[0-9]*/ns/*")
 	for _, link := range links {
-		if name, err := os.Readlink(link); err == nil {
+		if name, err := os.Readlink(link); err == nil && !waiting[filepath.Dir(filepath.Dir(link))] {
 			all = append(all, name)
 		}
 	}

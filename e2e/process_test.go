@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -20,10 +21,16 @@ func running(words ...string) (pids []int) {
 	return pids
 }
 
-// waits reports whether a supervisor waits for its task, as one of each kind does while the
-// plugin runs.
+// waits reports whether a process is a supervisor that waits for its task, as one of each kind
+// does while the plugin that has started it runs, and no longer.
 func waits(p kerneltest.Process) bool {
-	return len(p.Args) > 1 && strings.HasPrefix(p.Args[1], "(waits for")
+	if p.Args[0] != "harn-supervisor" || len(p.Args) < 2 || !strings.HasPrefix(p.Args[1], "(waits for") {
+		return false
+	}
+	parent := p.Parent()
+	return slices.ContainsFunc(kerneltest.Processes(), func(other kerneltest.Process) bool {
+		return other.PID == parent && filepath.Base(other.Args[0]) == "nomad-driver-harn"
+	})
 }
 
 // supervisors are the processes of a job's task that outlive the agent.
