@@ -78,10 +78,7 @@ func (d *Driver) countDenial(denied *audit.Denial) {
 // and the plugin, and what of a job's task is not the driver's own.
 var refusable = func() map[string]bool {
 	known := map[string]bool{"config": true, "user": true, "device": true, "volume_mount": true}
-	for name := range taskConfigSpec.GetObject().GetAttributes() {
-		known[name] = true
-	}
-	for name := range configSpec.GetObject().GetAttributes() {
+	for _, name := range slices.Concat(TaskOptions(), PluginOptions()) {
 		known[name] = true
 	}
 	var add func(fields []policy.Field)

@@ -91,9 +91,7 @@ func takeReady(id string, plan *Plan) *waiting {
 	if w == nil {
 		return nil
 	}
-	ended := true
-	_ = w.withFD(func(fd int) (err error) { ended, err = readable(fd, 0); return err })
-	if ended { // somebody has killed it
+	if w.ended() { // somebody has killed it
 		w.end()
 		return nil
 	}

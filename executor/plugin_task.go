@@ -114,12 +114,7 @@ func AwaitStart(id, dir string) {
 		if err := readRecord(dir, startedRecord, &s); !errors.Is(err, errNoRecord) {
 			return
 		}
-		ended := true
-		_ = supervisor.withFD(func(fd int) (err error) {
-			ended, err = readable(fd, 0)
-			return err
-		})
-		if ended {
+		if supervisor.ended() {
 			return
 		}
 	}

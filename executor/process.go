@@ -232,6 +232,13 @@ func readable(fd int, wait time.Duration) (bool, error) {
 	}
 }
 
+// ended reports whether the process has ended, or the pidfd is closed.
+func (p *process) ended() bool {
+	ended := true
+	_ = p.withFD(func(fd int) (err error) { ended, err = readable(fd, 0); return err })
+	return ended
+}
+
 // signal returns [ErrGone] if the process has ended.
 func (p *process) signal(sig unix.Signal) error { return p.send(sig, nil) }
 

@@ -22,7 +22,7 @@ import (
 // /dev/null: it writes nowhere that a reader's death could end it. In the foreground, 0
 // is the task's.
 const (
-	plugFD   = 3 // a socket: its instructions come from there, and one status goes there, as JSON
+	pluginFD = 3 // a socket: its instructions come from there, and one status goes there, as JSON
 	stateFD  = 4 // the task's directory of records
 	stdoutFD = 5 // the task's; or the directory of its logs
 	stderrFD = 6
@@ -41,7 +41,7 @@ type status struct {
 // supervisor is the main function of a supervisor. It returns, and with that
 // ends the PID namespace, when the task's first process has ended.
 func supervisor() int {
-	plugin := os.NewFile(plugFD, "plugin")
+	plugin := os.NewFile(pluginFD, "plugin")
 	s, err := begin(plugin)
 	if errors.Is(err, errNoInstructions) {
 		return 1 // nobody is there to be told

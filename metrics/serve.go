@@ -120,7 +120,7 @@ func (m *Metrics) serve(ctx context.Context, l net.Listener) error {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxConnections}))
 	server := &http.Server{
 		Handler: mux, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: newDiscard(), // of what others send
+		ErrorLog: log.New(io.Discard, "", 0), // of what others send
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
@@ -128,8 +128,6 @@ func (m *Metrics) serve(ctx context.Context, l net.Listener) error {
 	l.Close()
 	return err
 }
-
-func newDiscard() *log.Logger { return log.New(io.Discard, "", 0) }
 
 func (a Address) listen() (net.Listener, error) {
 	if a.Socket == "" {
