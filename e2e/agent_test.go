@@ -306,9 +306,23 @@ plugin "nomad-driver-harn" {
 	if pool == "complete" {
 		prepareClient(t, c.dir)
 	}
-	t.Cleanup(func() { c.stop(t, syscall.SIGINT) })
+	t.Cleanup(func() {
+		c.awaitTasks()
+		c.stop(t, syscall.SIGINT)
+	})
 	c.start(t)
 	return c
+}
+
+// awaitTasks waits for the end of the tasks, whose jobs have been stopped: they
+// would outlive the client if it ended before it hears of that. Tests that leave
+// tasks on purpose end the client themselves.
+func (c *client) awaitTasks() {
+	for end := time.Now().Add(patience(20 * time.Second)); c.cmd != nil && time.Now().Before(end); time.Sleep(patience(50 * time.Millisecond)) {
+		if records, err := os.ReadDir(c.dir + "/state"); err != nil || len(records) == 0 {
+			return
+		}
+	}
 }
 
 // install puts a plugin into the place of the one that is there, which may run.

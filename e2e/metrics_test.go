@@ -52,7 +52,8 @@ func TestMetrics(t *testing.T) {
 	}
 	a.run(t, batch("metrics-refused", script("true", `capability_policy { read_only_roots = ["/nowhere"] }`)))
 	a.run(t, batch("metrics-refused-too", script("true", `work_dir = "/var/lib"`)))
-	a.run(t, batch("metrics-egress", script("for i in 1 2 3 4 5; do curl -s http://pypi.example/; done; true", `
+	// Of each name, the first is told at once; how often it came again, only later.
+	a.run(t, batch("metrics-egress", script("for i in 1 2 3 4 5; do curl -s http://pypi$i.example/; done; true", `
         capability_policy {
           side_effect_level = "network"
           egress { allow = ["api.example.com:443"] }
