@@ -178,8 +178,7 @@ func viewOfTask(t *testing.T, dirs *Dirs, p *policy.Policy) *view {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node := policy.Node{}
-	node.ABI, node.Absent = landlock.Detect()
+	node := policy.Node{ABI: 7} // of whatever kernel this one is: nothing is started
 	s, err := decide(settings, &Host{Node: node, Cores: 1}, &Task{Dirs: *dirs}, &Request{Policy: p}, &account{anyone: true}, policy.Resolve)
 	if err != nil {
 		t.Fatal(err)

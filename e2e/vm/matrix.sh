@@ -10,13 +10,13 @@
 # A kernel must have at least the Landlock ABI that the matrix says, and all
 # else that the tests need: there, a test may be skipped for want of a higher
 # ABI alone. The output of all tests is in bin/vm/KERNEL.log, what the attacks
-# came to in bin/vm/attack/KERNEL. LIMIT=900 is the time for one kernel, in
+# came to in bin/vm/attack/KERNEL. LIMIT=1800 is the time for one kernel, in
 # seconds.
 set -uo pipefail
 
 here=$(dirname "$(realpath "$0")")
 root=$(realpath "$here/../..")
-LIMIT=${LIMIT:-900}
+LIMIT=${LIMIT:-1800}
 
 # name, series, Landlock ABI, further kernel arguments
 ARCH=${ARCH:-amd64}
@@ -49,8 +49,9 @@ if [ "${1:-}" = -guest ]; then
   export HARN_ATTACK_BIN=$bin/attack HARN_ATTACK_RACES=${HARN_ATTACK_RACES:-20} ATTACK_TIMEOUT=60
   for package; do
     echo "=== PACKAGE $package"
-    # Not what compiles: no kernel makes a difference, and it takes long here.
-    cd "$root/$package" && "$logs/$package.test" -test.v -test.timeout "${LIMIT}s" -test.skip '^TestTablesAreCurrent$'
+    # Not what compiles, nor what tries all there is of a small universe: no kernel makes a
+    # difference, and it takes long here.
+    cd "$root/$package" && "$logs/$package.test" -test.v -test.timeout "${LIMIT}s" -test.skip '^Test(TablesAreCurrent|Intersect.*OfTheUniverse)$'
     status=$?
     # What takes the machine's first namespaces.
     if [ "$package" = executor ]; then
