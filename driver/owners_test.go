@@ -164,6 +164,42 @@ func TestReadOnlyRootsOfOthers(t *testing.T) {
 	}
 }
 
+// A file of Nomad's that the task's user cannot read, as a template with perms = "600"
+// makes it, is named in the event.
+func TestFilesThatAreClosedToTheTask(t *testing.T) {
+	h := newHarness(t, nil)
+	events := h.events()
+	for i, tc := range []struct {
+		user, dir string
+		mode      os.FileMode
+		reads     bool
+	}{
+		{"nomad-80778", "local", 0o600, false},
+		{"nomad-80779", "secrets", 0o400, false},
+		{"nobody", "local", 0o640, false},
+		{"nomad-80780", "local", 0o644, true},
+	} {
+		config := sh("cat " + tc.dir + "/key 2> /dev/null || echo refused; echo end")
+		config.Policy = &policy.Policy{WorkspaceRoots: []string{tc.dir}}
+		cfg := h.task(config)
+		cfg.User = tc.user
+		key := filepath.Join(cfg.TaskDir().Dir, tc.dir, "key")
+		check(t, os.WriteFile(key, []byte("a key\n"), tc.mode))
+		check(t, os.Chmod(key, tc.mode))
+		check(t, os.Symlink("key", filepath.Join(filepath.Dir(key), "a link")))
+		h.start(cfg)
+		h.wait(cfg.ID)
+		if want := map[bool]string{true: "a key\nend\n", false: "refused\nend\n"}[tc.reads]; h.log(cfg, "stdout", "end\n") != want {
+			t.Errorf("%d: it printed %q, want %q", i, h.log(cfg, "stdout", "end\n"), want)
+		}
+		event := h.confined(events, cfg)
+		want := fmt.Sprintf(`"%s/key" belongs to "root" (user 0), mode %04o: the task runs as %q`, tc.dir, tc.mode, tc.user)
+		if tc.reads && strings.Contains(event, "/key") || !tc.reads && (!strings.Contains(event, want) || !strings.Contains(event, `perms = "644"`)) {
+			t.Errorf("%d: the event says %q, want %q", i, event, want)
+		}
+	}
+}
+
 // What a dynamic user makes on a volume, the next one cannot change, and the event
 // says what to do: a named user for both works, and so does a group.
 func TestVolumeOfTwoUsers(t *testing.T) {

@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
+	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
@@ -282,6 +284,38 @@ func (a *account) ownerNotes(w *layout, roots policy.Roots) []string {
 		note(what, v.host)
 		if len(notes) == before && a.dynamic() {
 			notes = append(notes, sharingNote(what, a.String()))
+		}
+	}
+	return append(notes, a.closedFiles(w.dirs, roots)...)
+}
+
+// atMostFiles is how many files of a directory are looked at: an artifact may have
+// brought any number.
+const atMostFiles = 100
+
+// closedFiles names the first file that Nomad has put into the task's directories, as a
+// template with the permissions 600, and that the task's user cannot read.
+func (a *account) closedFiles(dirs *Dirs, roots policy.Roots) []string {
+	var notes []string
+	for _, name := range []string{"local", "secrets"} {
+		dir := filepath.Join(dirs.Task, name)
+		if within := func(root string) bool { return landlock.Beneath(root, dir) }; !slices.ContainsFunc(roots.Workspace, within) && !slices.ContainsFunc(roots.ReadOnly, within) {
+			continue
+		}
+		d, err := os.Open(dir)
+		if err != nil {
+			continue
+		}
+		files, _ := d.Readdirnames(atMostFiles)
+		d.Close()
+		for _, file := range files {
+			path := filepath.Join(dir, file)
+			if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || a.canRead(path) {
+				continue
+			}
+			_, owner := ownedBy(path)
+			notes = append(notes, fmt.Sprintf("%s belongs to %s: the task runs as %s, which cannot read it: if a template makes it, give the template perms = \"644\", or the uid and gid of a named user", plain.Quote(name+"/"+file), owner, a))
+			break
 		}
 	}
 	return notes
