@@ -132,6 +132,20 @@ func TestEgress(t *testing.T) {
 	}
 }
 
+// A running task reaches a name by what the node's files say now, whoever replaces them.
+func TestEgressFollowsTheNodesNames(t *testing.T) {
+	h := egressHarness(t, nil, "other.example.com")
+	port := nettest.Hello(t)
+	cfg := h.task(withEgress(fmt.Sprintf(`get() { curl -s --max-time 5 http://new.example.com:%d/; }
+		get && exit 1; echo no; for i in $(seq 100); do get && break; sleep 0.1; done; sleep 100`, port), &policy.Egress{
+		Allow: []string{fmt.Sprintf("new.example.com:%d", port), "127.0.0.1"},
+	}))
+	h.start(cfg)
+	h.log(cfg, "stdout", "no\n")
+	nettest.File(t, "/etc/hosts", "127.0.0.1 localhost new.example.com\n")
+	h.log(cfg, "stdout", "no\nhello")
+}
+
 // What a forwarder tells while there is no plugin, the next one reports.
 func TestEgressOutlivesThePlugin(t *testing.T) {
 	h := egressHarness(t, nil, "api.example.com")

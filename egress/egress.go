@@ -30,6 +30,9 @@ type Config struct {
 	// ones in the task's namespace.
 	Published []netip.AddrPort
 	Resolver  forward.Resolver
+	// Follow, if not nil, is a file that says the same and changes with the node: see
+	// [forward.EncodeResolver].
+	Follow *os.File
 	// Reports takes events, as lines of JSON. Connections, if not nil, takes those of
 	// connections that were made.
 	Reports, Connections *os.File
@@ -114,28 +117,24 @@ func (n *Network) open(c *Config) (err error) {
 	}
 	plan, err := n.plan("egress plan", &forward.Plan{
 		Rules: c.Rules, IPv6: n.space.IPv6, Synthetic4: netns.Range4, Synthetic6: netns.Range6, Key: key,
-		Resolver: ofInterest(c), LogConnections: c.Connections != nil, Filter: filters.inner,
+		Resolver: c.Resolver.For(&c.Rules), FollowsNode: c.Follow != nil, LogConnections: c.Connections != nil, Filter: filters.inner,
 	})
 	if err != nil {
 		return err
 	}
-	n.out = companion(c.ABI, filters, connectPorts(c), plan, reports, log, n.space.DNSPackets, n.space.DNSStreams, n.space.TCP)
+	files := []*os.File{plan, reports, log, n.space.DNSPackets, n.space.DNSStreams, n.space.TCP}
+	if c.Follow != nil {
+		followed, err := n.keep(c.Follow)
+		if err != nil {
+			return err
+		}
+		files = append(files, followed)
+	}
+	n.out = companion(c.ABI, filters, connectPorts(c), files...)
 	if len(c.Published) == 0 {
 		return nil
 	}
 	return n.openInward(c, reports, filters)
-}
-
-// ofInterest is how names are looked up, with those of the node's own that can be asked for.
-func ofInterest(c *Config) forward.Resolver {
-	r := c.Resolver
-	r.Hosts = map[string][]netip.Addr{}
-	for name, addresses := range c.Resolver.Hosts {
-		if c.Rules.Lookup(name).Admitted {
-			r.Hosts[name] = addresses
-		}
-	}
-	return r
 }
 
 // openInward makes the sockets of published ports, in the node's network namespace.
@@ -256,6 +255,9 @@ func connectPorts(c *Config) []uint16 {
 	}
 	for _, server := range c.Resolver.Servers {
 		ports = append(ports, server.Port())
+	}
+	if c.Follow != nil {
+		ports = append(ports, dnsPort)
 	}
 	return ports
 }

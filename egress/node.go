@@ -24,10 +24,15 @@ const (
 	hostsFile  = "/etc/hosts"
 )
 
-// NodeResolver says how this node looks names up: as its files say now.
-func NodeResolver() (forward.Resolver, error) { return resolverOf(resolvConf, hostsFile) }
+// dnsPort is that of name servers: resolv.conf(5) can name no other.
+const dnsPort = 53
 
-func resolverOf(conf, hosts string) (r forward.Resolver, err error) {
+// NodeResolver says how this node looks names up: as its files say now.
+func NodeResolver() (forward.Resolver, error) { return ReadResolver(resolvConf, hostsFile) }
+
+// ReadResolver says how names are looked up by files as resolv.conf(5) and hosts(5) are.
+// One that does not exist says nothing.
+func ReadResolver(conf, hosts string) (r forward.Resolver, err error) {
 	c, err := dns.ClientConfigFromFile(conf)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -35,7 +40,6 @@ func resolverOf(conf, hosts string) (r forward.Resolver, err error) {
 	case err != nil:
 		return r, fmt.Errorf("reading the node's name servers: %w", err)
 	}
-	const dnsPort = 53
 	for _, text := range c.Servers {
 		if address, err := netip.ParseAddr(text); err == nil {
 			r.Servers = append(r.Servers, netip.AddrPortFrom(address, dnsPort))

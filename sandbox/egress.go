@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -27,6 +28,9 @@ type Egress struct {
 	Published []netip.AddrPort
 	// Log: connections that were made are listed.
 	Log bool
+	// follow is the file by which the forwarder follows how the node looks names up, "" if
+	// nobody keeps one.
+	follow string
 }
 
 // checkEgress says why a task cannot have the egress that its policy says, or must have
@@ -72,6 +76,9 @@ func (s *Sandbox) planEgress(task *Task) error {
 		return fmt.Errorf("capability_policy: egress: %s", s.Policy.Warning)
 	}
 	s.Egress = &Egress{Rules: *s.Policy.Egress, Published: task.Ports, Log: s.Policy.EgressLog}
+	if dir := task.Dirs.HostFiles; dir != "" {
+		s.Egress.follow = filepath.Join(dir, resolverFile)
+	}
 	return nil
 }
 
@@ -104,9 +111,14 @@ func (e *Egress) Open(abi landlock.ABI, reports, connections *os.File) (*egress.
 	if err != nil {
 		return nil, err
 	}
-	return egress.Open(&egress.Config{
-		Rules: e.Rules, Published: e.Published, Resolver: resolver, Reports: reports, Connections: connections, ABI: abi,
-	})
+	c := &egress.Config{Rules: e.Rules, Published: e.Published, Resolver: resolver, Reports: reports, Connections: connections, ABI: abi}
+	if e.follow != "" {
+		// Without it, the task has the node's names as they are now.
+		if c.Follow, err = os.Open(e.follow); err == nil {
+			defer c.Follow.Close()
+		}
+	}
+	return egress.Open(c)
 }
 
 // environment are Harn's variables for the same rules, so that a Harn in the task says

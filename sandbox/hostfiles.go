@@ -4,6 +4,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,9 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/burin-labs/nomad-driver-harn/egress"
+	"github.com/burin-labs/nomad-driver-harn/egress/forward"
 )
 
 // A host replaces its resolv.conf and hosts by rename, or leads a symbolic link
@@ -37,6 +41,8 @@ func HostFilesDir(stateDir string) string { return filepath.Clean(stateDir) + ".
 type HostFiles struct {
 	mutex sync.Mutex
 	seen  map[string]fileVersion
+	// resolver is of which files the forwarders' one is.
+	resolver [2]fileVersion
 }
 
 // fileVersion tells a file from what replaces it, and from what it was.
@@ -65,7 +71,43 @@ func (h *HostFiles) Refresh(dir string) error {
 			return fmt.Errorf("copying %s: %w", file, err)
 		}
 	}
+	if version := [2]fileVersion{h.seen[resolvConf], h.seen[hostsFile]}; version != h.resolver || !exists(filepath.Join(dir, resolverFile)) {
+		if err := writeResolver(dir); err != nil {
+			return fmt.Errorf("writing down how names are looked up: %w", err)
+		}
+		h.resolver = version
+	}
 	return nil
+}
+
+// resolverFile is what both files say, for the forwarders of tasks with egress, which have
+// it open: it stays the same file.
+const resolverFile = ".resolver"
+
+// writeResolver writes what the copies say into a file that forwarders follow. It is no
+// task's to read.
+func writeResolver(dir string) error {
+	resolver, err := egress.ReadResolver(filepath.Join(dir, filepath.Base(resolvConf)), filepath.Join(dir, filepath.Base(hostsFile)))
+	if err != nil {
+		return err
+	}
+	content, err := forward.EncodeResolver(resolver)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, resolverFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// As it was: then no forwarder is to read it again.
+	if old, err := io.ReadAll(io.LimitReader(f, int64(len(content))+1)); err == nil && bytes.Equal(old, content) {
+		return nil
+	}
+	if _, err := f.WriteAt(content, 0); err != nil {
+		return err
+	}
+	return f.Truncate(int64(len(content)))
 }
 
 // ownDirectory makes a directory that root alone writes, or checks that it is one.

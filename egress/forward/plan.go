@@ -23,6 +23,8 @@ type Plan struct {
 	Key []byte `json:"key"`
 	// Resolver says how names are looked up on the node's side.
 	Resolver Resolver `json:"resolver"`
+	// FollowsNode: ResolverFD is a file that says so as well, and changes with the node.
+	FollowsNode bool `json:"follows_node,omitempty"`
 	// LogConnections: connections are reported as well.
 	LogConnections bool `json:"log_connections,omitempty"`
 	// Inward, if not nil, makes this a forwarder of the other direction: into the

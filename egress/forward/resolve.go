@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -34,9 +35,10 @@ var errNoName = errors.New("the name does not exist")
 
 // resolver looks names up on the node's side. It remembers a few for a short time.
 type resolver struct {
-	Resolver
-	mutex sync.Mutex
-	cache map[string]remembered
+	mutex   sync.Mutex // for all of these
+	current Resolver
+	follows *follower // nil: it stays as it is
+	cache   map[string]remembered
 }
 
 type remembered struct {
@@ -48,22 +50,39 @@ type remembered struct {
 const longest = 30 * time.Second
 
 func newResolver(r Resolver) *resolver {
-	return &resolver{Resolver: r, cache: map[string]remembered{}}
+	return &resolver{current: r, cache: map[string]remembered{}}
+}
+
+// follow has names looked up as a file says from now on, whenever it changes.
+func (r *resolver) follow(file *os.File, rules *rule.Set) {
+	r.follows = &follower{file: file, rules: rules}
+}
+
+// now returns how names are looked up, and what is remembered of a name.
+func (r *resolver) now(name string) (Resolver, remembered, bool) {
+	now := time.Now()
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.follows != nil {
+		if changed, ok := r.follows.changed(now); ok {
+			r.current = changed
+			clear(r.cache) // other servers may know better
+		}
+	}
+	known, ok := r.cache[name]
+	return r.current, known, ok && now.Before(known.until)
 }
 
 // lookUp returns the addresses of a name, all of them unchecked.
 func (r *resolver) lookUp(ctx context.Context, name string) (found, error) {
-	if addresses := r.Hosts[name]; len(addresses) > 0 {
+	node, known, ok := r.now(name)
+	if addresses := node.Hosts[name]; len(addresses) > 0 {
 		return found{addresses: addresses}, nil
 	}
-	now := time.Now()
-	r.mutex.Lock()
-	known, ok := r.cache[name]
-	r.mutex.Unlock()
-	if ok && now.Before(known.until) {
+	if ok {
 		return known.found, nil
 	}
-	f, err := r.ask(ctx, name)
+	f, err := node.ask(ctx, name)
 	if err != nil || f.ttl <= 0 {
 		return f, err
 	}
@@ -72,12 +91,12 @@ func (r *resolver) lookUp(ctx context.Context, name string) (found, error) {
 	if len(r.cache) >= mostCached {
 		clear(r.cache)
 	}
-	r.cache[name] = remembered{f, now.Add(min(f.ttl, longest))}
+	r.cache[name] = remembered{f, time.Now().Add(min(f.ttl, longest))}
 	return f, nil
 }
 
 // ask asks the servers in their order, each as often as resolv.conf(5) says.
-func (r *resolver) ask(ctx context.Context, name string) (f found, err error) {
+func (r *Resolver) ask(ctx context.Context, name string) (f found, err error) {
 	if len(r.Servers) == 0 {
 		return f, errors.New("the node has no name server, and its hosts file has no such name")
 	}
@@ -94,7 +113,7 @@ func (r *resolver) ask(ctx context.Context, name string) (f found, err error) {
 }
 
 // askServer asks one server for the addresses of IPv4 and IPv6, at once.
-func (r *resolver) askServer(ctx context.Context, server netip.AddrPort, name string) (found, error) {
+func (r *Resolver) askServer(ctx context.Context, server netip.AddrPort, name string) (found, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	type answer struct {

@@ -30,6 +30,7 @@ const (
 	DNSPacketsFD = 6
 	DNSStreamsFD = 7
 	TCPFD        = 8
+	ResolverFD   = 9 // how the node looks names up, if the plan says that it is followed
 	// FirstInwardFD is the first listening socket of a forwarder of the other direction,
 	// which has none of the last three.
 	FirstInwardFD = 6
@@ -93,6 +94,9 @@ func run(reports io.Writer) error {
 		log = l.add
 	}
 	f := newForwarder(&plan, r.add, log)
+	if plan.FollowsNode {
+		f.resolver.follow(os.NewFile(ResolverFD, "resolver"), &plan.Rules)
+	}
 	ended := make(chan error)
 	if plan.Inward != nil {
 		for _, port := range plan.Inward {
