@@ -18,6 +18,7 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/egress"
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 	"github.com/burin-labs/nomad-driver-harn/internal/nettest"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/sandbox"
@@ -85,7 +86,7 @@ func TestEgress(t *testing.T) {
 	}
 	port := nettest.Hello(t)
 	get := func(host string) string {
-		return fmt.Sprintf("curl -s --max-time 5 http://%s:%d/ || echo %s $?\n", host, port, host)
+		return fmt.Sprintf("curl -s --max-time 60 http://%s:%d/ || echo %s $?\n", host, port, host)
 	}
 	cfg := h.task(withEgress(get("api.example.com")+get("pypi.org")+get("pypi.org")+get("127.0.0.1")+get("1.1.1.1")+"echo $HARN_EGRESS_ALLOW; read -t 100 < <(sleep 100)", &policy.Egress{
 		Allow: []string{fmt.Sprintf("api.example.com:%d", port), fmt.Sprintf("127.0.0.1:%d", port)},
@@ -97,7 +98,7 @@ func TestEgress(t *testing.T) {
 	}
 	// Sessions are in the same network.
 	for host, want := range map[string]string{"api.example.com": "hello", "pypi.org": "pypi.org 6"} {
-		result, err := h.driver.ExecTask(cfg.ID, []string{"/bin/bash", "-c", get(host)}, 10*time.Second)
+		result, err := h.driver.ExecTask(cfg.ID, []string{"/bin/bash", "-c", get(host)}, time.Minute)
 		if err != nil || !strings.Contains(string(result.Stdout), want) {
 			t.Errorf("session: %+v, %v, expected %q", result, err, want)
 		}
@@ -108,7 +109,7 @@ func TestEgress(t *testing.T) {
 	}
 	h.wait(cfg.ID)
 	denied, messages := false, []string{}
-	for deadline := time.After(5 * time.Second); !denied; {
+	for deadline := time.After(time.Minute); !denied; {
 		select {
 		case e := <-events:
 			messages = append(messages, e.Message)
@@ -136,7 +137,7 @@ func TestEgress(t *testing.T) {
 func TestEgressFollowsTheNodesNames(t *testing.T) {
 	h := egressHarness(t, nil, "other.example.com")
 	port := nettest.Hello(t)
-	cfg := h.task(withEgress(fmt.Sprintf(`get() { curl -s --max-time 5 http://new.example.com:%d/; }
+	cfg := h.task(withEgress(fmt.Sprintf(`get() { curl -s --max-time 60 http://new.example.com:%d/; }
 		get && exit 1; echo no; for i in $(seq 100); do get && break; sleep 0.1; done; sleep 100`, port), &policy.Egress{
 		Allow: []string{fmt.Sprintf("new.example.com:%d", port), "127.0.0.1"},
 	}))
@@ -151,7 +152,7 @@ func TestEgressOutlivesThePlugin(t *testing.T) {
 	h := egressHarness(t, nil, "api.example.com")
 	port := nettest.Hello(t)
 	cfg := h.task(withEgress(fmt.Sprintf(`until [ -e local/go ]; do sleep 0.05; done
-		curl -s --max-time 5 http://api.example.com:%[1]d/; curl -s http://pypi.org/; echo end; sleep 100`, port), &policy.Egress{
+		curl -s --max-time 60 http://api.example.com:%[1]d/; curl -s http://pypi.org/; echo end; sleep 100`, port), &policy.Egress{
 		Allow: []string{fmt.Sprintf("api.example.com:%d", port), fmt.Sprintf("127.0.0.1:%d", port)},
 	}))
 	handle := h.start(cfg)
@@ -165,7 +166,7 @@ func TestEgressOutlivesThePlugin(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(cfg.TaskDir().LogDir, "t.denials.ndjson")
-	for range 100 {
+	for range 1200 {
 		if text, _ := os.ReadFile(file); strings.Contains(string(text), "pypi.org") {
 			return
 		}
@@ -175,6 +176,7 @@ func TestEgressOutlivesThePlugin(t *testing.T) {
 }
 
 func TestEgressAndPorts(t *testing.T) {
+	kerneltest.Landlock(t, 4)
 	h := egressHarness(t, nil, "api.example.com")
 	open, closed := nettest.Hello(t), nettest.Hello(t)
 	c := withEgress(fmt.Sprintf("curl -s http://api.example.com:%d/; curl -s http://api.example.com:%d/; echo $?", open, closed), &policy.Egress{
@@ -195,7 +197,7 @@ func TestEgressPublishesPorts(t *testing.T) {
 	cfg := h.task(withEgress(fmt.Sprintf("exec python3 -u -m http.server --bind 127.0.0.1 %d", port), &policy.Egress{}))
 	cfg.Resources.Ports = &structs.AllocatedPorts{{Label: "http", Value: port, HostIP: "127.0.0.1"}}
 	h.start(cfg)
-	for range 100 {
+	for range 1200 {
 		if r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", port)); err == nil {
 			r.Body.Close()
 			if r.StatusCode == http.StatusOK {
