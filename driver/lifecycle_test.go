@@ -144,7 +144,7 @@ func (h *harness) log(cfg *drivers.TaskConfig, stream, want string) string {
 	h.t.Helper()
 	file := filepath.Join(cfg.TaskDir().LogDir, cfg.Name+"."+stream+".0")
 	var text []byte
-	for range 6000 { // an emulated machine is slow
+	for range 18000 { // an emulated machine is slow
 		text, _ = os.ReadFile(file)
 		if strings.Contains(string(text), want) {
 			break
