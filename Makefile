@@ -5,7 +5,6 @@ SHELL         := /bin/bash
 GOLANGCI_LINT_VERSION := v2.15.0
 GOFUMPT_VERSION       := v0.12.0
 NFPM_VERSION          := v2.45.2
-SYFT_VERSION          := v1.57.1
 GOVULNCHECK_VERSION   := v1.9.0
 
 BIN   := $(CURDIR)/bin
@@ -198,7 +197,7 @@ setup: ## Install what the tests need, by apt (as root, on Debian)
 ##@ Release
 
 .PHONY: dist
-dist: $(TOOLS)/nfpm $(TOOLS)/syft ## Build the release of the commit in dist/, for amd64 and arm64, twice, and compare: binaries, deb, rpm, SPDX, SHA256SUMS; QUICK=1 to try
+dist: $(TOOLS)/nfpm ## Build the release of the commit in dist/, for amd64 and arm64, twice, and compare: binaries, deb, rpm, SPDX, SHA256SUMS; QUICK=1 to try
 	exec release/dist.sh $(DIST) $(TOOLS)
 
 .PHONY: dist-test
@@ -236,8 +235,4 @@ $(TOOLS)/gofumpt: Makefile
 
 $(TOOLS)/nfpm: Makefile
 	GOBIN=$(TOOLS) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
-	@touch $@
-
-$(TOOLS)/syft: Makefile
-	GOBIN=$(TOOLS) go install github.com/anchore/syft/cmd/syft@$(SYFT_VERSION)
 	@touch $@

@@ -7,12 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/licensecheck"
+	"github.com/burin-labs/nomad-driver-harn/internal/licenses"
 )
 
 // acceptable are the licenses of what the binary may link, by SPDX's names, and why.
@@ -61,36 +59,6 @@ func modules(t *testing.T) map[string]string {
 	return dirs
 }
 
-var licenseFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|unlicense)([.-].*)?$`)
-
-// licensesOf are the licenses that the files of a module's directory have, and their text.
-func licensesOf(dir string) (names []string, all string, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, "", err
-	}
-	for _, entry := range entries {
-		if !licenseFile.MatchString(entry.Name()) || entry.IsDir() {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(dir, entry.Name()))
-		if err != nil {
-			return nil, "", err
-		}
-		all += string(text)
-		for _, match := range licensecheck.Scan(text).Match {
-			if !slices.Contains(names, match.ID) && !match.IsURL {
-				names = append(names, match.ID)
-			}
-		}
-		// Which the library does not know.
-		if strings.Contains(string(text), "Business Source License") {
-			names = append(names, "BUSL-1.1")
-		}
-	}
-	return names, all, nil
-}
-
 // Each module that is linked has a license, and it is one that was decided on.
 func TestLicenses(t *testing.T) {
 	all := modules(t)
@@ -99,7 +67,7 @@ func TestLicenses(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for path, dir := range all {
-		names, text, err := licensesOf(dir)
+		names, text, err := licenses.Of(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +110,7 @@ func TestUnacceptableLicenses(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "LICENSE.txt"), []byte(license), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		names, text, err := licensesOf(dir)
+		names, text, err := licenses.Of(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
