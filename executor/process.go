@@ -169,10 +169,14 @@ func openSupervisor(task string, id Identity) (*process, error) {
 	if isSupervisor(command, task) {
 		return p, nil
 	}
+	if len(command) == 0 && exits(id.PID) {
+		// A process that exits loses its command line first, and the first of a PID namespace
+		// ends only after all others of it: none of them may be able to end now.
+		return p, nil
+	}
 	ended, wait := false, time.Duration(0)
 	if len(command) == 0 || isSupervisor(command, readyID) {
-		// A process that exits loses its command line first. One that waits for a task ends
-		// with the plugin that has started it.
+		// One that waits for a task ends with the plugin that has started it.
 		wait = exitTime
 	}
 	if err := p.withFD(func(fd int) (err error) { ended, err = readable(fd, wait); return err }); err == nil && ended {
@@ -180,6 +184,18 @@ func openSupervisor(task string, id Identity) (*process, error) {
 	}
 	p.close()
 	return nil, fmt.Errorf("process %d has the command line %q, expected the supervisor of task %q: this driver has not recorded that", id.PID, command, task)
+}
+
+// exits reports whether a process has begun to exit: PF_EXITING of the kernel's sched.h, in
+// field 9 of its stat file.
+func exits(pid int) bool {
+	const exiting = 0x4
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	flags, err := statNumber(stat, 9)
+	return err == nil && flags&exiting != 0
 }
 
 // newProcess takes a pidfd over. It waits in Go's poller, without a thread.
