@@ -468,7 +468,9 @@ func (d *Driver) StopTask(taskID string, timeout time.Duration, signal string) e
 			sig = unix.SIGTERM
 		}
 	}
-	h.stop(timeout, sig)
+	if err := h.stop(timeout, sig); err != nil {
+		return plain.Error(fmt.Errorf("stopping task %s: %w", plain.Name(taskID), err))
+	}
 	return nil
 }
 

@@ -97,15 +97,16 @@ func (h *taskHandle) status() *drivers.TaskStatus {
 // stop asks the task's first process to end, as other drivers do: it knows in which
 // order its others are to end. When it has, or after the timeout, all of the task is
 // killed.
-func (h *taskHandle) stop(timeout time.Duration, sig unix.Signal) {
+func (h *taskHandle) stop(timeout time.Duration, sig unix.Signal) error {
 	// A task that has ended meanwhile is what was wanted.
 	_ = h.task.Signal(sig)
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-h.task.Done():
+		return nil
 	case <-timer.C:
-		h.task.Kill()
+		return h.task.Kill()
 	}
 }
 

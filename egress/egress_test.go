@@ -221,7 +221,9 @@ func TestForwardersAreConfined(t *testing.T) {
 			t.Errorf("%s: is in network namespace %s, expected %s", name, of, own)
 		}
 	}
-	x.Kill()
+	if err := x.Kill(); err != nil {
+		t.Error(err)
+	}
 	x.end(t)
 	for _, name := range []string{"harn-egress", "harn-keeper"} {
 		if left := find(name); len(left) > 0 {
@@ -307,6 +309,8 @@ func TestEventsOfPublishedPortsHaveAnAddress(t *testing.T) {
 	if err := json.Unmarshal(x.events.Bytes(), &e.Event); err != nil || !e.Failed || e.Host() != "127.0.0.1" || e.Port != at.Port() {
 		t.Errorf("%s (%v)", x.events.Bytes(), err)
 	}
-	x.Kill()
+	if err := x.Kill(); err != nil {
+		t.Error(err)
+	}
 	x.end(t)
 }

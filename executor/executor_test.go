@@ -444,7 +444,7 @@ func TestKillReachesWhatIgnoresSignals(t *testing.T) {
 		t.Fatal("ended by a signal that it ignores")
 	case <-time.After(100 * time.Millisecond):
 	}
-	task.Kill()
+	_ = task.Kill()
 	if exit, err := task.Exit(); err != nil || exit.Signal != int(unix.SIGKILL) || exit.Code != 137 {
 		t.Errorf("%+v, %v, want SIGKILL", exit, err)
 	}
@@ -591,7 +591,7 @@ func TestSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	task.Kill()
+	_ = task.Kill()
 	if exit, err := s.Wait(); err != nil || exit.Signal != 9 {
 		t.Errorf("session of an ended task: %+v, %v", exit, err)
 	}

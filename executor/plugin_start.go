@@ -22,7 +22,8 @@ import (
 const startTimeout = time.Minute
 
 // Start starts a task, and returns once its program executes, or with the
-// reason why it does not; then nothing of it is left.
+// reason why it does not; then nothing of it is left, or the reason names the process that
+// cannot end, and the records stay.
 //
 // id is shown by ps(1). dir is the task's directory of records: no task was
 // started in it, [Reserve] may have made it. The files are the task's descriptors 1 and 2; the caller closes them.
@@ -41,7 +42,10 @@ func startTask(id, dir string, plan *Plan, std stdio) (*Task, error) {
 	t, err := start(id, dir, plan, std)
 	if err != nil {
 		if t != nil {
-			t.kill()
+			// Nobody watches it yet.
+			if left := t.supervisor.discard(); left != nil {
+				return nil, plain.Join(err, left) // its records tell what there is to remove
+			}
 		}
 		return nil, plain.Join(err, killCgroup(plan.Confinement.OwnCgroup), removeRecords(dir))
 	}

@@ -19,8 +19,7 @@ type waiting struct {
 // end has it end, and waits for that.
 func (w *waiting) end() {
 	w.socket.Close()
-	_ = w.wait()
-	w.close()
+	_ = w.discard()
 }
 
 // spawnSupervisor starts a supervisor. id is shown by ps(1).

@@ -219,36 +219,45 @@ func (t *Task) SignalAll(sig unix.Signal) error {
 	return t.supervisor.relay(sig)
 }
 
-// killTimeout is how long a supervisor has to kill its task and to record it,
+// recordTimeout is how long a supervisor has to kill its task and to record it,
 // before it is killed itself.
-const killTimeout = 5 * time.Second
+const recordTimeout = 5 * time.Second
 
-// Kill kills all processes of the task and waits for their end.
-func (t *Task) Kill() {
+// Kill kills all processes of the task and waits for their end. The error says which
+// process has not ended: one that waits for a disk or a network may take long.
+func (t *Task) Kill() error {
 	if t.supervisor == nil {
-		return
+		return nil
 	}
 	_ = t.supervisor.relay(unix.SIGKILL)
-	select {
-	case <-t.done:
-		return
-	case <-time.After(killTimeout):
+	if t.endsWithin(recordTimeout) {
+		return nil
 	}
 	_ = t.supervisor.signal(unix.SIGKILL)
-	<-t.done
+	if t.endsWithin(killTimeout) {
+		return nil
+	}
+	return t.supervisor.notEnded()
 }
 
-// kill is Kill for a task that nobody watches yet.
-func (t *Task) kill() {
-	_ = t.supervisor.signal(unix.SIGKILL)
-	_ = t.supervisor.wait()
-	t.supervisor.close()
+// endsWithin waits for the end of the task.
+func (t *Task) endsWithin(most time.Duration) bool {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-t.done:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // Clear kills what is left of the task, whatever it has left, and waits for
-// its end. Its records stay.
+// its end, as [Task.Kill] does. Its records stay.
 func (t *Task) Clear() error {
-	t.Kill()
+	if err := t.Kill(); err != nil {
+		return err
+	}
 	<-t.done
 	return killCgroup(t.confinement.OwnCgroup)
 }
@@ -305,8 +314,5 @@ func killSupervisor(task string, id Identity) error {
 		return err
 	}
 	defer p.close()
-	if err := p.signal(unix.SIGKILL); err != nil && !errors.Is(err, ErrGone) {
-		return err
-	}
-	return p.wait()
+	return p.kill()
 }

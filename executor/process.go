@@ -232,6 +232,57 @@ func (p *process) wait() error {
 	})
 }
 
+// waitFor is wait, but for no longer than so much time: then it returns
+// [os.ErrDeadlineExceeded]. There is one that waits for p.
+func (p *process) waitFor(most time.Duration) error {
+	if err := p.fd.SetReadDeadline(time.Now().Add(most)); err != nil {
+		return fmt.Errorf("waiting for process %d: %w", p.PID, err)
+	}
+	defer func() { _ = p.fd.SetReadDeadline(time.Time{}) }()
+	return p.wait()
+}
+
+// killTimeout is how long a process that was killed may take to end. One in state D takes
+// as long as the disk or the network that it waits for, and so does the first process of
+// its PID namespace.
+const killTimeout = 5 * time.Second
+
+// kill kills the process, and waits for its end.
+func (p *process) kill() error {
+	if err := p.signal(unix.SIGKILL); err != nil && !errors.Is(err, ErrGone) {
+		return err
+	}
+	err := p.waitFor(killTimeout)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return p.notEnded()
+	}
+	return err
+}
+
+// discard is kill, and closes p. It reaps a child of ours whenever that ends.
+func (p *process) discard() error {
+	err := p.kill()
+	if p.ended() {
+		p.close()
+		return err
+	}
+	go func() {
+		_ = p.wait()
+		p.close()
+	}()
+	return err
+}
+
+// notEnded is the error of a process that was killed and is still there.
+func (p *process) notEnded() error {
+	stat, _ := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/stat")
+	state := "unknown"
+	if s := statState(stat); s != 0 {
+		state = string(s)
+	}
+	return fmt.Errorf("process %d was killed, and has not ended within %v, its state is %s: it, or a process of its PID namespace, waits for a disk or a network (state D)", p.PID, killTimeout, state)
+}
+
 // exitTime is how long a process may take from losing its memory to its end.
 const exitTime = time.Second
 

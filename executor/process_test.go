@@ -5,9 +5,11 @@ package executor
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -85,4 +87,36 @@ func TestSupervisorThatCannotEnd(t *testing.T) {
 	if _, err := again.Exit(); !errors.Is(err, ErrLost) {
 		t.Errorf("%v, want ErrLost", err)
 	}
+}
+
+// Nobody waits without end for a process that cannot end: the error names it, and when it
+// has ended, the next try succeeds.
+func TestWhatCannotEndIsNotWaitedFor(t *testing.T) {
+	f := newFixture(t)
+	stays := func(what string, err error, pid int) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d was killed", pid)) || !strings.Contains(err.Error(), "state is") {
+			t.Errorf("%s: %v, expected an error with process %d and its state", what, err, pid)
+		}
+	}
+	task, release := f.held()
+	stays("Kill", task.Kill(), task.runner.PID)
+	stays("Remove", Remove(task.id, task.dir, ""), task.runner.PID)
+	if !HasRecords(task.dir) {
+		t.Error("its records were removed")
+	}
+	release()
+	if err := task.Remove(); err != nil {
+		t.Errorf("it has ended: %v", err)
+	}
+
+	// One that waits for its task.
+	plan := f.plan("true")
+	w, err := spawnSupervisor("test", plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release = hold(t, w.PID)
+	w.end()
+	release()
 }

@@ -120,7 +120,7 @@ func TestSessionsOfATaskThatSignalsAll(t *testing.T) {
 			if got := unconfined.Load(); got != nil {
 				t.Errorf("the task's user before it was confined: %s", *got)
 			}
-			task.Kill()
+			_ = task.Kill()
 			select {
 			case <-task.Done():
 			case <-time.After(10 * time.Second):
@@ -271,7 +271,7 @@ func TestWhatASessionLeavesRunning(t *testing.T) {
 	if n := alive("left"); n != 3 {
 		t.Errorf("%d are left of the other one, want 3", n)
 	}
-	task.Kill()
+	_ = task.Kill()
 	<-task.Done()
 	if left := sessions(); len(left) > 0 {
 		t.Errorf("sessions are left: %v", left)
@@ -428,7 +428,7 @@ func TestSessionSignalsInTheHostsPIDNamespace(t *testing.T) {
 		if got := strings.Join(slices.DeleteFunc(strings.SplitAfter(out, "\n"), func(s string) bool { return strings.Contains(s, "kill") }), ""); err != nil || got != want {
 			t.Errorf("SessionsSignal %v: %q, %v, want %q", signals, out, err, want)
 		}
-		task.Kill()
+		_ = task.Kill()
 	}
 }
 

@@ -218,7 +218,7 @@ func TestForgedRecordsKillNobody(t *testing.T) {
 			if task, err := Attach("forged", dir, tc.own); err == nil {
 				_ = task.Signal(unix.SIGKILL)
 				_ = task.SignalAll(unix.SIGKILL)
-				task.Kill()
+				_ = task.Kill()
 				_ = task.Clear()
 			}
 			AwaitStart("forged", dir)
@@ -373,7 +373,7 @@ func FuzzRecord(f *testing.F) {
 		if task, err := Attach(id, dir, cgroup); err == nil {
 			_ = task.Signal(unix.SIGKILL)
 			_ = task.SignalAll(unix.SIGKILL)
-			task.Kill()
+			_ = task.Kill()
 			_ = task.Clear()
 		}
 		_ = Clear(id, dir, cgroup)

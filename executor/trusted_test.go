@@ -133,7 +133,7 @@ func TestTrustedProcessesDropWhatTheyDoNotNeed(t *testing.T) {
 		t.Errorf("session: %+v, %v", exit, err)
 	}
 	for _, task := range []*running{task, inHostPID} {
-		task.Kill()
+		_ = task.Kill()
 		if exit, err := task.Exit(); err != nil || exit.Signal != int(unix.SIGKILL) {
 			t.Errorf("task: %+v, %v", exit, err)
 		}
