@@ -4,7 +4,6 @@
 package executor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,10 +15,6 @@ import (
 
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 )
-
-// startTimeout is how long a supervisor may take until its program executes. A
-// root on a network file system may need much of it.
-const startTimeout = time.Minute
 
 // Start starts a task, and returns once its program executes, or with the
 // reason why it does not; then nothing of it is left, or the reason names the process that
@@ -94,6 +89,21 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the supervisor: %w", err)
 	}
+	send := func() error {
+		// Until it has its whole plan the supervisor does nothing. So whatever one
+		// does, its identity is on record.
+		if err := writeRecord(state, supervisorRecord, s.Identity); err != nil {
+			return err
+		}
+		return s.instruct(encoded, passed)
+	}
+	if err = send(); s.waited && errors.Is(err, errNotTaken) {
+		// It was stopped or killed while it waited. Nothing of the task has run.
+		if s, err = spawnSupervisor(id, plan); err != nil {
+			return nil, fmt.Errorf("starting the supervisor: %w", err)
+		}
+		err = send()
+	}
 	t := newTask(id, dir, plan.Confinement)
 	t.supervisor, t.runner = s.process, s.Identity
 	if plan.Foreground {
@@ -101,25 +111,13 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 	} else {
 		defer s.socket.Close()
 	}
-
-	// Until it has its whole plan the supervisor does nothing. So whatever one
-	// does, its identity is on record.
-	if err := writeRecord(state, supervisorRecord, s.Identity); err != nil {
+	if err != nil {
 		return t, err
-	}
-	if err := sendMessage(s.socket, encoded, passed); err != nil && !errors.Is(err, syscall.EPIPE) {
-		return t, fmt.Errorf("instructing the supervisor: %w", err)
 	}
 	b.close()
-	if err := s.socket.SetReadDeadline(time.Now().Add(startTimeout)); err != nil {
+	st, err := s.status()
+	if err != nil {
 		return t, err
-	}
-	var st status
-	if err := json.NewDecoder(s.socket).Decode(&st); err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return t, fmt.Errorf("the task's program did not execute within %v: is one of its roots on a file system that hangs?", startTimeout)
-		}
-		return t, fmt.Errorf("the supervisor ended without a word, was it killed? (%w)", err)
 	}
 	if st.Error != "" {
 		return t, errors.New(st.Error)

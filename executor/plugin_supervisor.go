@@ -4,8 +4,13 @@
 package executor
 
 import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -14,6 +19,84 @@ import (
 type waiting struct {
 	*process
 	socket *os.File
+	// reader reads from the socket.
+	reader *bufio.Reader
+	// waited: it was started before there was a task for it.
+	waited bool
+}
+
+const (
+	// startTimeout is how long a supervisor may take until its program executes. A
+	// root on a network file system may need much of it.
+	startTimeout = time.Minute
+	// takeTimeout is how long one that has waited may take to have its instructions. It
+	// can have been stopped or frozen meanwhile.
+	takeTimeout = 2 * time.Second
+)
+
+// errNotTaken: a supervisor has ended, and never had its instructions.
+var errNotTaken = errors.New("the supervisor did not take its instructions")
+
+// instruct sends a supervisor its instructions. Of one that has waited, it returns once it
+// has them; or errNotTaken, and then that has ended.
+func (w *waiting) instruct(encoded []byte, passed []int) error {
+	timeout := startTimeout
+	if w.waited {
+		timeout = takeTimeout
+	}
+	if err := w.socket.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	err := sendMessage(w.socket, encoded, passed)
+	if !w.waited {
+		if errors.Is(err, syscall.EPIPE) {
+			return nil // the status says why
+		}
+		if err != nil {
+			return fmt.Errorf("instructing the supervisor: %w", err)
+		}
+		return nil
+	}
+	if err == nil && w.took() {
+		return nil
+	}
+	if err := w.kill(); err != nil {
+		return fmt.Errorf("a supervisor that waited for a task does not take it: %w", err)
+	}
+	// Now it is certain whether it had them.
+	if err := w.socket.SetDeadline(time.Now().Add(takeTimeout)); err != nil {
+		return err
+	}
+	if w.took() {
+		return fmt.Errorf("the supervisor did not take its instructions within %v, and was killed when it had them", timeout)
+	}
+	w.end()
+	return errNotTaken
+}
+
+// taken is what a supervisor says when it has its instructions: white space, which is
+// nothing before its status.
+const taken = '\n'
+
+// took waits until the supervisor has its instructions.
+func (w *waiting) took() bool {
+	said, err := w.reader.Peek(1)
+	return err == nil && said[0] == taken
+}
+
+// status waits for the status.
+func (w *waiting) status() (*status, error) {
+	if err := w.socket.SetDeadline(time.Now().Add(startTimeout)); err != nil {
+		return nil, err
+	}
+	st := &status{}
+	if err := json.NewDecoder(w.reader).Decode(st); err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, fmt.Errorf("the task's program did not execute within %v: is one of its roots on a file system that hangs?", startTimeout)
+		}
+		return nil, fmt.Errorf("the supervisor ended without a word, was it killed? (%w)", err)
+	}
+	return st, nil
 }
 
 // end has it end, and waits for that.
@@ -47,7 +130,7 @@ func spawnSupervisor(id string, plan *Plan) (*waiting, error) {
 		own.Close()
 		return nil, err
 	}
-	return &waiting{p, own}, nil
+	return &waiting{process: p, socket: own, reader: bufio.NewReader(own)}, nil
 }
 
 // To start a process in namespaces of its own, and Go's runtime in it, takes a good part
@@ -114,6 +197,7 @@ func makeReady(plan *Plan) {
 	if err != nil {
 		return // the next start says why, if it is still so
 	}
+	w.waited = true
 	ready.Lock()
 	if ready.by[kind] == nil {
 		ready.by[kind], w = w, nil

@@ -5,6 +5,7 @@ package executor
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -108,5 +109,61 @@ func TestReadySupervisorWithoutAPlan(t *testing.T) {
 	}
 	if _, err := os.Stat(h.dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v: its records are left", err)
+	}
+}
+
+// One that was stopped while it waited, or that is killed while it is to take its plan,
+// refuses no task and holds none up: another one is started.
+func TestReadySupervisorThatTakesNothing(t *testing.T) {
+	f := newFixture(t)
+	keepReady(t)
+	for name, tc := range map[string]struct {
+		long   bool // more than a socket takes before it is read
+		killed bool
+	}{
+		"stopped":                {},
+		"stopped, a long plan":   {long: true},
+		"killed":                 {killed: true},
+		"killed, with long plan": {long: true, killed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := f.plan("echo begun >> starts; exit 3")
+			if tc.long {
+				for range 5 {
+					plan.Process.Env = append(plan.Process.Env, "LONG="+strings.Repeat("x", 100_000))
+				}
+			}
+			makeReady(plan)
+			w := ready.by[plan.Isolation.namespaces()]
+			if w == nil {
+				t.Fatal("no supervisor waits")
+			}
+			if err := w.signal(unix.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			if tc.killed {
+				record := fmt.Sprintf("%s/%d/%s", f.dir, f.n+1, supervisorRecord)
+				go func() {
+					for end := time.Now().Add(10 * time.Second); !exists(record) && time.Now().Before(end); {
+						time.Sleep(time.Millisecond)
+					}
+					_ = w.signal(unix.SIGKILL)
+				}()
+			}
+			task := f.mustStart(plan)
+			if exit, err := task.Exit(); err != nil || exit.Code != 3 {
+				t.Errorf("%+v, %v, want 3", exit, err)
+			}
+			if task.runner == w.Identity {
+				t.Error("it supervises the task")
+			}
+			if now, err := identify(w.PID); err == nil && now == w.Identity {
+				t.Error("it is left")
+			}
+			if starts, _ := os.ReadFile(f.workspace + "/starts"); string(starts) != "begun\n" {
+				t.Errorf("starts: %q", starts)
+			}
+			_ = os.Remove(f.workspace + "/starts")
+		})
 	}
 }

@@ -131,6 +131,8 @@ func begin(plugin *os.File) (*supervised, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
 	}
+	// From here on, a start of this task is begun. Who gave it may be gone.
+	_, _ = plugin.Write([]byte{taken})
 	if err := takeID(plan.ID); err != nil {
 		return nil, err
 	}
