@@ -40,7 +40,10 @@ func TestMain(m *testing.M) {
 	kerneltest.Main(m)
 }
 
-const nobody = 65534
+const (
+	nobody      = 65534
+	oomScoreAdj = 123 // of tasks
+)
 
 // task is a task with a network of its own.
 type task struct {
@@ -101,7 +104,7 @@ func start(t testing.TB, c egress.Config, script string) *task {
 			{Type: executor.Bind, Source: "/usr", Target: "/usr", Create: true, ReadOnly: true},
 			{Type: executor.File, Content: "nameserver 127.0.0.1\n", Target: "/etc/resolv.conf", Create: true},
 		}},
-		Confinement: executor.Confinement{User: executor.User{UID: nobody, GID: nobody}, Filter: seccomp.Combine(seccomp.Baseline)},
+		Confinement: executor.Confinement{User: executor.User{UID: nobody, GID: nobody}, OOMScoreAdj: oomScoreAdj, Filter: seccomp.Combine(seccomp.Baseline)},
 		Process:     executor.Process{Path: "/usr/bin/bash", Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: "/"},
 	}
 	network.Join(plan)
@@ -210,6 +213,10 @@ func TestForwardersAreConfined(t *testing.T) {
 			if to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pids[0], fd)); to != os.DevNull {
 				t.Errorf("%s: descriptor %s is %s", name, fd, to)
 			}
+		}
+		// When memory is short the kernel can kill it, as it can the task.
+		if adj, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pids[0])); string(adj) != fmt.Sprintln(oomScoreAdj) {
+			t.Errorf("%s: oom_score_adj is %q (%v), expected %d", name, adj, err, oomScoreAdj)
 		}
 		// What is of root is for those alone who may look into whichever process, proc(5).
 		var mem unix.Stat_t

@@ -87,10 +87,8 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 	// First the resources, while there is the privilege to choose them. Were
 	// this later, what the child itself uses would count against nobody.
 	joinCgroups(s, l.cgroups.Tasks)
-	if !c.Unprivileged || c.OOMScoreAdj != 0 {
-		if err := setOOMScoreAdj(s, c.OOMScoreAdj); err != nil {
-			return err
-		}
+	if err := c.adjustOOM(s); err != nil {
+		return err
 	}
 	if !c.Unprivileged || c.Nice != 0 {
 		s.begin("setting nice to %d", c.Nice)
@@ -228,6 +226,14 @@ func (l *launch) enterSession(s *sequence) {
 		s.begin("making descriptor 0 the controlling terminal")
 		s.call(unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 1)
 	}
+}
+
+// adjustOOM sets oom_score_adj to that of the task.
+func (c *Confinement) adjustOOM(s *sequence) error {
+	if c.Unprivileged && c.OOMScoreAdj == 0 {
+		return nil // it stays as it is
+	}
+	return setOOMScoreAdj(s, c.OOMScoreAdj)
 }
 
 func setOOMScoreAdj(s *sequence, to int) error {

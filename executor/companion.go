@@ -182,6 +182,11 @@ func (c *companions) enterKeeper(s *sequence, companion *Companion, files []int,
 	s.begin("descriptor 0") // in the foreground it is the task's
 	s.call(unix.SYS_DUP3, 1, 0, 0)
 	joinCgroups(s, c.plan.Inherited.Cgroups.Tasks)
+	// The supervisor's own would have the kernel kill all else first: what a companion
+	// uses is the task's doing.
+	if err := c.plan.Confinement.adjustOOM(s); err != nil {
+		return err
+	}
 	setLimits(s, []Limit{{unix.RLIMIT_NOFILE, companion.OpenFiles, companion.OpenFiles}, {unix.RLIMIT_CORE, 0, 0}})
 	inheritNothing(s)
 	l := launch{Confinement: &Confinement{User: c.user}, filter: filter, tied: true}
