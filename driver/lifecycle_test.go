@@ -739,6 +739,35 @@ func TestStrayIsReplaced(t *testing.T) {
 	}
 }
 
+// While nobody can read whose the records of an earlier start are, there is no next one:
+// both would run.
+func TestStrayThatCannotBeRead(t *testing.T) {
+	h := newHarness(t, nil)
+	cfg := h.task(sh(`exec sleep 1000`))
+	var state TaskState
+	if err := h.start(cfg).GetDriverState(&state); err != nil {
+		t.Fatal(err)
+	}
+	h.connect()
+	next := cfg.Copy()
+	next.ID = cfg.AllocID + "/" + cfg.Name + "/" + uuid.Short()
+	config := sh(`exit 9`)
+	check(t, next.EncodeConcreteDriverConfig(&config))
+	record := filepath.Join(state.StateDir, "owner")
+	check(t, os.Chmod(record, 0o666)) // others could have written it
+	_, _, err := h.StartTask(next)
+	wantError(t, "not readable", err, "an earlier start of this task may run", record)
+	task, err := executor.Attach(cfg.ID, state.StateDir, state.Cgroup.Own())
+	check(t, err)
+	check(t, os.Chmod(record, 0o600))
+	h.start(next)
+	<-task.Done()
+	if got := h.wait(next.ID); got.ExitCode != 9 || got.Err != nil {
+		t.Errorf("%+v", got)
+	}
+	h.wantNothingLeft(&TaskState{StateDir: state.StateDir})
+}
+
 // DestroyTask finds tasks that this process does not know.
 func TestDestroyUnrecovered(t *testing.T) {
 	h := newHarness(t, nil)

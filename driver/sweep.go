@@ -53,8 +53,7 @@ func (d *Driver) replace(cfg *drivers.TaskConfig) error {
 			continue
 		}
 		o, err := readOwner(dir)
-		var newer *executor.NewerError
-		if errors.As(err, &newer) {
+		if err != nil && !errors.Is(err, executor.ErrNotStarted) {
 			return fmt.Errorf("an earlier start of this task may run: %q: %w", dir, err)
 		}
 		if err != nil || o.AllocID != cfg.AllocID || o.Task != cfg.Name || o.ID == cfg.ID {
