@@ -48,6 +48,9 @@ type inherited struct {
 	Cgroups *cgroups `json:"cgroups"`
 	// Companions are the files of the plan's companions, in their order.
 	Companions [][]int `json:"companions,omitempty"`
+	// Passed is how many are passed in all, with the fixed ones and those that are only
+	// held open.
+	Passed int `json:"passed"`
 }
 
 // inheritable are what a supervisor is to inherit, as long as this process has it
@@ -138,11 +141,15 @@ func (b *inheritable) pass(files []int) ([]int, inherited) {
 	for _, f := range b.plan.Held { // that they are open is all that they are for
 		number(int(f.Fd()))
 	}
+	h.Passed = len(files)
 	return files, h
 }
 
 // received are the same with the numbers that the files have here.
 func (h *inherited) received(files []int) (*inherited, error) {
+	if len(files) != h.Passed {
+		return nil, fmt.Errorf("%d descriptors came with it, expected %d", len(files), h.Passed)
+	}
 	var err error
 	number := func(i int) int {
 		if i < 0 {
@@ -157,7 +164,7 @@ func (h *inherited) received(files []int) (*inherited, error) {
 	if h.Cgroups == nil {
 		return nil, errors.New("no cgroups, expected a list of them")
 	}
-	other := &inherited{Network: number(h.Network), Cgroups: h.Cgroups.renumbered(number)}
+	other := &inherited{Passed: h.Passed, Network: number(h.Network), Cgroups: h.Cgroups.renumbered(number)}
 	if h.Sources != nil {
 		other.Sources = h.Sources.renumbered(number)
 	}

@@ -95,9 +95,9 @@ func receiveInstructions(from *os.File) (*instructions, error) {
 // receive fills data, and returns the descriptors that came with it.
 func receive(fd int, data []byte) (files []int, err error) {
 	control := make([]byte, unix.CmsgSpace(4*mostPassed))
-	var n, controls int
+	var n, controls, flags int
 	for {
-		n, controls, _, _, err = unix.Recvmsg(fd, data, control, unix.MSG_CMSG_CLOEXEC|unix.MSG_WAITALL)
+		n, controls, flags, _, err = unix.Recvmsg(fd, data, control, unix.MSG_CMSG_CLOEXEC|unix.MSG_WAITALL)
 		if !errors.Is(err, unix.EINTR) {
 			break
 		}
@@ -109,6 +109,9 @@ func receive(fd int, data []byte) (files []int, err error) {
 		return nil, fmt.Errorf("recvmsg(2): %w", err)
 	case n < len(data):
 		return nil, fmt.Errorf("its length: %w", io.ErrUnexpectedEOF)
+	}
+	if flags&unix.MSG_CTRUNC != 0 {
+		return nil, errors.New("recvmsg(2): not all descriptors that were sent have come (MSG_CTRUNC): is the limit of open files too low?")
 	}
 	messages, err := syscall.ParseSocketControlMessage(control[:controls])
 	if err != nil {
