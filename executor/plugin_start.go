@@ -99,7 +99,7 @@ func start(id, dir string, plan *Plan, std stdio) (*Task, error) {
 	}
 	if err = send(); s.waited && errors.Is(err, errNotTaken) {
 		// It was stopped or killed while it waited. Nothing of the task has run.
-		if s, err = spawnSupervisor(id, plan); err != nil {
+		if s, err = newSupervisor(id, plan); err != nil {
 			return nil, fmt.Errorf("starting the supervisor: %w", err)
 		}
 		err = send()

@@ -157,7 +157,30 @@ func findSupervisor(id string, plan *Plan) (*waiting, error) {
 	if w := takeReady(id, plan); w != nil {
 		return w, nil
 	}
-	return spawnSupervisor(id, plan)
+	return newSupervisor(id, plan)
+}
+
+// newSupervisor starts a supervisor for a task.
+func newSupervisor(id string, plan *Plan) (*waiting, error) {
+	w, err := spawnSupervisor(id, plan)
+	if err != nil && endReady() {
+		// What those that wait held of namespaces, processes and descriptors may be what
+		// was missing.
+		w, err = spawnSupervisor(id, plan)
+	}
+	return w, err
+}
+
+// endReady ends all supervisors that wait. It reports whether there was one.
+func endReady() bool {
+	ready.Lock()
+	waited := ready.by
+	ready.by = map[uintptr]*waiting{}
+	ready.Unlock()
+	for _, w := range waited {
+		w.end()
+	}
+	return len(waited) > 0
 }
 
 // takeReady returns a supervisor that waits, nil if there is none for this task.

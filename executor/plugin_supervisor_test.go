@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,12 +31,9 @@ func keepReady(t *testing.T) {
 	KeepReady()
 	t.Cleanup(func() {
 		ready.Lock()
-		defer ready.Unlock()
 		ready.keep = false
-		for kind, w := range ready.by {
-			w.end()
-			delete(ready.by, kind)
-		}
+		ready.Unlock()
+		endReady()
 	})
 }
 
@@ -165,5 +163,61 @@ func TestReadySupervisorThatTakesNothing(t *testing.T) {
 			}
 			_ = os.Remove(f.workspace + "/starts")
 		})
+	}
+}
+
+// What supervisors that wait for other tasks take, no start lacks: here descriptors, of
+// which this process may have so many.
+func TestReadySupervisorsGiveWay(t *testing.T) {
+	f := newFixture(t)
+	keepReady(t)
+	plan := f.plan("exit 3")
+	w, err := newSupervisor("test", plan) // the first one opens what lasts
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.end()
+	other := func(change func(i *Isolation)) {
+		p := f.plan("true")
+		change(&p.Isolation)
+		makeReady(p)
+	}
+	other(func(i *Isolation) { i.HostIPC = true })
+	other(func(i *Isolation) { i.HostPID = true })
+	other(func(i *Isolation) { i.HostPID, i.HostIPC = true, true })
+	other(func(i *Isolation) { i.Network.Isolated = true })
+	other(func(i *Isolation) { i.Network.Isolated, i.HostIPC = true, true })
+	if len(ready.by) != 5 {
+		t.Fatalf("%d supervisors wait, want 5", len(ready.by))
+	}
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	var filled []int
+	restore := sync.OnceFunc(func() {
+		closeAll(filled...)
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &before)
+	})
+	t.Cleanup(restore)
+	const most = 200
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: most, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			break
+		}
+		filled = append(filled, fd)
+	}
+	w, err = newSupervisor("test", plan)
+	restore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.end()
+	if len(ready.by) != 0 {
+		t.Errorf("%d supervisors wait, want none", len(ready.by))
 	}
 }
