@@ -778,7 +778,13 @@ func TestDestroyUnrecovered(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.connect()
-	wantError(t, "running", h.DestroyTask(cfg.ID, false), cfg.ID, "is running")
+	before := pidfds(t)
+	for range 5 {
+		wantError(t, "running", h.DestroyTask(cfg.ID, false), cfg.ID, "is running")
+	}
+	if after := pidfds(t); after > before {
+		t.Errorf("%d handles of processes are open, %d were before", after, before)
+	}
 	if err := h.DestroyTask(cfg.ID, true); err != nil {
 		t.Fatal(err)
 	}
@@ -788,6 +794,20 @@ func TestDestroyUnrecovered(t *testing.T) {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
+}
+
+// pidfds is how many handles of processes this process has open.
+func pidfds(t *testing.T) (n int) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	check(t, err)
+	for _, entry := range entries {
+		name, _ := os.Readlink("/proc/self/fd/" + entry.Name())
+		if strings.Contains(name, "pidfd") {
+			n++
+		}
+	}
+	return n
 }
 
 func (h *harness) wantNothingLeft(state *TaskState) {

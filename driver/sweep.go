@@ -93,14 +93,25 @@ func (d *Driver) destroyUnknown(taskID string, force bool) error {
 	case o.ID != taskID:
 		return nil
 	}
-	if task, err := executor.Attach(taskID, dir, o.State.Cgroup.Own()); err == nil && !force {
-		select {
-		case <-task.Done():
-		default:
-			return fmt.Errorf("task %s is running: stop it first, or destroy it by force", plain.Name(taskID))
-		}
+	if !force && runs(taskID, dir, o) {
+		return fmt.Errorf("task %s is running: stop it first, or destroy it by force", plain.Name(taskID))
 	}
 	return d.discardOwned(dir, o)
+}
+
+// runs reports whether a task runs, by its records.
+func runs(id, dir string, o *owner) bool {
+	task, err := executor.Attach(id, dir, o.State.Cgroup.Own())
+	if err != nil {
+		return false
+	}
+	defer task.Detach()
+	select {
+	case <-task.Done():
+		return false
+	default:
+		return true
+	}
 }
 
 // sweepAll sweeps until the plugin ends.

@@ -186,8 +186,8 @@ func spawn(name, id string, namespaces uintptr, files []uintptr) (*process, erro
 	}
 	id0, err := identify(pid)
 	if err != nil {
-		_ = unix.Kill(pid, unix.SIGKILL) // a child of ours, not yet reaped: it is the one
-		_, _ = unix.Wait4(pid, nil, 0, nil)
+		// A child of ours, not yet reaped: the pidfd is the one's.
+		_ = newProcess(Identity{PID: pid}, pidfd).discard()
 		return nil, err
 	}
 	return newProcess(id0, pidfd), nil

@@ -274,6 +274,15 @@ func (t *Task) Remove() error {
 	return removeRecords(t.dir)
 }
 
+// Detach frees what this process holds of a task that [Attach] has returned, and leaves the
+// task as it is. The Task is of no use afterwards.
+func (t *Task) Detach() {
+	if t.supervisor != nil {
+		t.supervisor.close() // who waits for its end is told that it is closed
+	}
+	<-t.done
+}
+
 // Clear kills what is left of a task that Attach cannot return. id and cgroup
 // are as for [Attach]; known is its supervisor as far as the caller remembers it:
 // it is killed even if the records are gone. The records stay.
