@@ -26,7 +26,8 @@
 //     (plugin_spawner.go). So the time of a start does not grow with what is mounted on
 //     the host.
 //  4. It records who the supervisor is, sends it the plan with the descriptors
-//     (passing.go), and waits for the status.
+//     (passing.go), and waits for the status. If one that has waited does not say that it
+//     has the plan, it is killed, and another one is started.
 //  5. It starts the supervisor of the next task: see [KeepReady].
 //
 // The supervisor (supervisor.go) is process 1 of the task's PID namespace. When it
@@ -34,8 +35,10 @@
 //
 //  1. It blocks signals, so that none ends it, becomes undumpable, and has its
 //     descriptors closed on exec.
-//  2. It waits for the plan; if it was started before there was a task, it takes the
-//     task's ID then. It empties core dumps to sockets, and prepares the records of the
+//  2. It waits for the plan. Until then it holds nothing of any task, and reads from the
+//     plugin alone; one that the driver has started is user 0, with all capabilities and no
+//     filter. Then it says that it has the plan; if it was started before there was a task,
+//     it takes the task's ID. It empties core dumps to sockets, and prepares the records of the
 //     start and of the exit, while there is a disk to do it on. It ends if the plugin does
 //     before the plan is there.
 //  3. It joins the group's network namespace, if there is one, and starts the companions
