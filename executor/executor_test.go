@@ -514,7 +514,7 @@ func TestAttachToWhatIsLost(t *testing.T) {
 	if lost, err = Attach("test", task.dir, ""); err != nil {
 		t.Fatal(err)
 	}
-	lost.Kill() // would be the end of the tests, if it took the PID for the task's
+	_ = lost.Kill() // would be the end of the tests, if it took the PID for the task's
 	if _, err := lost.Exit(); !errors.Is(err, ErrLost) {
 		t.Errorf("%v, want ErrLost", err)
 	}
