@@ -5,6 +5,7 @@ package driver
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -128,7 +129,8 @@ func TestEgress(t *testing.T) {
 		t.Errorf("%+v (%v)", lines, err)
 	}
 	log, err := os.ReadFile(filepath.Join(cfg.TaskDir().LogDir, "t.egress.ndjson"))
-	if err != nil || !strings.Contains(string(log), `"name":"api.example.com","address":"127.0.0.1","port":`) {
+	if err != nil || !strings.Contains(string(log), `"name":"api.example.com","address":"127.0.0.1","port":`) ||
+		!strings.Contains(string(log), `"connected":true,"open":true`) || !strings.Contains(string(log), `"duration":`) {
 		t.Errorf("connections: %q (%v)", log, err)
 	}
 }
@@ -183,11 +185,35 @@ func TestEgressAndPorts(t *testing.T) {
 		Allow: []string{"api.example.com", "127.0.0.1"},
 	})
 	c.Policy.TCPConnect = []int{open}
+	// The task may connect to its name server, and to nobody else's.
+	server, err := net.Listen("tcp", "127.0.0.1:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	go func() {
+		for {
+			conn, err := server.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("a name server\n"))
+			conn.Close()
+		}
+	}()
+	c.Args[len(c.Args)-1] += `; exec 3<>/dev/tcp/api.example.com/53 && cat <&3; echo end`
 	cfg := h.task(c)
 	h.start(cfg)
 	h.wait(cfg.ID)
-	if out, want := h.log(cfg, "stdout", "\n7\n"), fmt.Sprintf("hello api.example.com:%d\n7\n", open); out != want {
+	if out, want := h.log(cfg, "stdout", "end\n"), fmt.Sprintf("hello api.example.com:%d\n7\nend\n", open); out != want {
 		t.Errorf("%q, expected %q", out, want)
+	}
+	c.Policy.TCPConnect = []int{open, 53}
+	cfg = h.task(c)
+	h.start(cfg)
+	h.wait(cfg.ID)
+	if out, want := h.log(cfg, "stdout", "end\n"), fmt.Sprintf("hello api.example.com:%d\n7\na name server\nend\n", open); out != want {
+		t.Errorf("with port 53: %q, expected %q", out, want)
 	}
 }
 
@@ -264,7 +290,7 @@ func TestEgressIsRequired(t *testing.T) {
 	h := egressHarness(t, func(c *Config) { c.EgressRequired = true })
 	_, _, err := h.StartTask(h.task(sh("true")))
 	wantError(t, "no block", err, "egress_required")
-	for _, all := range []*policy.Egress{{Default: "allow"}, {Allow: []string{"a.example.com:443", "0.0.0.0/0"}}, {Allow: []string{"[::/0]:443"}}} {
+	for _, all := range []*policy.Egress{{Default: "allow"}, {Allow: []string{"a.example.com:443", "0.0.0.0/0"}}, {Allow: []string{"[::/0]:443"}}, {Allow: []string{"0.0.0.0/1", "128.0.0.0/1"}}, {Allow: []string{"2000::/3"}}} {
 		open := sh("true")
 		open.Policy = &policy.Policy{Extensions: policy.Extensions{Egress: all}}
 		_, _, err := h.StartTask(h.task(open))

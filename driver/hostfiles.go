@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"errors"
 	"time"
 
 	"github.com/burin-labs/nomad-driver-harn/policy"
@@ -31,6 +32,10 @@ func (d *Driver) followHost() {
 func (d *Driver) keepHostFiles(stateDir string) string {
 	dir := sandbox.HostFilesDir(stateDir)
 	err := d.copies.Refresh(dir)
+	if errors.As(err, new(*sandbox.ResolverError)) {
+		d.logger.Warn("changes of the host's resolv.conf and hosts will not reach the egress of running tasks", "error", err)
+		err = nil
+	}
 	if err == nil {
 		dir, err = policy.RealPath(dir)
 	}

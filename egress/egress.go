@@ -26,6 +26,8 @@ import (
 // Config says what a task's network is to have.
 type Config struct {
 	Rules rule.Set
+	// Ports, if not nil, are all that the task may connect to.
+	Ports []uint16
 	// Published are addresses and ports of the node's that are forwarded to the same
 	// ones in the task's namespace.
 	Published []netip.AddrPort
@@ -116,7 +118,7 @@ func (n *Network) open(c *Config) (err error) {
 		return err
 	}
 	plan, err := n.plan("egress plan", &forward.Plan{
-		Rules: c.Rules, IPv6: n.space.IPv6, Synthetic4: netns.Range4, Synthetic6: netns.Range6, Key: key,
+		Rules: c.Rules, Limited: c.Ports != nil, Ports: c.Ports, IPv6: n.space.IPv6, Synthetic4: netns.Range4, Synthetic6: netns.Range6, Key: key,
 		Resolver: c.Resolver.For(&c.Rules), FollowsNode: c.Follow != nil, LogConnections: c.Connections != nil, Filter: filters.inner,
 	})
 	if err != nil {

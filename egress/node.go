@@ -7,8 +7,10 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,6 +44,10 @@ func ReadResolver(conf, hosts string) (r forward.Resolver, err error) {
 	}
 	for _, text := range c.Servers {
 		if address, err := netip.ParseAddr(text); err == nil {
+			// A forwarder knows no interface by its name.
+			if zone, err := net.InterfaceByName(address.Zone()); err == nil {
+				address = address.WithZone(strconv.Itoa(zone.Index))
+			}
 			r.Servers = append(r.Servers, netip.AddrPortFrom(address, dnsPort))
 		}
 	}
@@ -54,6 +60,9 @@ func ReadResolver(conf, hosts string) (r forward.Resolver, err error) {
 
 // mostHosts is how many names of a hosts file are taken: some are lists of what to block.
 const mostHosts = 4096
+
+// mostOfHost is how many addresses one name has.
+const mostOfHost = 16
 
 // readHosts reads a hosts file, hosts(5).
 func readHosts(name string) (map[string][]netip.Addr, error) {
@@ -77,7 +86,7 @@ func readHosts(name string) (map[string][]netip.Addr, error) {
 			continue
 		}
 		for _, host := range fields[1:] {
-			if name, ok := rule.Name(host); ok {
+			if name, ok := rule.Name(host); ok && len(hosts[name]) < mostOfHost {
 				hosts[name] = append(hosts[name], address.Unmap())
 			}
 		}

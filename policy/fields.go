@@ -112,7 +112,7 @@ func table() []Field {
 		},
 		{
 			Name: "egress_log", Kind: Switch,
-			Text:   "list the connections that were made, too: `alloc/logs/TASK.egress.ndjson` has time, name, address, port, bytes and duration of each, up to 16 MiB",
+			Text:   "list the connections that were made, too: `alloc/logs/TASK.egress.ndjson` has two lines for each, at its beginning (`open`) and its end: time, name, address, port, bytes, duration; up to 16 MiB",
 			Absent: "`false`", Ceiling: "`true` for all, if it is", Kernel: "nothing: the forwarder writes it",
 			value: func(p *Policy) any { return &p.EgressLog },
 			narrow: func(ceiling, result *Policy) error {

@@ -172,7 +172,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 		return nil, err
 	}
 	if s.effective.Egress != nil {
-		s.layout.hosts = egressHosts()
+		s.layout.hosts = egressHosts(s.effective.Egress.Rules())
 		s.layout.setDNS(egressDNS(s.effective))
 	} else {
 		s.layout.setDNS(findDNS(task))

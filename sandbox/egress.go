@@ -24,6 +24,8 @@ import (
 // Who starts the task makes it: see package egress.
 type Egress struct {
 	Rules egressrule.Set
+	// Ports, if not nil, are all that the task may connect to, whatever the rules say.
+	Ports []uint16
 	// Published are the node's ports that are the task's.
 	Published []netip.AddrPort
 	// Log: connections that were made are listed.
@@ -44,7 +46,7 @@ func checkEgress(settings *Settings, effective *policy.Policy, task *Task) error
 	}
 	switch {
 	case settings.EgressRequired && namesAll(effective.Egress.Rules()):
-		return errors.New(`capability_policy: egress: the operator requires that the hosts are named (plugin option egress_required), and default = "allow", or a range of all addresses, names none: leave it out`)
+		return errors.New(`capability_policy: egress: the operator requires that the hosts are named (plugin option egress_required), and default = "allow", or a range of addresses wider than a /8 (IPv6: /16), names none: leave it out`)
 	case task.NetworkNamespace != "":
 		return errors.New(`capability_policy: egress: the group's network gives the task the network namespace of its allocation (mode = "bridge", CNI or Connect), and egress one of its own: leave egress out, or use network { mode = "host" }, whose ports are forwarded to the task`)
 	case task.DNS != nil:
@@ -53,9 +55,15 @@ func checkEgress(settings *Settings, effective *policy.Policy, task *Task) error
 	return nil
 }
 
-// namesAll reports whether rules admit whatever they do not name, or name every address.
+// Ranges of addresses that are wider name no hosts any more: a few of them would be all.
+const widest4, widest6 = 8, 16
+
+// namesAll reports whether rules admit whatever they do not name, or name ranges so wide
+// that it comes to the same.
 func namesAll(rules egressrule.Set) bool {
-	return rules.Others || slices.ContainsFunc(rules.Allow, func(r egressrule.Rule) bool { return r.Addresses.IsValid() && r.Addresses.Bits() == 0 })
+	return rules.Others || slices.ContainsFunc(rules.Allow, func(r egressrule.Rule) bool {
+		return r.Addresses.IsValid() && (r.Addresses.Bits() < widest4 || r.Addresses.Addr().Is6() && r.Addresses.Bits() < widest6)
+	})
 }
 
 // beyondEgress are capabilities by which a task could change its network, or get
@@ -76,6 +84,12 @@ func (s *Sandbox) planEgress(task *Task) error {
 		return fmt.Errorf("capability_policy: egress: %s", s.Policy.Warning)
 	}
 	s.Egress = &Egress{Rules: *s.Policy.Egress, Published: task.Ports, Log: s.Policy.EgressLog}
+	if s.effective.PortsLimited() {
+		s.Egress.Ports = []uint16{}
+		for _, port := range s.effective.TCPConnect {
+			s.Egress.Ports = append(s.Egress.Ports, uint16(port))
+		}
+	}
 	if dir := task.Dirs.HostFiles; dir != "" {
 		s.Egress.follow = filepath.Join(dir, resolverFile)
 	}
@@ -93,11 +107,12 @@ func egressDNS(p *policy.Policy) string {
 }
 
 // egressHosts is the hosts(5) of a task with egress: addresses of the host's file are
-// ones that it has no route to, and it looks these names up by its name server.
-func egressHosts() string {
+// ones that it has no route to, and it looks these names up by its name server, as it does
+// the node's own if a rule admits that.
+func egressHosts(rules egressrule.Set) string {
 	text := "127.0.0.1\tlocalhost"
 	if own, err := os.Hostname(); err == nil {
-		if name, ok := egressrule.Name(own); ok && name != "localhost" {
+		if name, ok := egressrule.Name(own); ok && name != "localhost" && !rules.Lookup(name).Admitted {
 			text += " " + name
 		}
 	}
@@ -111,7 +126,7 @@ func (e *Egress) Open(abi landlock.ABI, reports, connections *os.File) (*egress.
 	if err != nil {
 		return nil, err
 	}
-	c := &egress.Config{Rules: e.Rules, Published: e.Published, Resolver: resolver, Reports: reports, Connections: connections, ABI: abi}
+	c := &egress.Config{Rules: e.Rules, Ports: e.Ports, Published: e.Published, Resolver: resolver, Reports: reports, Connections: connections, ABI: abi}
 	if e.follow != "" {
 		// Without it, the task has the node's names as they are now.
 		if c.Follow, err = os.Open(e.follow); err == nil {

@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -40,7 +41,7 @@ func HostFilesDir(stateDir string) string { return filepath.Clean(stateDir) + ".
 // HostFiles keeps copies of the files that tasks follow. The zero value is ready.
 type HostFiles struct {
 	mutex sync.Mutex
-	seen  map[string]fileVersion
+	seen  map[string]fileVersion // by the copy's name
 	// resolver is of which files the forwarders' one is.
 	resolver [2]fileVersion
 }
@@ -71,14 +72,25 @@ func (h *HostFiles) Refresh(dir string) error {
 			return fmt.Errorf("copying %s: %w", file, err)
 		}
 	}
-	if version := [2]fileVersion{h.seen[resolvConf], h.seen[hostsFile]}; version != h.resolver || !exists(filepath.Join(dir, resolverFile)) {
-		if err := writeResolver(dir); err != nil {
-			return fmt.Errorf("writing down how names are looked up: %w", err)
-		}
+	if version := [2]fileVersion{h.seen[filepath.Join(dir, filepath.Base(resolvConf))], h.seen[filepath.Join(dir, filepath.Base(hostsFile))]}; version != h.resolver || !exists(filepath.Join(dir, resolverFile)) {
+		// What fails here concerns the forwarders of tasks with egress alone, which go on with
+		// what they have, and is tried again when one of the files changes.
 		h.resolver = version
+		if err := writeResolver(dir); err != nil {
+			return &ResolverError{err}
+		}
 	}
 	return nil
 }
+
+// ResolverError says that the copies are up to date, and what forwarders follow is not.
+type ResolverError struct{ err error }
+
+func (e *ResolverError) Error() string {
+	return "tasks with egress do not follow how this node looks names up: " + e.err.Error()
+}
+
+func (e *ResolverError) Unwrap() error { return e.err }
 
 // resolverFile is what both files say, for the forwarders of tasks with egress, which have
 // it open: it stays the same file.
@@ -90,6 +102,9 @@ func writeResolver(dir string) error {
 	resolver, err := egress.ReadResolver(filepath.Join(dir, filepath.Base(resolvConf)), filepath.Join(dir, filepath.Base(hostsFile)))
 	if err != nil {
 		return err
+	}
+	if len(resolver.Servers) == 0 && len(resolver.Hosts) == 0 {
+		return nil // the files are being written: what was known is better
 	}
 	content, err := forward.EncodeResolver(resolver)
 	if err != nil {
@@ -141,7 +156,7 @@ func (h *HostFiles) copy(file, dir string) error {
 	}
 	version := versionOf(&st)
 	target := filepath.Join(dir, filepath.Base(file))
-	if h.seen[file] == version && exists(target) {
+	if h.seen[target] == version && exists(target) {
 		return nil
 	}
 	// It may be a FIFO by now.
@@ -154,17 +169,19 @@ func (h *HostFiles) copy(file, dir string) error {
 	if err != nil {
 		return nil
 	}
-	// Nobody ever sees half of it.
-	fresh := target + ".new"
-	if err := os.WriteFile(fresh, text, 0o644); err != nil {
+	// Nobody ever sees half of it, also where two plugins write.
+	fresh, err := os.CreateTemp(dir, ".new-")
+	if err != nil {
 		return err
 	}
-	if err := os.Chmod(fresh, 0o644); err != nil {
-		return err
+	_, err = fresh.Write(text)
+	err = errors.Join(err, fresh.Chmod(0o644), fresh.Close())
+	if err == nil {
+		err = os.Rename(fresh.Name(), target)
 	}
-	if err := os.Rename(fresh, target); err != nil {
-		return err
+	if err != nil {
+		return errors.Join(err, os.Remove(fresh.Name()))
 	}
-	h.seen[file] = version
+	h.seen[target] = version
 	return nil
 }

@@ -24,7 +24,7 @@ var runtimeCalls = []string{
 // socketCalls are those of sockets, but for what would offer a service (bind, listen),
 // and for what could pass descriptors (sendmsg, recvmsg).
 var socketCalls = []string{
-	"accept4", "connect", "getpeername", "getsockname", "getsockopt", "recvfrom", "sendto", "setsockopt", "shutdown", "splice",
+	"accept4", "connect", "getpeername", "getsockname", "getsockopt", "recvfrom", "setsockopt", "shutdown", "splice",
 }
 
 // startCalls are what it takes to become a forwarder, and to start one anew.
@@ -52,6 +52,11 @@ var sockets = seccomp.Rule{Syscall: "socket", Admit: []seccomp.Args{
 // linux/net.h.
 const socketTypes = 0xf
 
+// sending is without TCP Fast Open, which connects past Landlock's rules for ports.
+var sending = seccomp.Rule{Syscall: "sendto", Admit: []seccomp.Args{
+	{{Index: 3, Mask: unix.MSG_FASTOPEN, Values: []uint32{0}}},
+}}
+
 // threads are new ones of the same process.
 var threads = seccomp.Rule{Syscall: "clone", Admit: []seccomp.Args{
 	{{Index: 0, Mask: unix.CLONE_THREAD, Values: []uint32{unix.CLONE_THREAD}}},
@@ -60,11 +65,11 @@ var threads = seccomp.Rule{Syscall: "clone", Admit: []seccomp.Args{
 // StartFilter says what a forwarder can do from its birth on, and who starts it anew: no
 // file can be opened, and nothing be executed but what is open.
 func StartFilter() *seccomp.Filter {
-	return seccomp.Only(append(seccomp.Admit(slices.Concat(runtimeCalls, socketCalls, startCalls, []string{"clone"})...), sockets)...)
+	return seccomp.Only(append(seccomp.Admit(slices.Concat(runtimeCalls, socketCalls, startCalls, []string{"clone"})...), sockets, sending)...)
 }
 
 // Filter says what a forwarder can do once it has begun: nothing can be executed, and
 // no process be made.
 func Filter() *seccomp.Filter {
-	return seccomp.Only(append(seccomp.Admit(slices.Concat(runtimeCalls, socketCalls)...), sockets, threads)...)
+	return seccomp.Only(append(seccomp.Admit(slices.Concat(runtimeCalls, socketCalls)...), sockets, sending, threads)...)
 }

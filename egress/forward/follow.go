@@ -13,8 +13,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/burin-labs/nomad-driver-harn/egress/rule"
 )
 
@@ -68,8 +66,7 @@ type follower struct {
 	file   *os.File
 	rules  *rule.Set
 	looked time.Time
-	size   int64
-	mtime  unix.Timespec
+	sum    [sumLength]byte // of what was read last
 }
 
 // changed returns what the file says, if that is something new. A file that cannot be
@@ -79,8 +76,8 @@ func (f *follower) changed(now time.Time) (r Resolver, ok bool) {
 		return r, false
 	}
 	f.looked = now
-	var st unix.Stat_t
-	if unix.Fstat(int(f.file.Fd()), &st) != nil || st.Size == f.size && st.Mtim == f.mtime {
+	var sum [sumLength]byte
+	if _, err := f.file.ReadAt(sum[:], 0); err != nil || sum == f.sum {
 		return r, false
 	}
 	content, err := io.ReadAll(io.NewSectionReader(f.file, 0, mostResolver))
@@ -90,6 +87,6 @@ func (f *follower) changed(now time.Time) (r Resolver, ok bool) {
 	if r, err = decodeResolver(content); err != nil {
 		return r, false
 	}
-	f.size, f.mtime = st.Size, st.Mtim
+	f.sum = [sumLength]byte(content)
 	return r.For(f.rules), true
 }

@@ -11,17 +11,21 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
+	"github.com/burin-labs/nomad-driver-harn/egress/netns"
 	"github.com/burin-labs/nomad-driver-harn/egress/rule"
 	"github.com/burin-labs/nomad-driver-harn/internal/nettest"
+	"github.com/burin-labs/nomad-driver-harn/seccomp"
 )
 
 const here = "127.0.0.0/8" // where the tests' services are
@@ -246,6 +250,92 @@ func TestManyNames(t *testing.T) {
 	}
 	if x.to("first.example.com", port) != early {
 		t.Error("a name that has come back has another address")
+	}
+}
+
+// Names that rules have whole keep their addresses, however many others are asked for.
+func TestWholeNamesStay(t *testing.T) {
+	p := &Plan{
+		Rules: rule.Set{Allow: rules(t, "bank.example.com", "*.cdn.example.com")}, Key: []byte("key"),
+		Synthetic4: netns.Range4, Synthetic6: netns.Range6,
+	}
+	table := newForwarder(p, nil, nil).table
+	four, _, _ := table.address("bank.example.com")
+	for i := range 2 * mostNames {
+		if _, _, ok := table.address(fmt.Sprintf("n%d.cdn.example.com", i)); !ok {
+			t.Fatalf("no address for name %d", i)
+		}
+	}
+	if name, _, ok := table.open(four); !ok || name != "bank.example.com" {
+		t.Errorf("the address is of %q (%v), expected bank.example.com", name, ok)
+	}
+}
+
+// The node's servers are not asked at once for whatever a task connects to, nor again and
+// again for what they do not know.
+func TestServersAreSpared(t *testing.T) {
+	now, most := 0, 0
+	var mutex sync.Mutex
+	asks := func(n int) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		now += n
+		most = max(most, now)
+	}
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]int{}
+	server := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		asks(1)
+		time.Sleep(20 * time.Millisecond)
+		asks(-1)
+		mutex.Lock()
+		asked[q.Question[0].String()]++
+		mutex.Unlock()
+		_ = w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeNameError))
+	})}
+	go func() { _ = server.ActivateAndServe() }()
+	defer func() { _ = server.Shutdown() }()
+	r := newResolver(Resolver{Servers: []netip.AddrPort{conn.LocalAddr().(*net.UDPAddr).AddrPort()}, Timeout: 10 * time.Second, Attempts: 1})
+	var all sync.WaitGroup
+	for i := range 300 {
+		all.Go(func() {
+			if _, err := r.lookUp(t.Context(), fmt.Sprintf("n%d.example.com", i%150)); !errors.Is(err, errNoName) {
+				t.Errorf("%v, expected %v", err, errNoName)
+			}
+		})
+	}
+	all.Wait()
+	const kinds = 2 // of addresses
+	if most > kinds*mostAsked || most < 2*kinds {
+		t.Errorf("%d questions at once, expected at most %d", most, kinds*mostAsked)
+	}
+	for question, n := range asked {
+		if n > 2 { // two may have begun before the first answer
+			t.Errorf("%s was asked %d times", question, n)
+		}
+	}
+}
+
+// TCP Fast Open connects without connect(2), which Landlock's rules for ports are about.
+func TestFiltersDenyFastOpen(t *testing.T) {
+	arch, err := seccomp.Native()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, filter := range map[string]*seccomp.Filter{"start": StartFilter(), "forwarder": Filter()} {
+		program, err := seccomp.Compile(arch, filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for flags, admitted := range map[uint64]bool{0: true, unix.MSG_NOSIGNAL: true, unix.MSG_FASTOPEN: false, unix.MSG_FASTOPEN | unix.MSG_NOSIGNAL: false} {
+			action, err := program.Run(seccomp.Data{Number: unix.SYS_SENDTO, Arch: arch.Audit, Args: [6]uint64{3: flags}})
+			if err != nil || (action == seccomp.Allow) != admitted {
+				t.Errorf("%s: sendto with flags %#x: %v (%v), expected admitted %v", name, flags, action, err, admitted)
+			}
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +36,7 @@ func newForwarder(p *Plan, report, log func(Event)) *forwarder {
 	// far as rules have whole names.
 	for _, name := range p.Rules.Names() {
 		if p.Rules.Lookup(name).Admitted {
-			f.table.address(name)
+			f.table.pin(name)
 		}
 	}
 	return f
@@ -102,9 +103,14 @@ func (f *forwarder) handle(client *net.TCPConn, made func(netip.AddrPort) (*targ
 		f.report(to.Event)
 		return
 	}
+	if f.log != nil {
+		// Also of one that has no end of its own: the forwarder ends with the task.
+		to.Address, to.Connected, to.Open = server.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().String(), true, true
+		f.log(to.Event)
+	}
 	to.Sent, to.Received = relay(client, server)
 	if f.log != nil {
-		to.Address, to.Duration, to.Connected = server.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().String(), time.Since(began), true
+		to.Duration, to.Open = time.Since(began), false
 		f.log(to.Event)
 	}
 }
@@ -116,6 +122,11 @@ const lookupTimeout = 30 * time.Second
 // namespace. The target has what is known of it, whatever the error.
 func (f *forwarder) outward(at netip.AddrPort) (*target, error) {
 	to := &target{Event: Event{Port: at.Port()}}
+	// The kernel's own limit leaves the task the port of its name server.
+	if f.plan.Limited && !slices.Contains(f.plan.Ports, at.Port()) {
+		to.Address = at.Addr().String()
+		return to, &refusal{fmt.Sprintf("tcp_connect does not list port %d", at.Port())}
+	}
 	if !f.table.synthetic(at.Addr()) {
 		to.Address = at.Addr().String()
 		if v := f.decide(f.plan.Rules.Direct, at); !v.Admitted {

@@ -23,8 +23,9 @@ type Event struct {
 	Reason  string `json:"reason,omitempty"`
 	// Failed: it was admitted, and could not be connected.
 	Failed bool `json:"failed,omitempty"`
-	// Connected: it has ended by now.
+	// Connected: it was made. Open: it has just begun; another event tells of its end.
 	Connected bool          `json:"connected,omitempty"`
+	Open      bool          `json:"open,omitempty"`
 	Sent      int64         `json:"sent,omitempty"`
 	Received  int64         `json:"received,omitempty"`
 	Duration  time.Duration `json:"duration,omitempty"`

@@ -39,18 +39,27 @@ type resolver struct {
 	current Resolver
 	follows *follower // nil: it stays as it is
 	cache   map[string]remembered
+	asking  chan struct{} // as many as are asked for
 }
 
 type remembered struct {
 	found
+	err   error // of a lookup that has failed
 	until time.Time
 }
+
+// mostAsked is how many names are asked for at the same time: the node's servers are those
+// of others, too.
+const mostAsked = 32
+
+// failedFor is how long it is remembered that a name could not be looked up.
+const failedFor = 2 * time.Second
 
 // longest is the longest time that an answer is remembered for.
 const longest = 30 * time.Second
 
 func newResolver(r Resolver) *resolver {
-	return &resolver{current: r, cache: map[string]remembered{}}
+	return &resolver{current: r, cache: map[string]remembered{}, asking: make(chan struct{}, mostAsked)}
 }
 
 // follow has names looked up as a file says from now on, whenever it changes.
@@ -80,19 +89,33 @@ func (r *resolver) lookUp(ctx context.Context, name string) (found, error) {
 		return found{addresses: addresses}, nil
 	}
 	if ok {
-		return known.found, nil
+		return known.found, known.err
+	}
+	select {
+	case r.asking <- struct{}{}:
+		defer func() { <-r.asking }()
+	case <-ctx.Done():
+		return found{}, fmt.Errorf("%d other names are being looked up: %w", mostAsked, ctx.Err())
+	}
+	// Somebody else may have asked meanwhile.
+	if node, known, ok = r.now(name); ok {
+		return known.found, known.err
 	}
 	f, err := node.ask(ctx, name)
-	if err != nil || f.ttl <= 0 {
-		return f, err
+	lasts := min(f.ttl, longest)
+	if err != nil {
+		lasts = failedFor
+	}
+	if lasts <= 0 {
+		return f, nil
 	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if len(r.cache) >= mostCached {
 		clear(r.cache)
 	}
-	r.cache[name] = remembered{f, time.Now().Add(min(f.ttl, longest))}
-	return f, nil
+	r.cache[name] = remembered{f, err, time.Now().Add(lasts)}
+	return f, err
 }
 
 // ask asks the servers in their order, each as often as resolv.conf(5) says.

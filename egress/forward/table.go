@@ -17,8 +17,8 @@ import (
 //
 // An address is made of its name, and not of what was asked before: a name that comes
 // back has the address that it had, also after the forwarder was started anew; and
-// what has kept an address for long does not find another name there. Which names share
-// an address nobody can tell who does not know the key.
+// what has kept an address for long does not find another name there, unless thousands of
+// names were asked for since, of which one has the same. Names that rules have whole stay.
 type table struct {
 	four, six netip.Prefix
 	key       []byte
@@ -28,6 +28,7 @@ type table struct {
 	byName map[string]*list.Element
 	byHost map[uint32]*list.Element
 	used   list.List // of *entry, the last used first
+	pinned int
 }
 
 type entry struct {
@@ -64,6 +65,20 @@ func (t *table) address(name string) (four, six netip.Addr, ok bool) {
 	}
 	host := e.Value.(*entry).host
 	return t.at(t.four, host), t.at(t.six, host), true
+}
+
+// pin gives a name its address for good, if at most half of the room is taken so: no
+// number of other names makes it go.
+func (t *table) pin(name string) {
+	if _, _, ok := t.address(name); !ok {
+		return
+	}
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	if e := t.byName[name]; e != nil && t.pinned < t.most/2 {
+		e.Value.(*entry).open++
+		t.pinned++
+	}
 }
 
 func (t *table) add(name string) (*list.Element, bool) {

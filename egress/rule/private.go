@@ -41,6 +41,28 @@ var privates = prefixes(
 	"ff00::/8",         // multicast
 )
 
+// embeds are the prefixes of addresses that stand for one of IPv4, and the byte at which
+// they have it: translators and tunnels of a network lead there.
+var embeds = map[netip.Prefix]int{
+	netip.MustParsePrefix("::ffff:0:0:0/96"): 12, // RFC 2765
+	netip.MustParsePrefix("64:ff9b::/96"):    12, // RFC 6052
+	netip.MustParsePrefix("2002::/16"):       2,  // RFC 3056
+}
+
+// embedded returns the address of IPv4 that one of IPv6 stands for.
+func embedded(address netip.Addr) (four netip.Addr, ok bool) {
+	if address = plain(address); !address.Is6() {
+		return four, false
+	}
+	for prefix, at := range embeds {
+		if prefix.Contains(address) {
+			bytes := address.As16()
+			return netip.AddrFrom4([4]byte(bytes[at : at+4])), true
+		}
+	}
+	return four, false
+}
+
 func prefixes(texts ...string) []netip.Prefix {
 	out := make([]netip.Prefix, len(texts))
 	for i, text := range texts {

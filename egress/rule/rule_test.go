@@ -202,6 +202,23 @@ func TestReasonsAreHarns(t *testing.T) {
 	}
 }
 
+// A rule of Deny for an address of IPv4 holds for those of IPv6 that stand for it.
+func TestDenyIsForWhatAnAddressStandsFor(t *testing.T) {
+	s := &rule.Set{Others: true, Private: true, Deny: parse(t, "10.0.0.0/8")}
+	for text, admitted := range map[string]bool{
+		"10.0.0.1": false, "::ffff:10.0.0.1": false, "64:ff9b::a00:1": false, "2002:a00:1::": false, "::ffff:0:10.0.0.1": false,
+		"11.0.0.1": true, "64:ff9b::b00:1": true, "2002:b00:1::": true, "2606:4700::a00:1": true,
+	} {
+		address := netip.MustParseAddr(text)
+		if v := s.Address(address, 443, false); v.Admitted != admitted {
+			t.Errorf("a name that resolves to %s: %+v, expected admitted %v", text, v, admitted)
+		}
+		if v := s.Direct(address, 443, false); v.Admitted != admitted {
+			t.Errorf("%s: %+v, expected admitted %v", text, v, admitted)
+		}
+	}
+}
+
 func TestPrivateAddresses(t *testing.T) {
 	none := &rule.Set{Others: true}
 	for _, text := range []string{

@@ -99,11 +99,10 @@ func (s *Set) Alias(name string, port uint16) Verdict {
 // Address decides about an address that an admitted name has resolved to. own says
 // that it is one of this machine's.
 func (s *Set) Address(address netip.Addr, port uint16, own bool) Verdict {
-	match := func(r Rule) bool { return r.on(port) && r.matchesAddress(address) }
-	if deny := first(s.Deny, match); deny != nil {
+	if deny := s.denies(address, port); deny != nil {
 		return denied(deny)
 	}
-	if allow := first(s.Allow, match); allow != nil {
+	if allow := first(s.Allow, func(r Rule) bool { return r.on(port) && r.matchesAddress(address) }); allow != nil {
 		return Verdict{Admitted: true, Rule: allow}
 	}
 	switch {
@@ -116,8 +115,20 @@ func (s *Set) Address(address netip.Addr, port uint16, own bool) Verdict {
 	return Verdict{Admitted: true}
 }
 
+// denies returns the first rule of Deny for an address, or for one of IPv4 that it stands
+// for, nil if there is none.
+func (s *Set) denies(address netip.Addr, port uint16) *Rule {
+	four, hidden := embedded(address)
+	return first(s.Deny, func(r Rule) bool {
+		return r.on(port) && (r.matchesAddress(address) || hidden && r.matchesAddress(four))
+	})
+}
+
 // Direct decides about a connection that is made by the address, without a name.
 func (s *Set) Direct(address netip.Addr, port uint16, own bool) Verdict {
+	if deny := s.denies(address, port); deny != nil {
+		return denied(deny)
+	}
 	v := s.decide(func(r Rule) bool { return r.on(port) && r.matchesAddress(address) })
 	if !v.Admitted || v.Rule != nil {
 		return v

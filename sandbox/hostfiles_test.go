@@ -1,0 +1,69 @@
+// Copyright (c) The nomad-driver-harn authors
+// SPDX-License-Identifier: MPL-2.0
+
+package sandbox
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	egressrule "github.com/burin-labs/nomad-driver-harn/egress/rule"
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
+)
+
+// What forwarders follow may fail: the copies, which all tasks have, are there even so, and
+// in each directory.
+func TestCopiesAreKeptWhateverForwardersFollow(t *testing.T) {
+	kerneltest.Root(t)
+	h := &HostFiles{}
+	for _, broken := range []bool{true, false} {
+		dir := filepath.Join(t.TempDir(), "state.host")
+		if broken {
+			if err := os.MkdirAll(filepath.Join(dir, resolverFile), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.Refresh(dir); broken != errors.As(err, new(*ResolverError)) || !broken && err != nil {
+			t.Errorf("broken %v: %v", broken, err)
+		}
+		want, err := os.ReadFile(hostsFile)
+		if err != nil {
+			t.Skip(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, "hosts")); err != nil || string(got) != string(want) {
+			t.Errorf("broken %v: %q (%v), expected %q", broken, got, err, want)
+		}
+		info, err := os.Stat(filepath.Join(dir, resolverFile))
+		if !broken && (err != nil || info.Mode().Perm() != 0o600) {
+			t.Errorf("%v, %v: expected a file of root's alone", info, err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, ".new-*")); len(left) > 0 {
+			t.Errorf("%v is left", left)
+		}
+	}
+}
+
+// The node's own name is the task's loopback, unless a rule admits the node by it.
+func TestNodesNameWithEgress(t *testing.T) {
+	own, err := os.Hostname()
+	if err != nil {
+		t.Skip(err)
+	}
+	name, ok := egressrule.Name(own)
+	if !ok || name == "localhost" {
+		t.Skip("the node has no name of its own")
+	}
+	r, err := egressrule.Parse(name + ":5432")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hosts := egressHosts(egressrule.Set{}); !strings.Contains(hosts, name) {
+		t.Errorf("%q, expected %q", hosts, name)
+	}
+	if hosts := egressHosts(egressrule.Set{Allow: []egressrule.Rule{r}}); strings.Contains(hosts, name) {
+		t.Errorf("%q has %q, which a rule admits", hosts, name)
+	}
+}
