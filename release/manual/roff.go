@@ -19,7 +19,8 @@ type page struct {
 func newPage(name string, section int, about string, v release) *page {
 	p := &page{}
 	title := strings.ReplaceAll(name, " ", "-")
-	p.line(".TH %s %d %s %s %s", quoted(strings.ToUpper(title)), section, quoted(v.day()), quoted(program+" "+v.version), quoted("Nomad task driver harn"))
+	// The date as it is: formatters read it.
+	p.line(".TH %s %d \"%s\" %s %s", quoted(strings.ToUpper(title)), section, v.day(), quoted(program+" "+v.version), quoted("Nomad task driver harn"))
 	p.line(".nh\n.ad l") // names can be copied, and words are not spread
 	p.section("NAME")
 	p.line("%s \\- %s", escaped(title), escaped(about))
