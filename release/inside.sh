@@ -35,7 +35,7 @@ done
 man 5 $name | grep -q sandbox_profile || fail "man 5 $name shows no fields of policies"
 
 echo "== the shells complete"
-bash -c '. /usr/share/bash-completion/bash_completion; _completion_loader '$name'; complete -p '$name | grep -q -- "-C $name" || fail "bash does not complete"
+bash -c '. /usr/share/bash-completion/bash_completion; _completion_loader '$name'; complete -p '$name | grep -qE -- "-C '?$name" || fail "bash does not complete"
 [ "$(COMP_LINE="$name ex" COMP_POINT=20 $name)" = explain ] || fail "the command does not complete: $(COMP_LINE="$name ex" COMP_POINT=20 $name)"
 fish -c "complete -C '$name ex'" | grep -qx explain || fail "fish does not complete"
 fish -c "complete -C '$name run -pol'" | grep -qx -- -policy || fail "fish completes no option"

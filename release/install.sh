@@ -53,7 +53,7 @@ for arch in amd64 arm64; do
       zcat "$page" | mandoc -Tlint -W warning || fail "$page is not as a page should be"
     done
     for file in doc/$name/{LICENSE,CHANGELOG.md,copyright,examples/agent.hcl,docs/jobs.md} man/man1/$name-{explain,probe,run,suggest}.1.gz man/man5/$name.5.gz \
-      bash-completion/completions/$name.bash fish/vendor_completions.d/$name.fish; do
+      bash-completion/completions/$name fish/vendor_completions.d/$name.fish; do
       [ -s "$root/usr/share/$file" ] || fail "the $kind for $arch has no $file"
     done
   done
