@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -270,6 +271,17 @@ func TestNoNetworkWithoutForwarder(t *testing.T) {
 	}
 }
 
+// dial connects to a published port. Until the task listens, a connection is reset: that
+// may be before dial has it, and then there is none.
+func dial(t *testing.T, at netip.AddrPort) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", at.String())
+	if err != nil && !errors.Is(err, unix.ECONNRESET) {
+		t.Fatal(err)
+	}
+	return conn
+}
+
 func TestPublishedPorts(t *testing.T) {
 	kerneltest.Root(t)
 	at := netip.AddrPortFrom(local[0], uint16(nettest.FreePort(t)))
@@ -281,8 +293,7 @@ c.sendall(b"served " + c.recv(9))
 c.close()'`, at.Port()))
 	got := ""
 	for range 50 {
-		// Until the task listens, a connection is reset: that may be before dial returns.
-		if conn, err := net.Dial("tcp", at.String()); err == nil {
+		if conn := dial(t, at); conn != nil {
 			_, _ = conn.Write([]byte("hello"))
 			text, _ := io.ReadAll(conn)
 			conn.Close()
@@ -305,11 +316,9 @@ c.close()'`, at.Port()))
 func TestEventsOfPublishedPortsHaveAnAddress(t *testing.T) {
 	at := netip.AddrPortFrom(local[0], uint16(nettest.FreePort(t)))
 	x := start(t, egress.Config{Published: []netip.AddrPort{at}}, "sleep 60")
-	conn, err := net.Dial("tcp", at.String())
-	if err != nil {
-		t.Fatal(err)
+	if conn := dial(t, at); conn != nil {
+		defer conn.Close()
 	}
-	defer conn.Close()
 	x.events.Scan()
 	var e egress.Event
 	if err := json.Unmarshal(x.events.Bytes(), &e.Event); err != nil || !e.Failed || e.Host() != "127.0.0.1" || e.Port != at.Port() {
