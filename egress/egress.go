@@ -118,7 +118,7 @@ func (n *Network) open(c *Config) (err error) {
 		return err
 	}
 	plan, err := n.plan("egress plan", &forward.Plan{
-		Rules: c.Rules, Limited: c.Ports != nil, Ports: c.Ports, IPv6: n.space.IPv6, Synthetic4: netns.Range4, Synthetic6: netns.Range6, Key: key,
+		Rules: c.Rules, Ports: c.Ports, IPv6: n.space.IPv6, Synthetic4: netns.Range4, Synthetic6: netns.Range6, Key: key,
 		Resolver: c.Resolver.For(&c.Rules), FollowsNode: c.Follow != nil, LogConnections: c.Connections != nil, Filter: filters.inner,
 	})
 	if err != nil {

@@ -72,16 +72,23 @@ func TestReadySupervisor(t *testing.T) {
 	}
 }
 
-// One that was killed while it waited refuses no task.
-func TestReadySupervisorWasKilled(t *testing.T) {
-	f := newFixture(t)
-	keepReady(t)
-	plan := f.plan("exit 3")
+// mustWait has a supervisor wait for a task like the plan's.
+func mustWait(t *testing.T, plan *Plan) *waiting {
+	t.Helper()
 	makeReady(plan)
 	w := ready.by[plan.Isolation.namespaces()]
 	if w == nil {
 		t.Fatal("no supervisor waits")
 	}
+	return w
+}
+
+// One that was killed while it waited refuses no task.
+func TestReadySupervisorWasKilled(t *testing.T) {
+	f := newFixture(t)
+	keepReady(t)
+	plan := f.plan("exit 3")
+	w := mustWait(t, plan)
 	if err := w.signal(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -131,11 +138,7 @@ func TestReadySupervisorThatTakesNothing(t *testing.T) {
 					plan.Process.Env = append(plan.Process.Env, "LONG="+strings.Repeat("x", 100_000))
 				}
 			}
-			makeReady(plan)
-			w := ready.by[plan.Isolation.namespaces()]
-			if w == nil {
-				t.Fatal("no supervisor waits")
-			}
+			w := mustWait(t, plan)
 			if err := w.signal(unix.SIGSTOP); err != nil {
 				t.Fatal(err)
 			}

@@ -4,7 +4,6 @@
 package sandbox
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -72,9 +71,9 @@ func (h *HostFiles) Refresh(dir string) error {
 			return fmt.Errorf("copying %s: %w", file, err)
 		}
 	}
-	if version := [2]fileVersion{h.seen[filepath.Join(dir, filepath.Base(resolvConf))], h.seen[filepath.Join(dir, filepath.Base(hostsFile))]}; version != h.resolver || !exists(filepath.Join(dir, resolverFile)) {
+	if version := [2]fileVersion{h.seen[copyOf(resolvConf, dir)], h.seen[copyOf(hostsFile, dir)]}; version != h.resolver || !exists(filepath.Join(dir, resolverFile)) {
 		// What fails here concerns the forwarders of tasks with egress alone, which go on with
-		// what they have, and is tried again when one of the files changes.
+		// what they have, and is tried again when one of the files changes, or this one is not there.
 		h.resolver = version
 		if err := writeResolver(dir); err != nil {
 			return &ResolverError{err}
@@ -99,7 +98,7 @@ const resolverFile = ".resolver"
 // writeResolver writes what the copies say into a file that forwarders follow. It is no
 // task's to read.
 func writeResolver(dir string) error {
-	resolver, err := egress.ReadResolver(filepath.Join(dir, filepath.Base(resolvConf)), filepath.Join(dir, filepath.Base(hostsFile)))
+	resolver, err := egress.ReadResolver(copyOf(resolvConf, dir), copyOf(hostsFile, dir))
 	if err != nil {
 		return err
 	}
@@ -110,15 +109,11 @@ func writeResolver(dir string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, resolverFile), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, resolverFile), os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	// As it was: then no forwarder is to read it again.
-	if old, err := io.ReadAll(io.LimitReader(f, int64(len(content))+1)); err == nil && bytes.Equal(old, content) {
-		return nil
-	}
 	if _, err := f.WriteAt(content, 0); err != nil {
 		return err
 	}
@@ -147,6 +142,9 @@ func ownDirectory(dir string) error {
 	return nil
 }
 
+// copyOf is where the copy of a file is.
+func copyOf(file, dir string) string { return filepath.Join(dir, filepath.Base(file)) }
+
 // copy copies a file, if it is another one than before. One that is not there for
 // now, as between a removal and a new one, stays what it was.
 func (h *HostFiles) copy(file, dir string) error {
@@ -155,7 +153,7 @@ func (h *HostFiles) copy(file, dir string) error {
 		return nil
 	}
 	version := versionOf(&st)
-	target := filepath.Join(dir, filepath.Base(file))
+	target := copyOf(file, dir)
 	if h.seen[target] == version && exists(target) {
 		return nil
 	}

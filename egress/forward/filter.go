@@ -54,7 +54,7 @@ const socketTypes = 0xf
 
 // sending is without TCP Fast Open, which connects past Landlock's rules for ports.
 var sending = seccomp.Rule{Syscall: "sendto", Admit: []seccomp.Args{
-	{{Index: 3, Mask: unix.MSG_FASTOPEN, Values: []uint32{0}}},
+	{seccomp.MaskedIs(3, unix.MSG_FASTOPEN, 0)},
 }}
 
 // threads are new ones of the same process.

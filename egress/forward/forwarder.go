@@ -123,7 +123,7 @@ const lookupTimeout = 30 * time.Second
 func (f *forwarder) outward(at netip.AddrPort) (*target, error) {
 	to := &target{Event: Event{Port: at.Port()}}
 	// The kernel's own limit leaves the task the port of its name server.
-	if f.plan.Limited && !slices.Contains(f.plan.Ports, at.Port()) {
+	if f.plan.Ports != nil && !slices.Contains(f.plan.Ports, at.Port()) {
 		to.Address = at.Addr().String()
 		return to, &refusal{fmt.Sprintf("tcp_connect does not list port %d", at.Port())}
 	}

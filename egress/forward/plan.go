@@ -13,9 +13,8 @@ import (
 // Plan is all that a forwarder needs to know. It is plain data.
 type Plan struct {
 	Rules rule.Set `json:"rules"`
-	// Limited: of all ports, the task may connect to Ports alone.
-	Limited bool     `json:"limited,omitempty"`
-	Ports   []uint16 `json:"ports,omitempty"`
+	// Ports are all that the task may connect to; nil for any, empty for none.
+	Ports []uint16 `json:"ports,omitzero"`
 	// IPv6 says whether the task's namespace has it.
 	IPv6 bool `json:"ipv6"`
 	// Synthetic4 and Synthetic6 are the ranges that names get addresses from.

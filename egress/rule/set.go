@@ -47,10 +47,6 @@ func first(rules []Rule, match func(Rule) bool) *Rule {
 // Host decides about a name and a port. The name is one that [Name] has returned.
 func (s *Set) Host(name string, port uint16) Verdict {
 	match := func(r Rule) bool { return r.on(port) && r.matchesName(name) }
-	return s.decide(match)
-}
-
-func (s *Set) decide(match func(Rule) bool) Verdict {
 	if deny := first(s.Deny, match); deny != nil {
 		return denied(deny)
 	}
@@ -126,14 +122,10 @@ func (s *Set) denies(address netip.Addr, port uint16) *Rule {
 
 // Direct decides about a connection that is made by the address, without a name.
 func (s *Set) Direct(address netip.Addr, port uint16, own bool) Verdict {
-	if deny := s.denies(address, port); deny != nil {
-		return denied(deny)
-	}
-	v := s.decide(func(r Rule) bool { return r.on(port) && r.matchesAddress(address) })
-	if !v.Admitted || v.Rule != nil {
+	if v := s.Address(address, port, own); v.Rule != nil || s.Others {
 		return v
 	}
-	return s.Address(address, port, own)
+	return Verdict{Reason: NoRule}
 }
 
 // AddressRules are the addresses that rules of Allow name: those that a program can
