@@ -194,7 +194,12 @@ func (a *account) canRead(path string) bool { return a.may(path, 0o4) }
 // access control list, it is assumed.
 func (a *account) may(path string, need uint32) bool {
 	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil || a.UID == 0 && !a.anyone {
+	return unix.Stat(path, &st) != nil || a.permits(path, &st, need)
+}
+
+// permits is may, for a file that was looked at. The path is for its access control list.
+func (a *account) permits(path string, st *unix.Stat_t, need uint32) bool {
+	if a.UID == 0 && !a.anyone {
 		return true
 	}
 	if n, err := unix.Getxattr(path, "system.posix_acl_access", nil); err == nil && n > 0 {
@@ -219,6 +224,11 @@ func ownedBy(path string) (uid uint32, text string) {
 	if err := unix.Stat(path, &st); err != nil {
 		return 0, "nobody that can be named"
 	}
+	return st.Uid, ownerOf(&st)
+}
+
+// ownerOf is ownedBy for a file that was looked at.
+func ownerOf(st *unix.Stat_t) string {
 	name := ""
 	if passwd, err := hostDatabases.read(passwdFile); err == nil {
 		for line := range strings.Lines(string(passwd)) {
@@ -229,9 +239,9 @@ func ownedBy(path string) (uid uint32, text string) {
 		}
 	}
 	if name == "" {
-		return st.Uid, fmt.Sprintf("user %d, mode %04o", st.Uid, st.Mode&0o7777)
+		return fmt.Sprintf("user %d, mode %04o", st.Uid, st.Mode&0o7777)
 	}
-	return st.Uid, fmt.Sprintf("%q (user %d), mode %04o", name, st.Uid, st.Mode&0o7777)
+	return fmt.Sprintf("%q (user %d), mode %04o", name, st.Uid, st.Mode&0o7777)
 }
 
 // String names the user, for people.
@@ -302,23 +312,32 @@ func (a *account) closedFiles(dirs *Dirs, roots policy.Roots) []string {
 		if within := func(root string) bool { return landlock.Beneath(root, dir) }; !slices.ContainsFunc(roots.Workspace, within) && !slices.ContainsFunc(roots.ReadOnly, within) {
 			continue
 		}
-		d, err := os.Open(dir)
-		if err != nil {
-			continue
-		}
-		files, _ := d.Readdirnames(atMostFiles)
-		d.Close()
-		for _, file := range files {
-			path := filepath.Join(dir, file)
-			if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || a.canRead(path) {
-				continue
-			}
-			_, owner := ownedBy(path)
+		if file, owner := a.closedFile(dir); file != "" {
 			notes = append(notes, fmt.Sprintf("%s belongs to %s: the task runs as %s, which cannot read it: if a template makes it, give the template perms = \"644\", or the uid and gid of a named user", plain.Quote(name+"/"+file), owner, a))
-			break
 		}
 	}
 	return notes
+}
+
+// closedFile returns the name and owner of the first file of a directory that the user
+// cannot read, "" if there is none. What is there an earlier start can have made: a FIFO in
+// the directory's place is not opened, and no link is followed, whose target a task is not
+// to hear of.
+func (a *account) closedFile(dir string) (name, owner string) {
+	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return "", ""
+	}
+	defer d.Close()
+	files, _ := d.Readdirnames(atMostFiles)
+	for _, file := range files {
+		var st unix.Stat_t
+		if unix.Fstatat(int(d.Fd()), file, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || a.permits(filepath.Join(dir, file), &st, 0o4) {
+			continue
+		}
+		return file, ownerOf(&st)
+	}
+	return "", ""
 }
 
 func volumeAt(destination string) string {

@@ -4,10 +4,14 @@
 package sandbox
 
 import (
+	"os"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
 
 func TestAccountFiles(t *testing.T) {
@@ -50,5 +54,27 @@ func TestAccountFiles(t *testing.T) {
 	a.Name = "x\nevil:x:0:0:"
 	if files := a.files("/tmp"); len(files) != 0 {
 		t.Errorf("a name with a line: %q", files)
+	}
+}
+
+// What an earlier start has put into the place of a directory of the task's is neither
+// opened nor followed, nor is a link in it.
+func TestClosedFileOfAPreparedDirectory(t *testing.T) {
+	kerneltest.Root(t)
+	who := &account{anyone: true}
+	base := t.TempDir()
+	dir, fifo, link, within := base+"/dir", base+"/fifo", base+"/link", base+"/within"
+	for _, made := range []error{
+		os.Mkdir(dir, 0o755), os.WriteFile(dir+"/key", nil, 0o600), unix.Mkfifo(fifo, 0o777), os.Symlink(dir, link),
+		os.Mkdir(within, 0o755), os.Symlink(dir+"/key", within+"/key"), unix.Mkfifo(within+"/fifo", 0o600),
+	} {
+		if made != nil {
+			t.Fatal(made)
+		}
+	}
+	for path, want := range map[string]string{dir: "key", fifo: "", link: "", within: ""} {
+		if name, owner := who.closedFile(path); name != want || want != "" && owner != `"root" (user 0), mode 0600` {
+			t.Errorf("%s: %q, %q, expected %q", path, name, owner, want)
+		}
 	}
 }
