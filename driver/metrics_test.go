@@ -7,14 +7,17 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
+	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/internal/scrape"
@@ -224,7 +227,7 @@ func TestMetricsAreOff(t *testing.T) {
 	}
 }
 
-// sockets are some of this process, by their numbers.
+// sockets are some of this process, by their addresses.
 type sockets []string
 
 // without leaves out others. Those of earlier tests may be closed meanwhile.
@@ -232,33 +235,51 @@ func (s sockets) without(others sockets) sockets {
 	return slices.DeleteFunc(s, func(socket string) bool { return slices.Contains(others, socket) })
 }
 
-// listening are the sockets of this process that listen.
+// listening are the sockets of this process that listen on this machine, not in a task's network: those
+// of TCP, and those named metrics.sock, as other UNIX sockets (those of gRPC) come and go. Each descriptor
+// is asked, since the tables below /proc/self/net are of the main thread's namespace, which may be
+// another's for a moment.
 func listening(t *testing.T) (found sockets) {
 	t.Helper()
-	own := map[string]bool{}
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, fd := range fds {
-		if name, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil {
-			own[name] = true
-		}
+	here, err := os.Stat("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
 	}
-	// Of each file: the field that says that a socket listens, what it then is, and the inode's field.
-	for _, table := range []struct {
-		file         string
-		state, inode int
-		listens      string
-	}{{"tcp", 3, 9, "0A"}, {"tcp6", 3, 9, "0A"}, {"unix", 3, 6, "00010000"}} {
-		text, err := os.ReadFile("/proc/self/net/" + table.file)
+	for _, entry := range fds {
+		fd, err := strconv.Atoi(entry.Name())
 		if err != nil {
-			continue // a kernel without IPv6
+			t.Fatal(err)
 		}
-		for line := range strings.Lines(string(text)) {
-			// Other UNIX sockets, as those of gRPC, come and go.
-			if f := strings.Fields(line); len(f) > table.inode && (table.file != "unix" || filepath.Base(f[len(f)-1]) == "metrics.sock") && f[table.state] == table.listens && own["socket:["+f[table.inode]+"]"] {
-				found = append(found, f[table.inode])
+		// What is no socket, or closed by now, gives an error.
+		if listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listens == 0 {
+			continue
+		}
+		ns, err := unix.IoctlRetInt(fd, unix.SIOCGSKNS)
+		if err != nil {
+			continue
+		}
+		file := os.NewFile(uintptr(ns), "network namespace")
+		there, err := file.Stat()
+		file.Close()
+		if err != nil || !os.SameFile(here, there) {
+			continue
+		}
+		address, err := unix.Getsockname(fd)
+		if err != nil {
+			continue
+		}
+		switch a := address.(type) {
+		case *unix.SockaddrInet4:
+			found = append(found, netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String())
+		case *unix.SockaddrInet6:
+			found = append(found, netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port)).String())
+		case *unix.SockaddrUnix:
+			if filepath.Base(a.Name) == "metrics.sock" {
+				found = append(found, a.Name)
 			}
 		}
 	}
