@@ -43,6 +43,10 @@ zsh -fc "autoload -Uz compinit; compinit -D; print \$_comps[$name]" | grep -qx "
 [ "$(zsh -fc "compadd() { shift; print -l \$@ }; autoload -Uz +X _$name; words=($name ex); CURRENT=2; _$name")" = explain ] || fail "zsh does not complete"
 
 echo "== run a job"
+# The plugin gets into the configuration as the documentation says.
+configure=$(grep -o "echo 'plugin .* /etc/nomad.d/$name.hcl" /usr/share/doc/$name/docs/releases.md) ||
+  fail "docs/releases.md does not say how the plugin gets into the configuration"
+eval "$configure"
 cat > /run/test/agent.hcl <<'CONFIG'
 disable_update_check = true
 client {
@@ -87,6 +91,7 @@ wait "$agent" || true
 agent=
 
 echo "== remove"
+rm /etc/nomad.d/$name.hcl
 dpkg --purge $name > /run/test/dpkg 2>&1 || { cat /run/test/dpkg >&2; fail "it cannot be removed"; }
 if grep -i warning /run/test/dpkg; then fail "the removal left something"; fi
 for place in /opt/nomad/data/plugins /var/lib/$name /usr/share/doc/$name; do
