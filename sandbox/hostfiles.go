@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -56,6 +57,15 @@ func versionOf(st *unix.Stat_t) fileVersion {
 	return fileVersion{st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim}
 }
 
+// writing is how long after its last change a file may still be half of what it will be.
+const writing = 2 * time.Second
+
+// fresh says that the file has just been written to. A time in the future says nothing.
+func (v fileVersion) fresh(now time.Time) bool {
+	age := now.Sub(time.Unix(v.mtime.Unix()))
+	return age >= 0 && age < writing
+}
+
 // Refresh copies what has changed. The directory must be root's alone.
 func (h *HostFiles) Refresh(dir string) error {
 	h.mutex.Lock()
@@ -72,10 +82,17 @@ func (h *HostFiles) Refresh(dir string) error {
 		}
 	}
 	if version := [2]fileVersion{h.seen[copyOf(resolvConf, dir)], h.seen[copyOf(hostsFile, dir)]}; version != h.resolver || !exists(filepath.Join(dir, resolverFile)) {
+		resolver, err := egress.ReadResolver(copyOf(resolvConf, dir), copyOf(hostsFile, dir))
+		if err == nil && len(resolver.Servers) == 0 && (len(resolver.Hosts) == 0 || version[0].fresh(time.Now())) {
+			return nil // the files are being written: what was known is better, until the next look
+		}
 		// What fails here concerns the forwarders of tasks with egress alone, which go on with
 		// what they have, and is tried again when one of the files changes, or this one is not there.
 		h.resolver = version
-		if err := writeResolver(dir); err != nil {
+		if err == nil {
+			err = writeResolver(resolver, filepath.Join(dir, resolverFile))
+		}
+		if err != nil {
 			return &ResolverError{err}
 		}
 	}
@@ -95,21 +112,13 @@ func (e *ResolverError) Unwrap() error { return e.err }
 // it open: it stays the same file.
 const resolverFile = ".resolver"
 
-// writeResolver writes what the copies say into a file that forwarders follow. It is no
-// task's to read.
-func writeResolver(dir string) error {
-	resolver, err := egress.ReadResolver(copyOf(resolvConf, dir), copyOf(hostsFile, dir))
-	if err != nil {
-		return err
-	}
-	if len(resolver.Servers) == 0 && len(resolver.Hosts) == 0 {
-		return nil // the files are being written: what was known is better
-	}
+// writeResolver writes a file that forwarders follow. It is no task's to read.
+func writeResolver(resolver forward.Resolver, file string) error {
 	content, err := forward.EncodeResolver(resolver)
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, resolverFile), os.O_WRONLY|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	egressrule "github.com/burin-labs/nomad-driver-harn/egress/rule"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
+	"github.com/burin-labs/nomad-driver-harn/internal/nettest"
 )
 
 // What forwarders follow may fail: the copies, which all tasks have, are there even so, and
@@ -42,6 +44,45 @@ func TestCopiesAreKeptWhateverForwardersFollow(t *testing.T) {
 		}
 		if left, _ := filepath.Glob(filepath.Join(dir, ".new-*")); len(left) > 0 {
 			t.Errorf("%v is left", left)
+		}
+	}
+}
+
+// A resolv.conf that is being written has no servers yet: forwarders keep those that they
+// have, until it stays so.
+func TestForwardersKeepTheirServers(t *testing.T) {
+	kerneltest.Root(t)
+	dir := filepath.Join(t.TempDir(), "state.host")
+	nettest.File(t, hostsFile, "127.0.0.1 localhost\n10.0.0.1 db.example.com\n")
+	h := &HostFiles{}
+	for _, now := range []struct {
+		conf    string
+		ago     time.Duration
+		follows string
+	}{
+		{"nameserver 10.0.0.53\n", 0, "10.0.0.53"},
+		{"", 0, "10.0.0.53"},
+		{"# by hand\n", time.Second, "10.0.0.53"},
+		{"# by hand\nnameserver 10.0.0.54\n", 0, "10.0.0.54"},
+		{"# none\n", time.Minute, "db.example.com"},
+		{"nameserver 10.0.0.55\n", -time.Hour, "10.0.0.55"},
+		{"# none, and of tomorrow\n", -time.Hour, "db.example.com"},
+	} {
+		nettest.File(t, resolvConf, now.conf)
+		if when := time.Now().Add(-now.ago); now.ago != 0 {
+			if err := os.Chtimes(resolvConf, when, when); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.Refresh(dir); err != nil {
+			t.Errorf("%q: %v", now.conf, err)
+		}
+		text, err := os.ReadFile(filepath.Join(dir, resolverFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(text); !strings.Contains(got, now.follows) || strings.Contains(got, "10.0.0.5") != strings.HasPrefix(now.follows, "10.0.0.5") {
+			t.Errorf("%q of %s ago: forwarders follow %s, expected %s", now.conf, now.ago, got, now.follows)
 		}
 	}
 }
