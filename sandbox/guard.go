@@ -51,6 +51,9 @@ func (v *view) guard(w *layout, roots policy.Roots, plan *policy.Plan) error {
 		v.closed = append(v.closed, executor.Closed{Path: g.at, ReadOnly: g.rule == readOnly, Holds: g.own})
 	}
 	v.insert(covers)
+	v.closed = slices.DeleteFunc(v.closed, func(c executor.Closed) bool {
+		return c.ReadOnly && slices.ContainsFunc(shown, func(g guarded) bool { return g.rule != readOnly && g.at == c.Path })
+	})
 	if v.ruleset == nil {
 		return nil
 	}
@@ -58,7 +61,9 @@ func (v *view) guard(w *layout, roots policy.Roots, plan *policy.Plan) error {
 	kept := v.readOnlyGuards(roots)
 	guards = append(guards, kept...)
 	for i := range shown {
-		if g := &shown[i]; g.marked {
+		g := &shown[i]
+		closed := g.rule == readOnly && slices.ContainsFunc(shown, func(other guarded) bool { return other.rule != readOnly && other.at == g.at })
+		if g.marked && !closed {
 			kept = append(kept, policy.Guard{Path: g.at, Keep: g.keep()})
 			v.marked = append(v.marked, Marked{Path: g.at, Why: g.what, Readable: g.rule == readOnly})
 		}
@@ -151,8 +156,12 @@ func (v *view) holdsOwn(g *guarded) bool {
 // mounted in them.
 func (v *view) insert(guards []placed) {
 	for _, g := range guards {
-		if !slices.ContainsFunc(v.mounts, func(m placed) bool { return m.guard && m.Target == g.Target }) {
+		// Of two, the stricter one: what is to be closed and to be kept as it is, is closed.
+		switch i := slices.IndexFunc(v.mounts, func(m placed) bool { return m.guard && m.Target == g.Target }); {
+		case i < 0:
 			v.mounts = append(v.mounts, g)
+		case g.covers() && !v.mounts[i].covers():
+			v.mounts[i] = g
 		}
 	}
 	slices.SortStableFunc(v.mounts, func(a, b placed) int { return strings.Compare(a.Target, b.Target) })
