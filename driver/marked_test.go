@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/nomad/plugins/drivers"
+
 	"github.com/burin-labs/nomad-driver-harn/policy"
 	"github.com/burin-labs/nomad-driver-harn/sandbox"
 )
@@ -250,6 +252,14 @@ func TestCredentialsInHomes(t *testing.T) {
 	})
 	_, _, err = h.StartTask(h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{ReadOnlyRoots: []string{home + "/.ssh"}}}))
 	wantError(t, "naming one", err, "read_only_roots", home+"/.ssh", "credentials")
+	// What is to be kept as it is besides, there or above, is closed all the same.
+	h.twice(&policy.Policy{WorkspaceRoots: []string{home, "local"}, Extensions: policy.Extensions{Protect: []string{".ssh", ".aws", ".config", "denied"}}}, tries(
+		[2]string{"ssh", "cat " + home + "/.ssh/id"}, [2]string{"aws", "cat " + home + "/.aws/credentials"}, [2]string{"gh", "cat " + home + "/.config/gh/hosts.yml"},
+		[2]string{"denied", "cat " + home + "/denied/x"}, [2]string{"write", "echo x > " + home + "/.ssh/new"},
+		[2]string{"config", "cat " + home + "/.config/gh/config.yml"}, [2]string{"change", "echo x >> " + home + "/.config/gh/config.yml"}, [2]string{"src", "echo x >> " + home + "/src/main.c"},
+	), func(string) {}, map[string]string{
+		"ssh": "no no", "aws": "no no", "gh": "no no", "denied": "no no", "write": "no no", "config": "yes yes", "change": "no no", "src": "yes yes",
+	})
 }
 
 // So they are where the home shows by another name: the same file system mounted elsewhere, or a
@@ -289,6 +299,103 @@ func TestCredentialsByOtherNames(t *testing.T) {
 		_, _, err = h.StartTask(h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{ReadOnlyRoots: []string{root}}}))
 		wantError(t, "naming one", err, "read_only_roots", root, "protected")
 	}
+}
+
+// keeps starts a task that tries to change and to replace files, and to write beside them. What was
+// there before is there after.
+func (h *harness) keeps(name string, p policy.Policy, mounts []*drivers.MountConfig, kept, seen string) {
+	h.t.Helper()
+	task := sh(strings.ReplaceAll("{ cat DIR/.git/hooks/pre-commit && echo x >> DIR/.git/config && echo beside; echo x >> DIR/.git/hooks/pre-commit || echo kept; "+
+		"mv DIR/.git/hooks DIR/src/ || echo stays; mkdir DIR/.git/hooks/new || echo none new; } 2>/dev/null; echo end", "DIR", seen))
+	task.Policy = &p
+	cfg := h.task(task)
+	cfg.Mounts = mounts
+	h.start(cfg)
+	h.wait(cfg.ID)
+	if got := h.log(cfg, "stdout", "end\n"); got != "text of .git/hooks/pre-commit\nbeside\nkept\nstays\nnone new\nend\n" {
+		h.t.Errorf("%s: got\n%s", name, got)
+	}
+	if text, err := os.ReadFile(kept + "/.git/hooks/pre-commit"); err != nil || string(text) != "text of .git/hooks/pre-commit\n" {
+		h.t.Errorf("%s: %q, %v", name, text, err)
+	}
+}
+
+// protectedRepo makes a repository outside of /tmp, of which a task has its own.
+func protectedRepo(t *testing.T) string {
+	t.Helper()
+	base, err := os.MkdirTemp("/var/tmp", "harn-protect-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(base) })
+	tree(t, base, "repo/.git/config", "repo/src/main.c", "file")
+	tree(t, base+"/repo", ".git/hooks/pre-commit")
+	return base
+}
+
+// What a ceiling's protect names by an absolute path stays, whatever it is shown by: a root below it is
+// refused, and it is kept where it is mounted elsewhere, and in a volume.
+func TestCeilingsProtectHasNoOtherName(t *testing.T) {
+	base := protectedRepo(t)
+	repo, again := base+"/repo", base+"/again"
+	protect := policy.Extensions{Protect: []string{repo + "/.git/hooks"}}
+	h := newHarness(t, func(c *Config) { c.Ceiling = &policy.Policy{Extensions: protect} })
+	for _, root := range []string{repo + "/.git/hooks/pre-commit", repo + "/.git/hooks"} {
+		_, _, err := h.StartTask(h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{WorkspaceRoots: []string{root}}}))
+		wantError(t, root, err, "protect", root, "read_only_roots")
+	}
+	if err := os.Mkdir(again, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mountOver(t, repo, again)
+	volume := func(source, at string) []*drivers.MountConfig {
+		return []*drivers.MountConfig{{HostPath: source, TaskPath: at}}
+	}
+	h.keeps("the same file system elsewhere", policy.Policy{WorkspaceRoots: []string{again}}, nil, repo, again)
+	h.keeps("a volume", policy.Policy{}, volume(repo, "/srv/volume"), repo, "/srv/volume")
+	h.keeps("a volume by another name", policy.Policy{}, volume(again, "/srv/volume"), repo, "/srv/volume")
+	// A job can name what its own volume shows.
+	newHarness(t, nil).keeps("the job's own", policy.Policy{Extensions: protect}, volume(repo, "/srv/volume"), repo, "/srv/volume")
+}
+
+// A relative protect is meant below whatever the task may write, whoever has granted it.
+func TestProtectInEveryWorkspaceRoot(t *testing.T) {
+	base := protectedRepo(t)
+	repo := base + "/repo"
+	protect := policy.Extensions{Protect: []string{".git/hooks"}}
+	volumes := []*drivers.MountConfig{{HostPath: repo, TaskPath: "/srv/volume"}, {HostPath: base + "/file", TaskPath: "/srv/file"}}
+	for _, ceiling := range []bool{false, true} {
+		h := newHarness(t, func(c *Config) {
+			c.Presets = map[string]sandbox.Preset{"repo": {WorkspaceRoots: []string{repo}}}
+			if ceiling {
+				c.Ceiling = &policy.Policy{Extensions: protect}
+			}
+		})
+		for name, tc := range map[string]struct {
+			p      policy.Policy
+			mounts []*drivers.MountConfig
+			seen   string
+		}{
+			"workspace_roots": {policy.Policy{WorkspaceRoots: []string{repo}}, nil, repo},
+			"write_roots":     {policy.Policy{ProcessSandbox: &policy.ProcessSandbox{WriteRoots: []string{repo}}}, nil, repo},
+			"preset":          {policy.Policy{ProcessSandbox: &policy.ProcessSandbox{Presets: []string{"repo"}}}, nil, repo},
+			"volume":          {policy.Policy{}, volumes, "/srv/volume"},
+		} {
+			if !ceiling {
+				tc.p.Extensions = protect
+			}
+			h.keeps(fmt.Sprintf("%s, ceiling %v", name, ceiling), tc.p, tc.mounts, repo, tc.seen)
+		}
+	}
+	// A volume that is a file holds nothing to be kept: it is written to.
+	h := newHarness(t, nil)
+	task := sh("echo x >> /srv/file && echo written")
+	task.Policy = &policy.Policy{Extensions: protect}
+	cfg := h.task(task)
+	cfg.Mounts = volumes
+	h.start(cfg)
+	h.wait(cfg.ID)
+	h.log(cfg, "stdout", "written\n")
 }
 
 // A ceiling's protect is for jobs that can change what it names; others start.

@@ -85,7 +85,7 @@ func table() []Field {
 		{
 			Name: "protect", Kind: Paths, Role: ProtectRole,
 			Text: "files and directories in workspace roots that stay as they are, as `[\".git/hooks\", \".mcp.json\"]`, also if they do not exist: then they cannot be made. " +
-				"A relative path is meant below each workspace root. [The price](#what-stays-closed-or-as-it-is)",
+				"A relative path is meant below each workspace root, those of presets and writable volumes among them. [The price](#what-stays-closed-or-as-it-is)",
 			Absent: "none", Empty: "none", Ceiling: "both lists", Kernel: "read-only mounts; Landlock, which grants what lies beside",
 			value: func(p *Policy) any { return &p.Protect },
 		},

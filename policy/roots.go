@@ -26,7 +26,7 @@ type Roots struct {
 	Sockets   []string // to connect to UNIX sockets in
 	// Denied and Protected are the paths of read_deny_roots and protect, which need not exist.
 	Denied    []Mark
-	Protected []Mark
+	Protected []Mark // set by [Roots.Protect]
 	// Links are the symbolic links that were on the way, so that the paths as
 	// the job writes them can be made to work.
 	Links []Link
@@ -93,7 +93,7 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 			roots.Denied = append(roots.Denied, marks(f, *f.list(p), []string{taskDir})...)
 			return
 		case ProtectRole:
-			return // once the workspace is known
+			return // see [Roots.Protect]
 		}
 		for i, root := range *f.list(p) {
 			path, links, err := resolveRoot(root, taskDir, own)
@@ -129,10 +129,15 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 			}
 		})
 	}
-	if len(p.Protect) > 0 {
-		roots.Protected = marks(Find("protect"), p.Protect, roots.Workspace)
-	}
 	return roots, nil
+}
+
+// Protect finds what a policy's protect names, once all roots are known: relative paths are
+// meant below each workspace root, and below each of volumes, real paths of writable ones.
+func (r *Roots) Protect(p *Policy, volumes []string) {
+	if len(p.Protect) > 0 {
+		r.Protected = marks(Find("protect"), p.Protect, slices.Concat(r.Workspace, volumes))
+	}
 }
 
 // add adds paths that a process may use, besides those of the policy's own fields. What can be

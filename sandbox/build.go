@@ -128,9 +128,11 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if err := checkEgress(settings, s.effective, task); err != nil {
 		return nil, err
 	}
+	sources := writableSources(task.Mounts)
+	s.roots.Protect(s.effective, sources)
 	includeOwn(&s.roots, dirs.Task)
 	dirs.findStorage(task.Mounts)
-	marked, err := markedPlaces(request.Policy, &s.roots, dirs)
+	marked, err := markedPlaces(request.Policy, &s.roots, sources, dirs)
 	if err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
@@ -171,6 +173,9 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if s.layout.aliases, err = findAliases(s.roots, volumes, dirs, places, mounted); err != nil {
 		return nil, err
 	}
+	if err := checkMarks(request.Policy, marked, &s.roots, sources, s.layout.aliases); err != nil {
+		return nil, fmt.Errorf("capability_policy: %w", err)
+	}
 	if s.effective.Egress != nil {
 		s.layout.hosts = egressHosts(s.effective.Egress.Rules())
 		s.layout.setDNS(egressDNS(s.effective))
@@ -180,7 +185,6 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	access := s.effective.WorkspaceAccess()
 	s.layout.addPrivate(s.roots, access)
 	s.layout.listTaskDir(s.roots, access)
-	s.layout.findServers(s.roots, s.effective.ConnectsInWorkspace())
 	s.layout.findServers(s.roots, s.effective.ConnectsInWorkspace())
 	s.Home = s.layout.homeDir(who, s.roots, access)
 	s.Withheld = who.keepHome(s.layout, s.roots)

@@ -20,8 +20,10 @@ import (
 // task or the host renames.
 
 // markedPlaces are the places that a policy closes (read_deny_roots) or keeps (protect).
-// request is the job's part of it, which the ceiling adds to.
-func markedPlaces(request *policy.Policy, roots *policy.Roots, dirs *Dirs) ([]place, error) {
+// request is the job's part of it, which the ceiling adds to; sources are those of writable
+// volumes. A place that nothing shows now is among them: whoever asks what a root or a volume
+// shows must find it.
+func markedPlaces(request *policy.Policy, roots *policy.Roots, sources []string, dirs *Dirs) ([]place, error) {
 	var places []place
 	var problems []string
 	known := links{}
@@ -45,18 +47,15 @@ func markedPlaces(request *policy.Policy, roots *policy.Roots, dirs *Dirs) ([]pl
 		places = append(places, p)
 	}
 	for _, mark := range roots.Protected {
-		p := place{path: mark.Path, what: "kept as it is by " + mark.Field, rule: readOnly, dynamic: true, marked: true}
+		p := place{path: mark.Path, what: "kept as it is by " + mark.Field, rule: readOnly, dynamic: true, marked: true, written: mark.Written}
 		p.resolve(known)
 		switch {
-		case p.through && slices.Contains(roots.Workspace, p.real):
+		case p.through && (slices.Contains(roots.Workspace, p.real) || slices.Contains(sources, p.real)):
 			continue // a root that is a file: nothing can be in it
 		case slices.Contains(roots.Workspace, p.real):
 			problems = append(problems, fmt.Sprintf("%s: %s is a workspace root: name it in read_only_roots instead", mark.Field, plain.Quote(mark.Written)))
-		case filepath.IsAbs(mark.Written) && !isBeneathAny(roots.Workspace, p.real) && !isBeneathAny(roots.Workspace, mark.Path):
-			if !slices.Contains(request.Protect, mark.Written) {
-				continue // the ceiling's, for jobs that can change it
-			}
-			problems = append(problems, fmt.Sprintf("%s: %s is in no workspace root, so that the task cannot change it: leave it out, or name what lies in one of %q", mark.Field, plain.Quote(mark.Written), roots.Workspace))
+		case landlock.Beneath("/proc", p.real) && !slices.Contains(request.Protect, mark.Written):
+			continue // no task writes there
 		default:
 			places = append(places, p)
 		}
@@ -65,6 +64,25 @@ func markedPlaces(request *policy.Policy, roots *policy.Roots, dirs *Dirs) ([]pl
 		return nil, errors.New(strings.Join(problems, "; "))
 	}
 	return places, nil
+}
+
+// checkMarks refuses what a job itself wants to have kept, and nothing that it is given shows.
+// What the ceiling names is for jobs that can change it.
+func checkMarks(request *policy.Policy, marked []place, roots *policy.Roots, sources []string, aliases []alias) error {
+	given := slices.Concat(roots.Workspace, sources)
+	var problems []string
+	for i := range marked {
+		p := &marked[i]
+		if p.rule != readOnly || !filepath.IsAbs(p.written) || !slices.Contains(request.Protect, p.written) || isBeneathAny(given, p.path) ||
+			slices.ContainsFunc(p.realNames(aliases), func(path string) bool { return isBeneathAny(given, path) }) {
+			continue
+		}
+		problems = append(problems, fmt.Sprintf("protect: %s is in no workspace root, so that the task cannot change it: leave it out, or name what lies in one of %q", plain.Quote(p.written), roots.Workspace))
+	}
+	if len(problems) > 0 {
+		return errors.New(strings.Join(problems, "; "))
+	}
+	return nil
 }
 
 // says reports whether a policy itself has the path of a mark.

@@ -48,6 +48,8 @@ type place struct {
 	dynamic bool
 	// marked: the policy says so, or it is a place of credentials in what a policy names.
 	marked bool
+	// written is a path of protect, as the policy has it.
+	written string
 
 	// real is the place without symbolic links, as far as it exists.
 	real string

@@ -99,6 +99,17 @@ func findVolumes(mounts []Mount, dirs *Dirs, system []string, places []place) ([
 	return volumes, nil
 }
 
+// writableSources are the real paths of what a task is given to write.
+func writableSources(mounts []Mount) []string {
+	var sources []string
+	for _, m := range mounts {
+		if at, err := policy.RealPath(m.HostPath); err == nil && !m.ReadOnly { // findVolumes says else
+			sources = append(sources, at)
+		}
+	}
+	return sources
+}
+
 // checkVolumes keeps volumes within the operator's ceiling, as roots are. The
 // operator names what is mounted, but it is the job that asks for it.
 func checkVolumes(ceiling *policy.Policy, volumes []volume, dirs *Dirs) error {
