@@ -49,6 +49,7 @@ type Driver struct {
 	tasks   *taskStore
 	compute compute
 	sampler meter.Sampler
+	changes sync.RWMutex // held for reading while a request changes what runs
 	sweeper sync.Once
 	auditor sync.Once
 	denials *denials.Watcher // nil where denials are not reported; see watchDenials
