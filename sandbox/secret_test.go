@@ -4,17 +4,22 @@
 package sandbox
 
 import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/policy"
 )
 
 // What errors say of a command does not depend on what is behind a directory that
@@ -168,5 +173,67 @@ func TestOnlyFilesAreOpened(t *testing.T) {
 		if err == nil {
 			f.Close()
 		}
+	}
+}
+
+// Of a binary, which an earlier start can have made, little is read, whatever its headers
+// say: a file that takes no space on disk must not fill this process's memory.
+func TestLittleOfABinaryIsRead(t *testing.T) {
+	const size, phoff = 8 << 30, 64
+	header := func(change func(h *elf.Header64, p *elf.Prog64, s *elf.Section64)) []byte {
+		h := elf.Header64{Type: uint16(elf.ET_DYN), Machine: uint16(elf.EM_X86_64), Version: 1, Ehsize: 64, Phoff: phoff, Phentsize: 56, Phnum: 1, Shoff: phoff + 56, Shentsize: 64}
+		copy(h.Ident[:], elf.ELFMAG+"\x02\x01\x01")
+		p, s := elf.Prog64{Type: uint32(elf.PT_INTERP), Off: 4096, Filesz: 16}, elf.Section64{}
+		change(&h, &p, &s)
+		var b bytes.Buffer
+		for _, part := range []any{h, p, s} {
+			if err := binary.Write(&b, binary.LittleEndian, part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return b.Bytes()
+	}
+	for name, text := range map[string][]byte{
+		"program headers": header(func(h *elf.Header64, _ *elf.Prog64, _ *elf.Section64) { h.Phnum, h.Phentsize = 65535, 65535 }),
+		"of their size":   header(func(h *elf.Header64, _ *elf.Prog64, _ *elf.Section64) { h.Phnum = 65535 }),
+		"sections":        header(func(_ *elf.Header64, _ *elf.Prog64, s *elf.Section64) { s.Size = 64 << 20 }),
+		"an interpreter":  header(func(_ *elf.Header64, p *elf.Prog64, _ *elf.Section64) { p.Filesz = size / 2 }),
+		"libraries": header(func(_ *elf.Header64, p *elf.Prog64, _ *elf.Section64) {
+			p.Type, p.Filesz = uint32(elf.PT_DYNAMIC), size/2
+		}),
+	} {
+		dir := tree(t, map[string]string{"local/agent": string(text)})
+		if err := os.Truncate(dir+"/local/agent", size); err != nil {
+			t.Fatal(err)
+		}
+		f := &finder{view: viewOf(dir), taskDir: dir}
+		n := &needs{finder: f, seen: map[string]bool{}}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := f.find("local/agent"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		n.others(dir + "/local/agent")
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 4<<20 {
+			t.Errorf("%s: looking at it took %d bytes", name, took)
+		}
+	}
+}
+
+// Neither is all of a directory read that the task has filled.
+func TestDirectoriesAreReadInPart(t *testing.T) {
+	dir := t.TempDir()
+	for i := range policy.MaxSiblings + 2*namesAtOnce {
+		if err := unix.Mknod(fmt.Sprintf("%s/%d", dir, i), unix.S_IFREG|0o600, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := names(dir)
+	if err != nil || len(list) <= policy.MaxSiblings || len(list) > policy.MaxSiblings+namesAtOnce {
+		t.Errorf("%d names, %v", len(list), err)
+	}
+	if list, err := names(dir + "/none"); len(list) > 0 || err != nil {
+		t.Errorf("of no directory: %q, %v", list, err)
 	}
 }

@@ -4,7 +4,6 @@
 package sandbox
 
 import (
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -300,22 +299,11 @@ func (n *needs) interpreter(file string) string {
 		}
 		return n.ofScript(words)
 	}
-	if !strings.HasPrefix(string(head[:size]), elf.ELFMAG) {
-		return ""
-	}
-	binary, err := elf.NewFile(f)
+	binary, err := readProgram(f)
 	if err != nil {
 		return ""
 	}
-	for _, p := range binary.Progs {
-		if p.Type == elf.PT_INTERP && p.Filesz <= 4096 {
-			name := make([]byte, p.Filesz)
-			if _, err := p.ReadAt(name, 0); err == nil {
-				return absolute(strings.TrimRight(string(name), "\x00"))
-			}
-		}
-	}
-	return ""
+	return absolute(binary.interpreter)
 }
 
 func absolute(path string) string {
@@ -362,6 +350,10 @@ func (n *needs) ofScript(words []string) string {
 // loaderDirs are where the dynamic loader looks by itself, ld.so(8).
 var loaderDirs = []string{"/lib64", "/usr/lib64", "/lib", "/usr/lib", "/lib/*-linux-gnu", "/usr/lib/*-linux-gnu", "/usr/local/lib"}
 
+// mostLibraryDirs is in how many directories of a binary's own choice libraries are looked
+// for.
+const mostLibraryDirs = 64
+
 // libraries are the files of the libraries that a binary names, as far as they
 // are found.
 func (n *needs) libraries(file string) []string {
@@ -373,23 +365,16 @@ func (n *needs) libraries(file string) []string {
 		return nil
 	}
 	defer f.Close()
-	binary, err := elf.NewFile(f)
-	if err != nil {
-		return nil
-	}
-	names, err := binary.ImportedLibraries()
+	binary, err := readProgram(f)
 	if err != nil {
 		return nil
 	}
 	var dirs []string
-	for _, tag := range []elf.DynTag{elf.DT_RPATH, elf.DT_RUNPATH} {
-		lists, _ := binary.DynString(tag)
-		for _, list := range lists {
-			for _, dir := range filepath.SplitList(list) {
-				dir = strings.NewReplacer("$ORIGIN", filepath.Dir(file), "${ORIGIN}", filepath.Dir(file)).Replace(dir)
-				if filepath.IsAbs(dir) {
-					dirs = append(dirs, filepath.Clean(dir))
-				}
+	for _, list := range binary.paths {
+		for _, dir := range filepath.SplitList(list) {
+			dir = strings.NewReplacer("$ORIGIN", filepath.Dir(file), "${ORIGIN}", filepath.Dir(file)).Replace(dir)
+			if filepath.IsAbs(dir) && len(dirs) < mostLibraryDirs {
+				dirs = append(dirs, filepath.Clean(dir))
 			}
 		}
 	}
@@ -398,7 +383,7 @@ func (n *needs) libraries(file string) []string {
 		dirs = append(dirs, found...)
 	}
 	var files []string
-	for _, name := range names {
+	for _, name := range binary.libraries {
 		for _, dir := range dirs {
 			if path := filepath.Join(dir, name); exists(path) {
 				files = append(files, path)
