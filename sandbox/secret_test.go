@@ -83,6 +83,44 @@ func TestErrorsOfCommandsConceal(t *testing.T) {
 	if got := said(base + "/open/script"); strings.Contains(got, "telling") {
 		t.Errorf("the first line of root's script: %s", got)
 	}
+	// So it is by links and first lines that an earlier start, or an artifact, has left.
+	mounted := *v
+	mounted.mounts = append(topLevel(true), bindAll(append(realPaths(defaultSystemReadRoots), dir), true)...)
+	f.view = &mounted
+	for how, leave := range map[string]func(file, target string) error{
+		"a link":              func(file, target string) error { return os.Symlink(target, file) },
+		"a link that goes on": func(file, target string) error { return os.Symlink(target+"/../../open/word", file) },
+		"a first line":        func(file, target string) error { return os.WriteFile(file, []byte("#!"+target+"\n"), 0o755) },
+		"a first line of env": func(file, target string) error {
+			return os.WriteFile(file, []byte("#!/usr/bin/env "+filepath.Base(target)+"\n"), 0o755)
+		},
+		"a link of first line": func(file, target string) error {
+			return errors.Join(os.Symlink(target, file+".link"), os.WriteFile(file, []byte("#!"+file+".link\n"), 0o755))
+		},
+	} {
+		for _, sub := range []string{"closed", "place"} {
+			f.path = filepath.Join(base, sub)
+			answers := map[string]string{}
+			for _, name := range []string{"none", "word", "program", "script", "link", "dir"} {
+				file := filepath.Join(dir, "local", name)
+				if err := errors.Join(os.RemoveAll(file), os.RemoveAll(file+".link"), leave(file, filepath.Join(base, sub, name))); err != nil {
+					t.Fatal(err)
+				}
+				_, err := f.find("local/" + name)
+				answers[name] = strings.ReplaceAll(fmt.Sprint(err), "/"+name, "/NAME")
+				if (err == nil) != (how == "a first line of env") {
+					t.Errorf("%s: %s/%s: %v", how, sub, name, err)
+				}
+				if answers[name] != answers["none"] {
+					t.Errorf("%s: %s/%s:\n%s, and of what is not there\n%s", how, sub, name, answers[name], answers["none"])
+				}
+				if err := errors.Join(os.RemoveAll(file), os.RemoveAll(file+".link")); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	f.view = v
 	// The siblings, which anybody can see, are described.
 	for name, want := range map[string]string{"none": "was not found", "word": "not executable", "dir": "not a file", "program": "outside of every root", "link": telling} {
 		if got := said(filepath.Join(base, "open", name)); !strings.Contains(got, want) {
@@ -136,6 +174,23 @@ func TestErrorsOfWorkDirConceal(t *testing.T) {
 	}
 	if got, err := v.findWorkDir("local", dir); err != nil || got != dir+"/local" {
 		t.Errorf("%s, %v", got, err)
+	}
+	// Nor does a link that an earlier start has left say more.
+	answers := map[string]string{}
+	for _, name := range []string{"none", "there", "file"} {
+		if name == "file" {
+			if err := os.WriteFile(base+"/closed/file", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink(base+"/closed/"+name, dir+"/local/"+name); err != nil {
+			t.Fatal(err)
+		}
+		_, err := v.findWorkDir("local/"+name, dir)
+		answers[name] = strings.ReplaceAll(fmt.Sprint(err), name, "NAME")
+		if err == nil || answers[name] != answers["none"] {
+			t.Errorf("a link to %s: %s, and to what is not there\n%s", name, answers[name], answers["none"])
+		}
 	}
 }
 
