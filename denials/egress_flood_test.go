@@ -20,7 +20,7 @@ func TestFloodOfAForwarder(t *testing.T) {
 			w := New(nil)
 			r := watched(t, w, Task{Name: "t"})
 			warnings, times := 0, 0
-			r.warn = func(message string, args ...any) {
+			r.warn = func(_ string, args ...any) {
 				warnings++
 				for i, arg := range args {
 					if arg == "times" {

@@ -304,10 +304,10 @@ func prepareRecord(dir *os.Root, name string) (*preparedRecord, error) {
 func reserve(f *os.File) error {
 	for {
 		err := unix.Fallocate(int(f.Fd()), 0, 0, preparedSize)
-		switch err {
-		case unix.EINTR:
+		if errors.Is(err, unix.EINTR) {
 			continue
-		case unix.EOPNOTSUPP, unix.ENOSYS:
+		}
+		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 			_, err = f.Write(make([]byte, preparedSize))
 		}
 		return err
