@@ -336,30 +336,32 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 	if v.conceals(path) {
 		return "", outside
 	}
-	path, err := v.resolve(path)
+	at, err := v.resolve(path, v.conceals)
 	if err != nil {
 		switch {
+		case errors.Is(err, errConcealed):
+			return "", outside
 		case hint != "":
 			return "", outside
-		case landlock.Beneath(privateTmp, path):
+		case landlock.Beneath(privateTmp, path) && !landlock.Beneath(taskDir, path):
 			return "", fmt.Errorf("work_dir: %q: the task has a private %s, which is empty when it starts: name a directory in local", dir, privateTmp)
 		case errors.Is(err, fs.ErrNotExist):
 			return "", fmt.Errorf("work_dir: %q does not exist: create it before the task starts, as by a template or an artifact, or correct the path: %w", dir, err)
 		}
 		return "", fmt.Errorf("work_dir: %q: %w", dir, err)
 	}
-	if host, visible := v.hostPath(path); visible {
+	if host, visible := v.hostPath(at); visible {
 		if info, err := os.Stat(host); err == nil && !info.IsDir() {
 			return "", fmt.Errorf("work_dir: %q is a file, expected a directory", dir)
 		}
 	}
-	if err := checkPath(v.places, dir, path, false); err != nil {
+	if err := checkPath(v.places, dir, at, false); err != nil {
 		return "", fmt.Errorf("work_dir: %w", err)
 	}
-	if !v.admits(path, landlock.ReadDir) {
+	if !v.admits(at, landlock.ReadDir) {
 		return "", outside
 	}
-	return path, nil
+	return at, nil
 }
 
 // Attributes are what an inspection of the task shows of its confinement.

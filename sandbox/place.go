@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -305,17 +306,35 @@ func checkPath(places []place, written, path string, write bool) error {
 	return nil
 }
 
-// names are the names in a directory of the host, without symbolic links.
+// names are the names in a directory of the host, without symbolic links. A task may have
+// filled it: of more than anybody asks for, the rest is not read.
 func names(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	var list []string
-	for _, entry := range entries {
-		if entry.Type() != fs.ModeSymlink {
-			list = append(list, entry.Name())
+	for len(list) <= policy.MaxSiblings {
+		entries, err := f.ReadDir(namesAtOnce)
+		for _, entry := range entries {
+			if entry.Type() != fs.ModeSymlink {
+				list = append(list, entry.Name())
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	return list, err
+	slices.Sort(list)
+	return list, nil
 }
+
+// namesAtOnce is how many names of a directory are read at once.
+const namesAtOnce = 256
