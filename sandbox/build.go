@@ -181,6 +181,8 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	access := s.effective.WorkspaceAccess()
 	s.layout.addPrivate(s.roots, access)
 	s.layout.listTaskDir(s.roots, access)
+	s.layout.findServers(s.roots, s.effective.ConnectsInWorkspace())
+	s.layout.findServers(s.roots, s.effective.ConnectsInWorkspace())
 	s.Home = s.layout.homeDir(who, s.roots, access)
 	s.Withheld = who.keepHome(s.layout, s.roots)
 	s.layout.accounts = who.files(s.Home)
