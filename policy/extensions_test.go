@@ -204,7 +204,7 @@ func TestSocketsOfOthersInTheWorkspace(t *testing.T) {
 		if got := rights(workspace+"/socket")&landlock.ResolveUnix != 0; got != tc.want {
 			t.Errorf("%s: connecting in %s: %v, want %v", tc.name, workspace, got, tc.want)
 		}
-		for _, scratch := range base.Scratch {
+		for _, scratch := range base.Servers {
 			if rights(scratch+"/socket")&landlock.ResolveUnix == 0 {
 				t.Errorf("%s: no connecting in %s", tc.name, scratch)
 			}

@@ -131,7 +131,7 @@ func table() []Field {
 			Name: "local_ipc", Kind: Choice,
 			Text: "below level `network`: pairs of sockets, sending and receiving on sockets that the task has. From Landlock ABI 9 on (Linux 7.1) also UNIX " +
 				"sockets: servers of the task itself, at any path that it can write and any abstract name; of others only those that `unix_socket_roots` names. " +
-				"A session reaches the task's servers in `/tmp` and `/dev/shm`. `false`: no call of sockets at all. It means nothing at level `network`",
+				"A session reaches the task's servers in `/dev/shm`, and in `/tmp` and `/run` unless a root or a volume lies there, or, of `/tmp`, in a task directory that `workspace_roots` do not name whole. `false`: no call of sockets at all. It means nothing at level `network`",
 			Absent: "`true`", Ceiling: "`false` takes it from all", Kernel: "seccomp",
 			value: func(p *Policy) any { return &p.LocalIPC },
 			narrow: func(ceiling, result *Policy) error {

@@ -22,6 +22,7 @@ import (
 type Base struct {
 	System    []string // read, list and execute: programs, libraries, configuration
 	Scratch   []string // read and write: the private /tmp, /dev/shm and /dev/mqueue
+	Servers   []string // those of Scratch in which all sockets are the task's own: its sessions connect to them
 	Kernel    []string // read and list: the private /proc, parts of /sys
 	Listed    []string // list: the private /dev
 	Devices   []Device
@@ -139,7 +140,7 @@ func (plan *Plan) withoutLandlock(node Node) error {
 
 // Rights that Base's lists stand for.
 const (
-	scratchSet  = readSet | writeSet | landlock.ResolveUnix
+	scratchSet  = readSet | writeSet
 	kernelSet   = landlock.ReadFile | landlock.ReadDir
 	terminalSet = landlock.ReadFile | landlock.WriteFile | landlock.ReadDir | landlock.IoctlDev
 )
@@ -157,6 +158,13 @@ func (d Device) access() (access landlock.AccessFS) {
 	return access
 }
 
+// ConnectsInWorkspace reports whether the task may connect to what others listen at in
+// its workspace. Without network, that would be one by another name. The servers of the
+// task itself need no right: they are of its domain.
+func (p *Policy) ConnectsInWorkspace() bool {
+	return p.WorkspaceAccess()&landlock.WriteFile != 0 && (p.NetworkAllowed() || len(p.UnixSocketRoots) > 0)
+}
+
 // grant is a rule, and why there is one.
 type grant struct {
 	landlock.PathRule
@@ -171,9 +179,7 @@ func grants(p *Policy, roots Roots, base Base) (all []grant) {
 		}
 	}
 	workspace := p.WorkspaceAccess()
-	// Without network, what others listen at in the workspace would be one by another
-	// name. The servers of the task itself need no right: they are of its domain.
-	if workspace&landlock.WriteFile != 0 && (p.NetworkAllowed() || len(p.UnixSocketRoots) > 0) {
+	if p.ConnectsInWorkspace() {
 		workspace |= landlock.ResolveUnix
 	}
 	workspaceWhy := "workspace_roots"
@@ -191,6 +197,7 @@ func grants(p *Policy, roots Roots, base Base) (all []grant) {
 		add(cmp.Or(roots.field(root), "unix_socket_roots"), []string{root}, landlock.ResolveUnix, false)
 	}
 	add("every task: a private one", base.Scratch, scratchSet, false)
+	add("every task: a private one", base.Servers, landlock.ResolveUnix, false)
 	add("every task: what programs ask of the kernel", base.Kernel, kernelSet, true)
 	add("every task: a private one", base.Listed, landlock.ReadDir, true)
 	for _, device := range base.Devices {

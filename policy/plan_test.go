@@ -34,6 +34,7 @@ func abis() []landlock.ABI {
 var base = Base{
 	System:  []string{"/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/etc"},
 	Scratch: []string{"/tmp", "/dev/shm"},
+	Servers: []string{"/tmp", "/dev/shm"},
 	Kernel:  []string{"/proc", "/sys/devices/system/cpu"},
 	Listed:  []string{"/dev"},
 	Devices: []Device{

@@ -165,6 +165,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	devices = append(devices, named...)
 	s.layout = makeLayout(dirs, settings.systemReadRoots(), task.Cgroups, volumes, devices, places)
 	s.layout.modes = s.modes
+	s.layout.modes.unrestricted = s.effective.Profile() == policy.Unrestricted
 	if !s.modes.hostIPC && !dirs.Shared {
 		s.layout.policy.Scratch = append(s.layout.policy.Scratch, messageQueues)
 	}
@@ -180,6 +181,8 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	access := s.effective.WorkspaceAccess()
 	s.layout.addPrivate(s.roots, access)
 	s.layout.listTaskDir(s.roots, access)
+	s.layout.findServers(s.roots, s.effective.ConnectsInWorkspace())
+	s.layout.findServers(s.roots, s.effective.ConnectsInWorkspace())
 	s.Home = s.layout.homeDir(who, s.roots, access)
 	s.Withheld = who.keepHome(s.layout, s.roots)
 	s.layout.accounts = who.files(s.Home)
@@ -274,7 +277,7 @@ func (s *Sandbox) sessionsSignal(user identity) bool {
 }
 
 // modes are the namespaces that a task shares with the host.
-type modes struct{ hostPID, hostIPC bool }
+type modes struct{ hostPID, hostIPC, unrestricted bool }
 
 func decideModes(request *Request, settings *Settings) (modes, error) {
 	m := modes{hostPID: request.PIDMode == modeHost, hostIPC: request.IPCMode == modeHost}

@@ -112,7 +112,7 @@ func (w *layout) privateMounts() []placed {
 	mounts := []placed{tmp(tmpPlace())}
 	for _, place := range w.private {
 		// A directory for the mounts of Nomad's own directories does not belong into tmp.
-		if place == placeOf(privateRun) || place != w.dirs.Task && landlock.Beneath(place, w.dirs.Task) {
+		if w.inMemory(place) {
 			mounts = append(mounts, placed{Mount: executor.Mount{Type: executor.Tmpfs, Target: place}})
 		} else {
 			mounts = append(mounts, tmp(place))
@@ -123,6 +123,49 @@ func (w *layout) privateMounts() []placed {
 		mounts = append(mounts, w.systemLinks(placeOf(privateRun))...)
 	}
 	return mounts
+}
+
+// inMemory reports whether a private place is a file system of its own. The others show
+// the task's tmp directory, as /tmp does.
+func (w *layout) inMemory(place string) bool {
+	return place == placeOf(privateRun) || place != w.dirs.Task && landlock.Beneath(place, w.dirs.Task)
+}
+
+// findServers finds the private places in which all sockets are the task's own. What the
+// policy or a volume shows in one is of others, too: connecting there takes what it takes
+// in that root. Landlock grants in all that is mounted in a directory what it grants on
+// the directory, and on one by all of its names: so places that show the same directory
+// are such places together, or none of them is.
+func (w *layout) findServers(roots policy.Roots, connects bool) {
+	others := slices.Clone(roots.ReadOnly)
+	if !connects {
+		others = append(others, roots.Workspace...)
+	}
+	for _, v := range w.volumes {
+		if v.readOnly || !connects {
+			others = append(others, v.task)
+		}
+	}
+	if w.modes.hostIPC && !connects {
+		others = append(others, privateShm) // the host's
+	}
+	shows := func(place string) string {
+		if place == tmpPlace() || slices.Contains(w.private, place) && !w.inMemory(place) {
+			return w.dirs.tmp()
+		}
+		return place
+	}
+	shared := map[string]bool{}
+	for _, place := range w.policy.Scratch {
+		if slices.ContainsFunc(others, func(path string) bool { return landlock.Beneath(place, path) }) {
+			shared[shows(place)] = true
+		}
+	}
+	for _, place := range w.policy.Scratch {
+		if !shared[shows(place)] {
+			w.policy.Servers = append(w.policy.Servers, place)
+		}
+	}
 }
 
 // runLinks are links in /run by which NixOS names what is in /nix/store.
