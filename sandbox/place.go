@@ -185,7 +185,7 @@ var errKept = errors.New("a link that is not followed")
 // not followed, or leads nowhere, its own name is the place: what replaces it is closed.
 func (p *place) resolve(known links, follows follower) {
 	last := ""
-	real, err := policy.Walk(p.path, func(at string, rest []string) (string, error) {
+	found, err := policy.Walk(p.path, func(at string, rest []string) (string, error) {
 		found := known.at(at)
 		p.through = p.through || found.through
 		if found.target == "" {
@@ -206,7 +206,7 @@ func (p *place) resolve(known links, follows follower) {
 		}
 		return found.target, nil
 	})
-	if p.real = real; err != nil {
+	if p.real = found; err != nil {
 		p.real, p.rule, p.through = last, covered, false
 		return
 	}
