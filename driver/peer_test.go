@@ -20,16 +20,16 @@ import (
 // Root of a process that the agent has not started is no agent: a task may see the socket.
 func TestPluginAnswersItsAgentAlone(t *testing.T) {
 	for name, tc := range map[string]struct {
-		options  func(d *Driver) []grpc.ServerOption
+		options  func() []grpc.ServerOption
 		stranger bool // gets an answer
 	}{
-		"as the plugin serves": {func(d *Driver) []grpc.ServerOption {
+		"as the plugin serves": {func() []grpc.ServerOption {
 			return []grpc.ServerOption{grpc.Creds(&agentOnly{processes: whoStarted(), logger: testLogger(t)})}
 		}, false},
-		"without": {func(*Driver) []grpc.ServerOption { return nil }, true},
+		"without": {func() []grpc.ServerOption { return nil }, true},
 	} {
 		d := New(t.Context(), testLogger(t))
-		server := d.grpcServer(tc.options(d))
+		server := d.grpcServer(tc.options())
 		if err := drivers.NewDriverPlugin(d, testLogger(t)).GRPCServer(nil, server); err != nil {
 			t.Fatal(err)
 		}
