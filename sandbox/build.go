@@ -130,7 +130,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	}
 	includeOwn(&s.roots, dirs.Task)
 	dirs.findStorage(task.Mounts)
-	marked, err := markedPlaces(request.Policy, &s.roots, dirs)
+	marked, err := markedPlaces(request.Policy, settings.Ceiling, &s.roots, dirs, slices.Concat(shownOf(&s.roots, task.Mounts, dirs), dirs.own()))
 	if err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
