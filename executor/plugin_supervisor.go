@@ -32,7 +32,7 @@ const (
 	// takeTimeout is how long one that has waited may take to have its instructions. It
 	// can have been stopped or frozen meanwhile; a machine that is busy makes it wait for
 	// seconds.
-	takeTimeout = 15 * time.Second
+	takeTimeout = 45 * time.Second
 )
 
 // errNotTaken: a supervisor has ended, and never had its instructions.
