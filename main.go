@@ -34,9 +34,9 @@ func main() {
 	if os.Getenv(base.Handshake.MagicCookieKey) != base.Handshake.MagicCookieValue {
 		os.Exit(cli.Main(os.Args[1:]))
 	}
-	// The log is a pipe to the agent. If that is killed, the plugin must live on
-	// until the next agent takes it over: to be killed by SIGPIPE in the midst of
-	// that would lose tasks. Not ignored, which those that it starts would inherit.
+	// The log is a pipe to the agent. If that is killed, the plugin must live on until
+	// what it starts is started: to be killed by SIGPIPE in the midst of that would lose
+	// tasks. Not ignored, which those that it starts would inherit.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	// One plugin serves all tasks of a node, and is idle for most of the time: it
 	// collects its garbage at half the usual growth.

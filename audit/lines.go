@@ -25,7 +25,8 @@ type Line struct {
 // 4096 bytes, of which each can take six in JSON, and is there three times.
 const maxLine = 128 << 10
 
-// ReadLines reads a list of denials.
+// ReadLines reads a list of denials. An object that has no end was cut short by a full disk,
+// before the driver cut such lines off: it counts as one that says that there was more.
 func ReadLines(r io.Reader) ([]Line, error) {
 	var lines []Line
 	scanner := bufio.NewScanner(r)
@@ -35,6 +36,10 @@ func ReadLines(r io.Reader) ([]Line, error) {
 			continue
 		}
 		var line Line
+		if scanner.Bytes()[0] == '{' && !json.Valid(scanner.Bytes()) {
+			lines = append(lines, Line{Truncated: true})
+			continue
+		}
 		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
 			return nil, fmt.Errorf("line %d: %w, expected a denial as the driver writes it", number, err)
 		}

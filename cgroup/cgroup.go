@@ -65,9 +65,16 @@ func Find(given, allocID, task string) (Group, error) {
 	if given == "" {
 		return Group{}, nil
 	}
+	return find(Version(), given, allocID, task)
+}
+
+// None is what to do about it where [Version] is 0.
+const None = root + " has no cgroups that limit memory: mount cgroup2 there, or cgroups v1 with the controller memory, without cgroup_disable=memory as a boot parameter; in a container, give it the host's"
+
+func find(version int, given, allocID, task string) (Group, error) {
 	g := Group{Paths: map[string]string{}}
 	var own map[string]string
-	switch Version() {
+	switch version {
 	case 2:
 		g.Paths[""] = given
 	case 1:
@@ -82,6 +89,8 @@ func Find(given, allocID, task string) (Group, error) {
 			g.Paths[controller] = filepath.Join(root, controller, scope)
 		}
 		own = ownPaths(scope)
+	default:
+		return Group{}, fmt.Errorf("the cgroup %s of the task cannot be used: %s", plain.Name(given), None)
 	}
 	for _, path := range g.Paths {
 		if _, err := os.Stat(path); err != nil {

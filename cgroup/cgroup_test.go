@@ -4,6 +4,7 @@
 package cgroup
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -20,5 +21,17 @@ func TestV1Parent(t *testing.T) {
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %q, %v, want %q", cpuset, got, err, want)
 		}
+	}
+}
+
+// Without cgroups, a task for which the client names one is refused: it would have no
+// limits.
+func TestFindWithoutCgroups(t *testing.T) {
+	g, err := find(0, "/sys/fs/cgroup/nomad.slice/share.slice/a.t.scope", "a", "t")
+	if err == nil || !strings.Contains(err.Error(), "mount cgroup2") {
+		t.Errorf("%+v, %v", g, err)
+	}
+	if g, err := Find("", "a", "t"); err != nil || len(g.Paths) != 0 {
+		t.Errorf("of a client that manages none: %+v, %v", g, err)
 	}
 }

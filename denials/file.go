@@ -86,6 +86,18 @@ func appendLines(f *os.File, lines []audit.Line) error {
 			break
 		}
 	}
-	_, err = f.Write(plain.JSON(out.Bytes()))
+	text := plain.JSON(out.Bytes())
+	if size > 0 {
+		// A writer that was killed may have left half a line.
+		var last [1]byte
+		if _, err := f.ReadAt(last[:], size-1); err == nil && last[0] != '\n' {
+			text = append([]byte{'\n'}, text...)
+		}
+	}
+	if _, err = f.Write(text); err != nil {
+		// Half a line is none. A task of another driver can write to the file as well:
+		// what is cut off then is not in a list of denials anyway.
+		err = errors.Join(err, f.Truncate(size))
+	}
 	return err
 }

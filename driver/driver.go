@@ -46,17 +46,21 @@ type Driver struct {
 	ctx     context.Context
 	logger  hclog.Logger
 	events  *eventer.Eventer
+	send    func(*drivers.TaskEvent) error // to events
 	tasks   *taskStore
 	compute compute
 	sampler meter.Sampler
+	changes sync.RWMutex // held for reading while a request changes what runs
 	sweeper sync.Once
 	auditor sync.Once
 	denials *denials.Watcher // nil where denials are not reported; see watchDenials
 	copies  sandbox.HostFiles
 	copier  sync.Once
 	egress  struct {
-		once  sync.Once
-		works bool
+		lock    sync.Mutex
+		try     func() error // finds out
+		works   bool
+		refused string // why it did not work the last time
 	}
 	server sync.Once // of metrics
 
@@ -74,13 +78,17 @@ var (
 // New makes the driver. ctx ends its goroutines.
 func New(ctx context.Context, logger hclog.Logger) *Driver {
 	logger = plainLogger{logger.Named(Name)}
-	return &Driver{
+	events := eventer.NewEventer(ctx, logger)
+	d := &Driver{
 		ctx:    ctx,
 		logger: logger,
-		events: eventer.NewEventer(ctx, logger),
+		events: events,
+		send:   events.EmitEvent,
 		tasks:  newTaskStore(),
 		config: &Config{Settings: sandbox.Settings{Ceiling: &policy.Policy{}}, sweepPeriod: defaultSweepPeriod},
 	}
+	d.egress.try = egress.Works
+	return d
 }
 
 // PluginInfo implements base.BasePlugin.
@@ -222,10 +230,16 @@ func (d *Driver) recover(handle *drivers.TaskHandle) error {
 func (d *Driver) adopt(cfg *drivers.TaskConfig, state TaskState, task *executor.Task) {
 	h := &taskHandle{config: cfg, state: state, task: task, cgroup: &state.Cgroup, compute: &d.compute, sampler: &d.sampler}
 	h.meter = meter.New(h.cgroup, h.pids)
-	h.reported = d.watchDenials().Follow(d.denied(h), d.logger.Warn)
+	denied := d.watchDenials().Follow(d.denied(h), d.logger.Warn)
+	reported := make(chan struct{})
+	h.reported = reported
+	go func() {
+		defer close(reported)
+		d.reportOOM(h)
+		<-denied
+	}()
 	d.copier.Do(func() { go d.followHost() })
 	d.tasks.set(h)
-	go d.reportOOM(h)
 }
 
 // watchDenials starts to read the audit log, once, if that is wanted and works.
@@ -257,6 +271,10 @@ func (d *Driver) denied(h *taskHandle) *denials.Task {
 	return t
 }
 
+// noMemoryLimit is from where on a limit of memory is none: cgroups v1 have a number for
+// that, in pages the highest of 63 bits.
+const noMemoryLimit = 1 << 62
+
 // reportOOM tells the task's user, by a task event, that the kernel has killed
 // a process of the task for want of memory.
 func (d *Driver) reportOOM(h *taskHandle) {
@@ -264,11 +282,20 @@ func (d *Driver) reportOOM(h *taskHandle) {
 	if err != nil || !exit.OOMKilled {
 		return
 	}
+	limit, used, err := meter.MemoryLimit(h.cgroup)
+	if err != nil {
+		limit = 0
+	}
+	d.emit(h.config, describeOOM(limit, used))
+}
+
+// describeOOM is what there is to say to a task that was killed for want of memory.
+func describeOOM(limit, used uint64) string {
 	message := "Out of memory: the kernel has killed a process of the task"
-	if limit, used, err := meter.MemoryLimit(h.cgroup); err == nil && limit > 0 {
+	if limit > 0 && limit < noMemoryLimit {
 		message += fmt.Sprintf("; the limit is %d MiB, the task used up to %d MiB: raise memory or memory_max", limit>>20, used>>20)
 	}
-	d.emit(h.config, message)
+	return message
 }
 
 // StartTask implements drivers.DriverPlugin. Every error is final for this
@@ -434,7 +461,7 @@ func (d *Driver) emit(cfg *drivers.TaskConfig, message string) {
 		Timestamp: time.Now(),
 		Message:   plain.Line(message),
 	}
-	if err := d.events.EmitEvent(event); err != nil {
+	if err := d.send(event); err != nil {
 		d.logger.Warn("could not emit task event", "task_id", cfg.ID, "error", err)
 	}
 }
@@ -485,7 +512,18 @@ func (d *Driver) DestroyTask(taskID string, force bool) error {
 	if h.running() && !force {
 		return fmt.Errorf("task %s is running: stop it first, or destroy it by force", plain.Name(taskID))
 	}
-	if err := h.forget(); err != nil {
+	err := h.forget()
+	if err != nil {
+		// Nomad asks once, and passes over the error. From here on it is a task that
+		// nobody knows: the sweep, its next start and its next DestroyTask remove it
+		// by its records.
+		d.logger.Warn("could not remove what is left of a task, and it is tried again", "task_id", taskID, "error", err)
+		if h.mayRun() {
+			d.tasks.abandon(h)
+		} else {
+			d.tasks.delete(taskID)
+		}
+		h.task.Detach()
 		return plain.Error(err)
 	}
 	d.tasks.delete(taskID)

@@ -78,14 +78,23 @@ func publishedPorts(cfg *drivers.TaskConfig) (ports []netip.AddrPort) {
 	return ports
 }
 
-// egressWorks reports whether tasks with egress can run on this node. It is found out
-// once: what it takes is the kernel's.
+// egressWorks reports whether tasks with egress can run on this node. What it takes is the
+// kernel's, and does not go away. What it lacks may be memory or descriptors: that is
+// tried again, with each fingerprint.
 func (d *Driver) egressWorks() bool {
-	d.egress.once.Do(func() {
-		err := egress.Works()
-		if d.egress.works = err == nil; err != nil {
-			d.logger.Info("tasks with egress cannot run here", "reason", err)
-		}
-	})
-	return d.egress.works
+	e := &d.egress
+	e.lock.Lock()
+	defer e.lock.Unlock()
+	if e.works {
+		return true
+	}
+	err := e.try()
+	if e.works = err == nil; e.works {
+		return true
+	}
+	if reason := err.Error(); reason != e.refused {
+		e.refused = reason
+		d.logger.Info("tasks with egress cannot run here", "reason", err)
+	}
+	return false
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hashicorp/nomad/nomad/structs"
 	"github.com/hashicorp/nomad/plugins/drivers"
+	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/audit"
 	"github.com/burin-labs/nomad-driver-harn/egress"
@@ -302,4 +303,19 @@ func TestEgressIsRequired(t *testing.T) {
 	c := sh("true")
 	c.Policy = &policy.Policy{SideEffectLevel: "process_exec"}
 	h.start(h.task(c)) // it has no network
+}
+
+// A node that had no memory for a network at its boot can have it later.
+func TestEgressIsTriedAgain(t *testing.T) {
+	d := New(t.Context(), testLogger(t))
+	tries := 0
+	d.egress.try = func() error {
+		if tries++; tries == 1 {
+			return unix.ENOMEM
+		}
+		return nil
+	}
+	if first, second, third := d.egressWorks(), d.egressWorks(), d.egressWorks(); first || !second || !third || tries != 2 {
+		t.Errorf("works: %t, %t, %t, found out by %d tries", first, second, third, tries)
+	}
 }

@@ -100,7 +100,7 @@ func describe(config *Config, proof executor.Proof, cgroups int) *drivers.Finger
 		attrs[prefix+"ceiling."+name] = structs.NewStringAttribute(value)
 	}
 
-	health, description := judge(config, proof)
+	health, description := judge(config, proof, cgroups)
 	return &drivers.Fingerprint{Attributes: attrs, Health: health, HealthDescription: plain.Line(description)}
 }
 
@@ -173,12 +173,15 @@ func numbers(ports []int) (text []string) {
 }
 
 // judge says whether the node can run tasks, and if not, what to do.
-func judge(config *Config, proof executor.Proof) (drivers.HealthState, string) {
+func judge(config *Config, proof executor.Proof, cgroups int) (drivers.HealthState, string) {
 	switch {
 	case proof.Seccomp != "":
 		return drivers.HealthStateUnhealthy, proof.Seccomp
 	case proof.ABI == 0 && len(profiles(config, proof)) == 0:
 		return drivers.HealthStateUnhealthy, `no task can run: ` + proof.Landlock + `; or set the plugin option fallback = "warn" to run tasks of the profile worktree under seccomp alone`
+	}
+	if cgroups == 0 {
+		return drivers.HealthStateUnhealthy, "tasks would have no limits: " + cgroup.None
 	}
 	return drivers.HealthStateHealthy, drivers.DriverHealthy
 }

@@ -46,6 +46,12 @@ func TestFingerprint(t *testing.T) {
 			t.Errorf("%s: ABI %d", tc.name, got)
 		}
 	}
+	for version, want := range map[int]drivers.HealthState{0: drivers.HealthStateUnhealthy, 1: drivers.HealthStateHealthy, 2: drivers.HealthStateHealthy} {
+		fp := describe(&Config{Settings: sandbox.Settings{Ceiling: &policy.Policy{}}}, executor.Proof{ABI: 7}, version)
+		if fp.Health != want || version == 0 && !strings.Contains(fp.HealthDescription, "mount cgroup2") {
+			t.Errorf("cgroups v%d: %s, %q", version, fp.Health, fp.HealthDescription)
+		}
+	}
 	features := func(abi landlock.ABI) (out string) {
 		fp := describe(&Config{Settings: sandbox.Settings{Ceiling: &policy.Policy{}}}, executor.Proof{ABI: abi}, 1)
 		for _, f := range []string{"fs", "net", "ioctl_dev", "scope", "audit", "unix"} {

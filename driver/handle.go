@@ -28,7 +28,8 @@ type taskHandle struct {
 	compute *compute
 	meter   *meter.Meter
 	sampler *meter.Sampler
-	// reported is closed when all that the task was denied is reported.
+	// reported is closed when all that there is to tell of the task's end is told: what it
+	// was denied, and whether it had too little memory.
 	reported <-chan struct{}
 }
 
@@ -51,6 +52,9 @@ func (h *taskHandle) result() *drivers.ExitResult {
 	return &drivers.ExitResult{ExitCode: exit.Code, Signal: exit.Signal, OOMKilled: exit.OOMKilled}
 }
 
+// reportTime is how long the result of a task that has ended waits for the reports of it.
+const reportTime = 2 * time.Second
+
 // wait sends the task's result to the channel, and closes it.
 func (h *taskHandle) wait(ctx context.Context, ch chan<- *drivers.ExitResult) {
 	defer close(ch)
@@ -59,11 +63,15 @@ func (h *taskHandle) wait(ctx context.Context, ch chan<- *drivers.ExitResult) {
 		return
 	case <-h.task.Done():
 	}
-	// Nomad takes no event of a task after its end.
+	// Nomad takes no event of a task after its end. But its disk can hang for good, on which
+	// what it was denied is listed.
+	timer := time.NewTimer(reportTime)
+	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return
 	case <-h.reported:
+	case <-timer.C:
 	}
 	select {
 	case <-ctx.Done():
@@ -116,6 +124,15 @@ func (h *taskHandle) pids() []int {
 		return pids
 	}
 	return h.task.PIDs()
+}
+
+// mayRun reports whether there may be a process of the task.
+func (h *taskHandle) mayRun() bool {
+	if h.running() {
+		return true
+	}
+	pids, known := h.cgroup.PIDs()
+	return known && len(pids) > 0
 }
 
 // forget removes what is left of the task. Its records are the last: they tell

@@ -5,6 +5,7 @@ package driver
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -133,6 +134,40 @@ func TestReadDenyRoots(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where somebody has made a link of what read_deny_roots name, the link closes nothing else: neither
+// what it leads to, nor does the task not start. What replaces the link is closed, and so is what a
+// link leads to in a root.
+func TestLinksOfOthersCloseNothingElse(t *testing.T) {
+	h := newHarness(t, nil)
+	base := filepath.Dir(h.config.StateDir)
+	data := base + "/data/"
+	tree(t, base+"/data", "file", "inside/id", "work/file")
+	tree(t, base+"/others", "file")
+	const somebody = 12345
+	links := map[string]string{"all": "/", "system": "/usr", "self": "self", "up": "..", "here": ".", "root": base + "/others", "keys": "inside", "work/up": "../work"}
+	things := [][2]string{{"file", "cat " + data + "file"}, {"others", "cat " + base + "/others/file"}, {"work", "cat " + data + "work/file"}, {"inside", "cat " + data + "inside/id"}}
+	want := map[string]string{"file": "yes yes", "others": "yes yes", "work": "yes yes", "inside": "no no"}
+	p := &policy.Policy{ReadOnlyRoots: []string{base + "/data", base + "/others"}}
+	for name, target := range links {
+		check(t, os.Symlink(target, data+name))
+		check(t, os.Lchown(data+name, somebody, somebody))
+		p.ReadDenyRoots = append(p.ReadDenyRoots, data+name)
+		thing := strings.ReplaceAll(name, "/", "-")
+		things, want[thing] = append(things, [2]string{thing, "cat " + data + name}), "no no"
+	}
+	h.twice(p, tries(things...), func(string) {
+		for name := range links {
+			check(t, os.Remove(data+name))
+			tree(t, base+"/data", name)
+		}
+	}, want)
+	// The same of what protect names.
+	p = &policy.Policy{WorkspaceRoots: []string{"local", base + "/data"}, Extensions: policy.Extensions{Protect: []string{data + "kept"}}}
+	check(t, os.Symlink("..", data+"kept"))
+	check(t, os.Lchown(data+"kept", somebody, somebody))
+	h.twice(p, tries([2]string{"file", "echo x >> " + data + "file"}, [2]string{"kept", "rm " + data + "kept"}), func(string) {}, map[string]string{"file": "yes yes", "kept": "no no"})
 }
 
 // What protect names stays as it is: it can be read, and neither changed, nor replaced, nor made.
@@ -283,6 +318,14 @@ func TestCredentialsByOtherNames(t *testing.T) {
 	if err := os.Symlink(elsewhere+"/kube", home+"/.kube"); err != nil {
 		t.Fatal(err)
 	}
+	// Links of a home's user close what is the user's, and nothing else.
+	for name, target := range map[string]string{".gnupg": "/", ".netrc": elsewhere + "/kube/cache", ".npmrc": ".npmrc", ".composer": "..", ".docker": elsewhere + "/kube", ".config": elsewhere} {
+		check(t, os.Symlink(target, home+"/"+name))
+		check(t, os.Lchown(home+"/"+name, 12345, 12345))
+	}
+	check(t, os.Symlink(elsewhere+"/kube/own", home+"/.pypirc"))
+	tree(t, elsewhere, "kube/own")
+	check(t, errors.Join(os.Lchown(home+"/.pypirc", 12345, 12345), os.Chown(elsewhere+"/kube/own", 12345, 12345)))
 	mounted := elsewhere + "/mounted"
 	if err := os.Mkdir(mounted, 0o755); err != nil {
 		t.Fatal(err)
@@ -291,9 +334,9 @@ func TestCredentialsByOtherNames(t *testing.T) {
 	h := newHarness(t, nil)
 	h.twice(&policy.Policy{WorkspaceRoots: []string{mounted, "local"}, ReadOnlyRoots: []string{elsewhere + "/kube"}}, tries(
 		[2]string{"ssh", "cat " + mounted + "/.ssh/id"}, [2]string{"append", "echo x >> " + mounted + "/.ssh/id"}, [2]string{"aws", "cat " + mounted + "/.aws/credentials"},
-		[2]string{"src", "cat " + mounted + "/src/main.c"}, [2]string{"config", "cat " + elsewhere + "/kube/config"}, [2]string{"cache", "cat " + elsewhere + "/kube/cache"},
+		[2]string{"src", "cat " + mounted + "/src/main.c"}, [2]string{"config", "cat " + elsewhere + "/kube/config"}, [2]string{"cache", "cat " + elsewhere + "/kube/cache"}, [2]string{"own", "cat " + elsewhere + "/kube/own"},
 	), func(string) { tree(t, home, ".aws/credentials") }, map[string]string{
-		"ssh": "no no", "append": "no no", "aws": "no no", "src": "yes yes", "config": "no no", "cache": "yes yes",
+		"ssh": "no no", "append": "no no", "aws": "no no", "src": "yes yes", "config": "no no", "cache": "yes yes", "own": "no no",
 	})
 	for _, root := range []string{mounted + "/.ssh", elsewhere + "/kube/config"} {
 		_, _, err = h.StartTask(h.task(TaskConfig{Command: "/bin/true", Policy: &policy.Policy{ReadOnlyRoots: []string{root}}}))

@@ -10,7 +10,7 @@ type taskStore struct {
 	lock    sync.RWMutex
 	handles map[string]*taskHandle
 	begun   map[string]bool   // directories of records of tasks that are being started
-	users   map[string]holder // of tasks that are being started, by task ID
+	users   map[string]holder // of tasks that are being started, or of which some may be left, by task ID
 }
 
 func newTaskStore() *taskStore {
@@ -74,6 +74,16 @@ func (s *taskStore) delete(id string) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	delete(s.handles, id)
+	delete(s.users, id)
+}
+
+// abandon forgets a task of which processes may be left: until it is deleted, its user
+// is given to nobody else.
+func (s *taskStore) abandon(h *taskHandle) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	delete(s.handles, h.config.ID)
+	s.users[h.config.ID] = holderOf(h.config, h.state.UserName, h.task.User().UID)
 }
 
 // running is how many of the known tasks run.

@@ -382,8 +382,7 @@ func (c *client) find() *api.Node {
 	return nil
 }
 
-// plugin returns the process ID of the plugin that serves the client. It need
-// not be the agent's child: an agent takes over the plugin of one that was killed.
+// plugin returns the process ID of the plugin that serves the client.
 func (c *client) plugin(t testing.TB) int {
 	t.Helper()
 	pid := 0

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -483,25 +484,44 @@ func kill(t *testing.T, pid int) {
 	}
 }
 
-// An agent that is restarted finds its tasks again, running or ended. Nomad
-// ends the plugin with the agent.
+// An agent that is restarted finds its tasks again, running or ended. The plugin ends with
+// the agent, and the next one has the options of the next agent.
 func TestAgentRestarted(t *testing.T) {
 	for name, sig := range map[string]syscall.Signal{"graceful": syscall.SIGINT, "killed": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
-			a := newClient(t, shared.server, poolName(t), options{})
+			a := newClient(t, shared.server, poolName(t), options{plugin: `denied_users = ["1-2"]`})
+			user := func(name string) *job {
+				return a.submit(t, batch(name, "user = \"mail\"\n"+script("true", ""))).untilDead()
+			}
+			if allowed := user("agent-before"); !strings.HasPrefix(allowed.exited(), "Exit Code: 0") {
+				t.Errorf("before: %s", allowed.events())
+			}
 			body := `echo start; while [ ! -e local/go ]; do sleep 0.05; done; exit `
 			running := a.submit(t, batch("agent-running", script(body+"5", "")+"env {\n GREETING = \"hello\"\n}")).untilRunning().untilLogged("start")
 			ends := a.submit(t, batch("agent-ends", script(body+"6", ""))).untilRunning().untilLogged("start")
 			// Until the client has stored what it knows of the tasks.
 			time.Sleep(time.Second)
 			pid := len(supervisors(running))
+			plugin := a.plugin(t)
 			a.stop(t, sig)
+			eventually(t, "the plugin has not ended with its agent", func() bool { return syscall.Kill(plugin, 0) != nil })
+			file := filepath.Join(a.dir, "agent.hcl")
+			config, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, []byte(strings.Replace(string(config), `["1-2"]`, `["1-99"]`, 1)), 0o644); err != nil {
+				t.Fatal(err)
+			}
 			if got := len(supervisors(running)); got != pid || got == 0 {
 				t.Fatalf("%d processes of the task after the agent's end, before: %d", got, pid)
 			}
 			release(t, a, ends)
 			a.start(t)
 			running.untilRestored()
+			if denied := user("agent-after"); !strings.Contains(denied.events(), "denied_users") {
+				t.Errorf("after: %s", denied.events())
+			}
 			ends.untilDead()
 			if got := ends.exited(); !strings.HasPrefix(got, "Exit Code: 6") {
 				t.Errorf("ended meanwhile: %q\n%s", got, ends.events())

@@ -6,6 +6,7 @@ package egress
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"strconv"
@@ -50,15 +51,21 @@ func (e *Event) String() string {
 	return s
 }
 
-// ReadEvents reads events until their end, and passes over what is none.
+// ReadEvents reads events until their end, and passes over what is none, however long.
 func ReadEvents(r io.Reader, do func(*Event)) {
 	const longest = 64 << 10
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, longest)
-	for lines.Scan() {
-		var e Event
-		if json.Unmarshal(lines.Bytes(), &e.Event) == nil {
-			do(&e)
+	lines := bufio.NewReaderSize(r, longest)
+	for within := false; ; {
+		line, err := lines.ReadSlice('\n')
+		tooLong := errors.Is(err, bufio.ErrBufferFull)
+		if !within && !tooLong {
+			var e Event
+			if json.Unmarshal(line, &e.Event) == nil {
+				do(&e)
+			}
+		}
+		if within = tooLong; err != nil && !tooLong {
+			return
 		}
 	}
 }

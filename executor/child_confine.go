@@ -87,7 +87,7 @@ func (l *launch) enter(s *sequence, ruleset *os.File) error {
 	// First the resources, while there is the privilege to choose them. Were
 	// this later, what the child itself uses would count against nobody.
 	joinCgroups(s, l.cgroups.Tasks)
-	if err := c.adjustOOM(s); err != nil {
+	if err := c.adjustOOM(s, l.proc); err != nil {
 		return err
 	}
 	if !c.Unprivileged || c.Nice != 0 {
@@ -228,24 +228,24 @@ func (l *launch) enterSession(s *sequence) {
 	}
 }
 
-// adjustOOM sets oom_score_adj to that of the task.
-func (c *Confinement) adjustOOM(s *sequence) error {
+// adjustOOM sets oom_score_adj to that of the task. proc is a descriptor of the host's
+// /proc: that of the task is read-only.
+func (c *Confinement) adjustOOM(s *sequence, proc int) error {
 	if c.Unprivileged && c.OOMScoreAdj == 0 {
 		return nil // it stays as it is
 	}
-	return setOOMScoreAdj(s, c.OOMScoreAdj)
+	return setOOMScoreAdj(s, proc, c.OOMScoreAdj)
 }
 
-func setOOMScoreAdj(s *sequence, to int) error {
-	file, err := s.text("/proc/self/oom_score_adj")
+func setOOMScoreAdj(s *sequence, proc, to int) error {
+	file, err := s.text("self/oom_score_adj")
 	if err != nil {
 		return err
 	}
 	text := []byte(strconv.Itoa(to))
 	s.memory = append(s.memory, text)
 	s.begin("setting oom_score_adj to %d", to)
-	here := unix.AT_FDCWD
-	s.call(unix.SYS_OPENAT, uintptr(here), file, unix.O_WRONLY|unix.O_CLOEXEC)
+	s.call(unix.SYS_OPENAT, uintptr(proc), file, unix.O_WRONLY|unix.O_CLOEXEC)
 	s.call(unix.SYS_WRITE, 0, uintptr(unsafe.Pointer(&text[0])), uintptr(len(text))).OfLast = true
 	return nil
 }

@@ -184,7 +184,7 @@ func (c *companions) enterKeeper(s *sequence, companion *Companion, files []int,
 	joinCgroups(s, c.plan.Inherited.Cgroups.Tasks)
 	// The supervisor's own would have the kernel kill all else first: what a companion
 	// uses is the task's doing.
-	if err := c.plan.Confinement.adjustOOM(s); err != nil {
+	if err := c.plan.Confinement.adjustOOM(s, c.proc); err != nil {
 		return err
 	}
 	setLimits(s, []Limit{{unix.RLIMIT_NOFILE, companion.OpenFiles, companion.OpenFiles}, {unix.RLIMIT_CORE, 0, 0}})

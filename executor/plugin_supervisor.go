@@ -30,8 +30,9 @@ const (
 	// root on a network file system may need much of it.
 	startTimeout = time.Minute
 	// takeTimeout is how long one that has waited may take to have its instructions. It
-	// can have been stopped or frozen meanwhile.
-	takeTimeout = 2 * time.Second
+	// can have been stopped or frozen meanwhile; a machine that is busy makes it wait for
+	// seconds.
+	takeTimeout = 45 * time.Second
 )
 
 // errNotTaken: a supervisor has ended, and never had its instructions.

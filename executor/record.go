@@ -13,6 +13,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // RecordVersion is the version of what outlives the plugin that has written it: the
@@ -62,9 +64,9 @@ func CheckVersion(what string, version int) error {
 //	started      the task's first process: written once the program executes
 //	exit         how it ended
 //
-// The last two are made with their final size before the program executes, and
+// The last two have their room on the disk before the program executes, and are
 // filled in place: so a full disk refuses a start, but never loses a task that
-// runs, or its exit.
+// runs, or its exit. See [prepareRecord] for file systems that reserve no room.
 const (
 	ownerRecord       = "owner"
 	supervisorRecord  = "supervisor"
@@ -281,16 +283,52 @@ type preparedRecord struct {
 
 // prepareRecord makes a record with its final size. It counts as not recorded
 // until it is filled in.
+//
+// The room is reserved, not written: one that copies on write, as btrfs does, needs
+// new room to overwrite what was written, and none to write what was reserved. Where
+// nothing can be reserved, zeros are written: on file systems that overwrite in place,
+// that is as good.
 func prepareRecord(dir *os.Root, name string) (*preparedRecord, error) {
 	f, err := dir.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the %s record in the state directory: %w", name, err)
 	}
-	if _, err := f.Write(make([]byte, preparedSize)); err != nil {
+	if err := reserve(f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("preparing the %s record in the state directory: %w", name, err)
 	}
 	return &preparedRecord{name, f}, nil
+}
+
+// reserve gives a file its room on the disk.
+func reserve(f *os.File) error {
+	for {
+		err := unix.Fallocate(int(f.Fd()), 0, 0, preparedSize)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+			_, err = f.Write(make([]byte, preparedSize))
+		}
+		return err
+	}
+}
+
+// How often, and for how long in all, a record is tried again that found no room.
+const (
+	roomPause = 100 * time.Millisecond
+	roomTime  = 10 * time.Second
+)
+
+// writeWithRoom fills the record in. If there is no room, which only a file system
+// that reserves none can say, it waits for some.
+func (r *preparedRecord) writeWithRoom(v any) error {
+	for began := time.Now(); ; time.Sleep(roomPause) {
+		err := r.write(v)
+		if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) || time.Since(began) > roomTime {
+			return err
+		}
+	}
 }
 
 // write fills the record in, by one write(2): a reader finds all of it or

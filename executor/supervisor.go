@@ -84,7 +84,12 @@ func supervisor() int {
 	if s.logs != nil {
 		s.logs.finish()
 	}
-	if err := s.exit.write(exit); err != nil {
+	err = s.exit.write(exit)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		killDescendants() // what is left of the task is not to wait for a disk
+		err = s.exit.writeWithRoom(exit)
+	}
+	if err != nil {
 		return 1
 	}
 	return 0

@@ -26,8 +26,8 @@ type Guard struct {
 // kernel grants them on the guarded path, too: so they show names, no content.
 const chainRights = landlock.ReadDir
 
-// maxSiblings limits the rules that take the place of one.
-const maxSiblings = 4096
+// MaxSiblings limits the rules that take the place of one.
+const MaxSiblings = 4096
 
 // Split says what is granted on all that is in a directory now, where nothing is
 // granted on what appears in it later.
@@ -100,8 +100,8 @@ func (s *subtraction) split(rule landlock.PathRule, guards []Guard) error {
 	if err != nil {
 		return fmt.Errorf("listing %q, of which a part is protected: %w", rule.Path, err)
 	}
-	if s.rules+len(names) > maxSiblings {
-		return fmt.Errorf("%q has more than %d files beside %q, which is protected: each needs a rule of its own; name the directories in it that the task needs", s.named, maxSiblings, guards[0].Path)
+	if s.rules+len(names) > MaxSiblings {
+		return fmt.Errorf("%q has more than %d files beside %q, which is protected: each needs a rule of its own; name the directories in it that the task needs", s.named, MaxSiblings, guards[0].Path)
 	}
 	s.splits = append(s.splits, Split{rule.Path, rule.Access})
 	s.add(landlock.PathRule{Path: rule.Path, Access: kept, Optional: rule.Optional})

@@ -132,7 +132,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	s.roots.Protect(s.effective, sources)
 	includeOwn(&s.roots, dirs.Task)
 	dirs.findStorage(task.Mounts)
-	marked, err := markedPlaces(request.Policy, &s.roots, sources, dirs)
+	marked, err := markedPlaces(request.Policy, settings.Ceiling, &s.roots, sources, dirs, slices.Concat(shownOf(&s.roots, task.Mounts, dirs), dirs.own()))
 	if err != nil {
 		return nil, fmt.Errorf("capability_policy: %w", err)
 	}
@@ -167,6 +167,7 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	devices = append(devices, named...)
 	s.layout = makeLayout(dirs, settings.systemReadRoots(), task.Cgroups, volumes, devices, places)
 	s.layout.modes = s.modes
+	s.layout.modes.unrestricted = s.effective.Profile() == policy.Unrestricted
 	if !s.modes.hostIPC && !dirs.Shared {
 		s.layout.policy.Scratch = append(s.layout.policy.Scratch, messageQueues)
 	}
@@ -280,7 +281,7 @@ func (s *Sandbox) sessionsSignal(user identity) bool {
 }
 
 // modes are the namespaces that a task shares with the host.
-type modes struct{ hostPID, hostIPC bool }
+type modes struct{ hostPID, hostIPC, unrestricted bool }
 
 func decideModes(request *Request, settings *Settings) (modes, error) {
 	m := modes{hostPID: request.PIDMode == modeHost, hostIPC: request.IPCMode == modeHost}
@@ -342,30 +343,32 @@ func (v *view) findWorkDir(dir, taskDir string) (string, error) {
 	if v.conceals(path) {
 		return "", outside
 	}
-	path, err := v.resolve(path)
+	at, err := v.resolve(path, v.conceals)
 	if err != nil {
 		switch {
+		case errors.Is(err, errConcealed):
+			return "", outside
 		case hint != "":
 			return "", outside
-		case landlock.Beneath(privateTmp, path):
+		case landlock.Beneath(privateTmp, path) && !landlock.Beneath(taskDir, path):
 			return "", fmt.Errorf("work_dir: %q: the task has a private %s, which is empty when it starts: name a directory in local", dir, privateTmp)
 		case errors.Is(err, fs.ErrNotExist):
 			return "", fmt.Errorf("work_dir: %q does not exist: create it before the task starts, as by a template or an artifact, or correct the path: %w", dir, err)
 		}
 		return "", fmt.Errorf("work_dir: %q: %w", dir, err)
 	}
-	if host, visible := v.hostPath(path); visible {
+	if host, visible := v.hostPath(at); visible {
 		if info, err := os.Stat(host); err == nil && !info.IsDir() {
 			return "", fmt.Errorf("work_dir: %q is a file, expected a directory", dir)
 		}
 	}
-	if err := checkPath(v.places, dir, path, false); err != nil {
+	if err := checkPath(v.places, dir, at, false); err != nil {
 		return "", fmt.Errorf("work_dir: %w", err)
 	}
-	if !v.admits(path, landlock.ReadDir) {
+	if !v.admits(at, landlock.ReadDir) {
 		return "", outside
 	}
-	return path, nil
+	return at, nil
 }
 
 // Attributes are what an inspection of the task shows of its confinement.

@@ -110,7 +110,10 @@ func (f *finder) check(path string) error {
 	if f.conceals(path) {
 		return f.concealed(path)
 	}
-	file, err := f.resolve(path)
+	file, err := f.resolve(path, f.conceals)
+	if errors.Is(err, errConcealed) {
+		return concealedError{fmt.Errorf("%s leads by a symbolic link %s", plain.Name(path), beyondRoots)}
+	}
 	if err != nil {
 		return err
 	}
@@ -220,22 +223,59 @@ func (f *finder) shellHint(command string) string {
 	return fmt.Sprintf("a command is a program alone: write command = %s and args = [%s]", hclString(words[0]), strings.Join(args, ", "))
 }
 
-// resolve returns the real path, in the view, of a path of the view.
-func (v *view) resolve(path string) (string, error) {
-	if m := v.nearest(path); m != nil && m.Type == executor.Bind && !isShown(m) {
-		// Another place of the host: links in there cannot be followed from here.
-		host, _ := v.hostPath(path)
-		if v.lacks(path) {
-			return filepath.EvalSymlinks(path) // of the host, for the error to name it
+// resolve returns the real path, in the view, of a path of the view: links are followed
+// there, and on the host where the view has nothing, for the error to name what it would
+// take. A link can have been made by an earlier start, or an artifact: nothing is looked
+// up where conceals says that nothing may be said, and errConcealed is the answer.
+func (v *view) resolve(path string, conceals func(path string) bool) (string, error) {
+	file, err := policy.Walk(path, func(at string, rest []string) (string, error) {
+		if ahead := filepath.Join(at, filepath.Join(rest[:until(rest, "..")]...)); conceals(ahead) {
+			return "", errConcealed
 		}
-		if !exists(host) {
-			return "", fmt.Errorf("%s was not found: %w", plain.Name(path), fs.ErrNotExist)
+		if m := v.nearest(at); m != nil && m.Target == at {
+			if m.Type == executor.Symlink {
+				return m.Source, nil
+			}
+			return "", nil // real, as mount points are
 		}
-		return path, nil
-	}
-	file, err := filepath.EvalSymlinks(path)
+		host, visible := v.hostPath(at)
+		if !visible || v.lacks(at) {
+			if v.leadsToMount(at) {
+				return "", nil
+			}
+			host = at
+		}
+		info, err := os.Lstat(host)
+		switch {
+		case err != nil && v.leadsToMount(at):
+			return "", nil
+		case err != nil:
+			return "", err
+		case info.Mode().Type() == fs.ModeSymlink:
+			return os.Readlink(host)
+		case !info.IsDir() && slices.ContainsFunc(rest, func(name string) bool { return name != "" }):
+			return "", fmt.Errorf("%s: %w", plain.Name(at), unix.ENOTDIR)
+		}
+		return "", nil
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%s was not found: %w", plain.Name(path), fs.ErrNotExist)
 	}
 	return file, err
+}
+
+// errConcealed says that a path leads to where nothing may be said of.
+var errConcealed = errors.New("it leads to where only some users of this host may look")
+
+// until is how many there are before the first of the names that is the given one.
+func until(names []string, name string) int {
+	if i := slices.Index(names, name); i >= 0 {
+		return i
+	}
+	return len(names)
+}
+
+// leadsToMount reports whether a path is a directory of the view for what is mounted below.
+func (v *view) leadsToMount(path string) bool {
+	return slices.ContainsFunc(v.mounts, func(m placed) bool { return m.Target != path && landlock.Beneath(path, m.Target) })
 }

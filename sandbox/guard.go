@@ -132,7 +132,7 @@ func (m *placed) covers() bool { return m.guard && m.Type != executor.Bind }
 // is there to be covered: then Landlock alone keeps closed what appears later.
 func (v *view) cover(g *guarded) (placed, bool) {
 	switch host, visible := v.hostPath(g.at); {
-	case !visible || !exists(host):
+	case !visible || !isThere(host):
 		return placed{}, false
 	case g.rule == readOnly && g.mount.ReadOnly:
 		return placed{}, false

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -57,15 +56,6 @@ func versionOf(st *unix.Stat_t) fileVersion {
 	return fileVersion{st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim}
 }
 
-// writing is how long after its last change a file may still be half of what it will be.
-const writing = 2 * time.Second
-
-// fresh says that the file has just been written to. A time in the future says nothing.
-func (v fileVersion) fresh(now time.Time) bool {
-	age := now.Sub(time.Unix(v.mtime.Unix()))
-	return age >= 0 && age < writing
-}
-
 // Refresh copies what has changed. The directory must be root's alone.
 func (h *HostFiles) Refresh(dir string) error {
 	h.mutex.Lock()
@@ -83,8 +73,15 @@ func (h *HostFiles) Refresh(dir string) error {
 	}
 	if version := [2]fileVersion{h.seen[copyOf(resolvConf, dir)], h.seen[copyOf(hostsFile, dir)]}; version != h.resolver || !exists(filepath.Join(dir, resolverFile)) {
 		resolver, err := egress.ReadResolver(copyOf(resolvConf, dir), copyOf(hostsFile, dir))
-		if err == nil && len(resolver.Servers) == 0 && (len(resolver.Hosts) == 0 || version[0].fresh(time.Now())) {
-			return nil // the files are being written: what was known is better, until the next look
+		if err == nil && len(resolver.Servers) == 0 {
+			if len(resolver.Hosts) == 0 {
+				return nil // the files are being written: what was known is better, until the next look
+			}
+			// The file is being written, or the node has lost its network: servers that were
+			// known are better than none.
+			if known, err := readResolver(filepath.Join(dir, resolverFile)); err == nil {
+				resolver.Servers, resolver.Timeout, resolver.Attempts = known.Servers, known.Timeout, known.Attempts
+			}
 		}
 		// What fails here concerns the forwarders of tasks with egress alone, which go on with
 		// what they have, and is tried again when one of the files changes, or this one is not there.
@@ -111,6 +108,15 @@ func (e *ResolverError) Unwrap() error { return e.err }
 // resolverFile is what both files say, for the forwarders of tasks with egress, which have
 // it open: it stays the same file.
 const resolverFile = ".resolver"
+
+// readResolver reads what forwarders follow.
+func readResolver(file string) (forward.Resolver, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return forward.Resolver{}, err
+	}
+	return forward.DecodeResolver(content)
+}
 
 // writeResolver writes a file that forwarders follow. It is no task's to read.
 func writeResolver(resolver forward.Resolver, file string) error {

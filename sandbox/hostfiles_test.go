@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	egressrule "github.com/burin-labs/nomad-driver-harn/egress/rule"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
@@ -48,41 +47,35 @@ func TestCopiesAreKeptWhateverForwardersFollow(t *testing.T) {
 	}
 }
 
-// A resolv.conf that is being written has no servers yet: forwarders keep those that they
-// have, until it stays so.
+// A resolv.conf without servers is being written, or of a node that has lost its network:
+// forwarders keep those that they have, also those that an earlier plugin knew.
 func TestForwardersKeepTheirServers(t *testing.T) {
 	kerneltest.Root(t)
 	dir := filepath.Join(t.TempDir(), "state.host")
-	nettest.File(t, hostsFile, "127.0.0.1 localhost\n10.0.0.1 db.example.com\n")
 	h := &HostFiles{}
-	for _, now := range []struct {
-		conf    string
-		ago     time.Duration
-		follows string
-	}{
-		{"nameserver 10.0.0.53\n", 0, "10.0.0.53"},
-		{"", 0, "10.0.0.53"},
-		{"# by hand\n", time.Second, "10.0.0.53"},
-		{"# by hand\nnameserver 10.0.0.54\n", 0, "10.0.0.54"},
-		{"# none\n", time.Minute, "db.example.com"},
-		{"nameserver 10.0.0.55\n", -time.Hour, "10.0.0.55"},
-		{"# none, and of tomorrow\n", -time.Hour, "db.example.com"},
+	for _, now := range []struct{ conf, hosts, server, name string }{
+		{"nameserver 10.0.0.53\n", "10.0.0.1 db.example.com\n", "10.0.0.53", "db.example.com"},
+		{"", "10.0.0.1 db.example.com\n", "10.0.0.53", "db.example.com"},
+		{"garbage\n", "10.0.0.1 web.example.com\n", "10.0.0.53", "web.example.com"},
+		{"", "", "10.0.0.53", "web.example.com"},
+		{"nameserver 10.0.0.54\n", "", "10.0.0.54", ""},
+		{"# none\n", "10.0.0.1 db.example.com\n", "10.0.0.54", "db.example.com"},
 	} {
 		nettest.File(t, resolvConf, now.conf)
-		if when := time.Now().Add(-now.ago); now.ago != 0 {
-			if err := os.Chtimes(resolvConf, when, when); err != nil {
+		nettest.File(t, hostsFile, now.hosts)
+		for _, plugin := range []string{"this", "the next"} {
+			if err := h.Refresh(dir); err != nil {
+				t.Errorf("%q: %v", now.conf, err)
+			}
+			text, err := os.ReadFile(filepath.Join(dir, resolverFile))
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-		if err := h.Refresh(dir); err != nil {
-			t.Errorf("%q: %v", now.conf, err)
-		}
-		text, err := os.ReadFile(filepath.Join(dir, resolverFile))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := string(text); !strings.Contains(got, now.follows) || strings.Contains(got, "10.0.0.5") != strings.HasPrefix(now.follows, "10.0.0.5") {
-			t.Errorf("%q of %s ago: forwarders follow %s, expected %s", now.conf, now.ago, got, now.follows)
+			if got := string(text); !strings.Contains(got, now.server+":53") || strings.Count(got, "10.0.0.5") != 1 ||
+				!strings.Contains(got, now.name) || strings.Contains(got, ".example.com") != (now.name != "") {
+				t.Errorf("%q, %q, %s plugin: forwarders follow %s", now.conf, now.hosts, plugin, got)
+			}
+			h = &HostFiles{}
 		}
 	}
 }

@@ -204,10 +204,13 @@ func kernelFilesOf(mounts []placed) []placed {
 }
 
 func (w *layout) procMount() placed {
+	// Modes and times of what is no process's own are of all /proc there are, and no right of
+	// Landlock's is about them.
+	readOnly := !w.modes.unrestricted
 	if w.modes.hostPID {
-		return kernelFilesOf([]placed{shown("/proc", false)})[0]
+		return kernelFilesOf([]placed{shown("/proc", readOnly)})[0]
 	}
-	return placed{Mount: executor.Mount{Type: executor.Proc, Target: "/proc"}}
+	return placed{Mount: executor.Mount{Type: executor.Proc, Target: "/proc", ReadOnly: readOnly}}
 }
 
 // topLevel are empty directories in the place of those of the host, so that

@@ -21,15 +21,21 @@ import (
 
 // markedPlaces are the places that a policy closes (read_deny_roots) or keeps (protect).
 // request is the job's part of it, which the ceiling adds to; sources are those of writable
-// volumes. A place that nothing shows now is among them: whoever asks what a root or a volume
-// shows must find it.
-func markedPlaces(request *policy.Policy, roots *policy.Roots, sources []string, dirs *Dirs) ([]place, error) {
+// volumes; shown are the real paths of the host that the task is shown. A place that nothing
+// shows now is among them: whoever asks what a root or a volume shows must find it.
+func markedPlaces(request, ceiling *policy.Policy, roots *policy.Roots, sources []string, dirs *Dirs, shown []string) ([]place, error) {
 	var places []place
 	var problems []string
 	known := links{}
+	follows := func(mark policy.Mark) follower {
+		if says(ceiling, mark) || slices.Contains(ceiling.Protect, mark.Written) {
+			return always
+		}
+		return ofAnybody(shown)
+	}
 	for _, mark := range roots.Denied {
 		p := place{path: mark.Path, what: "denied by " + mark.Field, dynamic: true, marked: true}
-		p.resolve(known)
+		p.resolve(known, follows(mark))
 		if p.through && slices.Contains(roots.Workspace, p.real) {
 			continue // a root that is a file: nothing can be in it
 		}
@@ -48,7 +54,7 @@ func markedPlaces(request *policy.Policy, roots *policy.Roots, sources []string,
 	}
 	for _, mark := range roots.Protected {
 		p := place{path: mark.Path, what: "kept as it is by " + mark.Field, rule: readOnly, dynamic: true, marked: true, written: mark.Written}
-		p.resolve(known)
+		p.resolve(known, follows(mark))
 		switch {
 		case p.through && (slices.Contains(roots.Workspace, p.real) || slices.Contains(sources, p.real)):
 			continue // a root that is a file: nothing can be in it
@@ -123,7 +129,7 @@ func credentialPlaces(shown []string, mounted mountReader) ([]place, error) {
 	known, seen := links{}, map[string]bool{}
 	for _, home := range slices.Concat(people.Homes(""), people.ListedHomes("")) {
 		named := place{path: home}
-		named.resolve(known)
+		named.resolve(known, always)
 		home = named.real
 		if seen[home] || home == "/" || isBeneathAny(defaultSystemReadRoots, home) {
 			continue
@@ -131,7 +137,7 @@ func credentialPlaces(shown []string, mounted mountReader) ([]place, error) {
 		seen[home] = true
 		for _, path := range policy.Credentials {
 			p := place{path: filepath.Join(home, path), what: "a place of credentials in a home, which is denied to every task", dynamic: true, marked: true}
-			p.resolve(known)
+			p.resolve(known, ofAnybody([]string{home}))
 			all = append(all, p)
 		}
 	}

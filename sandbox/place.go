@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -87,7 +88,7 @@ func protectedPlaces(settings *Settings, dirs *Dirs, agent []AgentPath) []place 
 		if p.path == "" {
 			return
 		}
-		p.resolve(known)
+		p.resolve(known, always)
 		if p.rule == covered && landlock.Beneath(p.real, dirs.Task) {
 			p.own = own // whatever it is that Nomad's directories lie in
 		}
@@ -139,6 +140,7 @@ type links map[string]link
 
 type link struct {
 	target  string
+	owner   uint32
 	through bool // the path leads through what is no directory
 }
 
@@ -146,19 +148,56 @@ func (l links) at(path string) link {
 	found, known := l[path]
 	if !known {
 		target, err := os.Readlink(path)
-		found = link{target, errors.Is(err, unix.ENOTDIR)}
+		found = link{target: target, through: errors.Is(err, unix.ENOTDIR)}
+		if target != "" {
+			found.owner = ownerAt(path)
+		}
 		l[path] = found
 	}
 	return found
 }
 
-// resolve follows the symbolic links of the place's path, as far as it exists.
-func (p *place) resolve(known links) {
-	p.real, _ = policy.Walk(p.path, func(at string, rest []string) (string, error) {
+// ownerAt is the owner of what is at a path, or of the directory in which it would be.
+func ownerAt(path string) uint32 {
+	var st unix.Stat_t
+	for unix.Lstat(path, &st) != nil && path != "/" {
+		path = filepath.Dir(path)
+	}
+	return st.Uid
+}
+
+// follower decides whether a link of somebody else's than root is followed to where it leads.
+type follower func(l link, to string) bool
+
+// always is for what the operator names, and the driver.
+func always(link, string) bool { return true }
+
+// ofAnybody is for what people's homes and jobs name: anybody can have made a link there. It
+// leads to what its owner has, or what lies in one of the directories, else it would close
+// what is others'.
+func ofAnybody(dirs []string) follower {
+	return func(l link, to string) bool {
+		return ownerAt(to) == l.owner || slices.ContainsFunc(dirs, func(dir string) bool { return to != dir && landlock.Beneath(dir, to) })
+	}
+}
+
+var errKept = errors.New("a link that is not followed")
+
+// resolve follows the symbolic links of the place's path, as far as it exists. Where one is
+// not followed, or leads nowhere, its own name is the place: what replaces it is closed.
+func (p *place) resolve(known links, follows follower) {
+	last := ""
+	found, err := policy.Walk(p.path, func(at string, rest []string) (string, error) {
 		found := known.at(at)
 		p.through = p.through || found.through
 		if found.target == "" {
 			return "", nil
+		}
+		if last = at; found.owner != 0 {
+			to, err := known.follow(at, found.target, rest)
+			if err != nil || landlock.Beneath(to, at) || !follows(found, to) {
+				return "", errKept
+			}
 		}
 		p.links = append(p.links, at)
 		if slices.ContainsFunc(rest, func(name string) bool { return name != "" && name != "." }) {
@@ -169,6 +208,10 @@ func (p *place) resolve(known links) {
 		}
 		return found.target, nil
 	})
+	if p.real = found; err != nil {
+		p.real, p.rule, p.through = last, covered, false
+		return
+	}
 	if !p.through {
 		return
 	}
@@ -176,6 +219,14 @@ func (p *place) resolve(known links) {
 	if p.through = file != ""; p.through {
 		p.real, p.rule = file, readOnly
 	}
+}
+
+// follow is where a link leads, with what is yet to come.
+func (l links) follow(at, target string, rest []string) (string, error) {
+	if !filepath.IsAbs(target) {
+		target = filepath.Dir(at) + "/" + target
+	}
+	return policy.Walk(target+"/"+strings.Join(rest, "/"), func(at string, _ []string) (string, error) { return l.at(at).target, nil })
 }
 
 // fileAbove is what a path cannot lead through, as it is no directory; "" if that has gone
@@ -307,17 +358,35 @@ func checkPath(places []place, written, path string, write bool) error {
 	return nil
 }
 
-// names are the names in a directory of the host, without symbolic links.
+// names are the names in a directory of the host, without symbolic links. A task may have
+// filled it: of more than anybody asks for, the rest is not read.
 func names(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	var list []string
-	for _, entry := range entries {
-		if entry.Type() != fs.ModeSymlink {
-			list = append(list, entry.Name())
+	for len(list) <= policy.MaxSiblings {
+		entries, err := f.ReadDir(namesAtOnce)
+		for _, entry := range entries {
+			if entry.Type() != fs.ModeSymlink {
+				list = append(list, entry.Name())
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	return list, err
+	slices.Sort(list)
+	return list, nil
 }
+
+// namesAtOnce is how many names of a directory are read at once.
+const namesAtOnce = 256

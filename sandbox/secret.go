@@ -39,6 +39,9 @@ func (f *finder) concealed(path string) error {
 	return concealedError{&outsideError{file: path, roots: []string{installation(path)}, readOnly: f.readOnly}}
 }
 
+// beyondRoots is said of a link, whatever is there where it leads.
+const beyondRoots = "outside of every root that the task may execute from, to where only some users of this host may look: name in read_only_roots what it leads to, or have a copy in the task directory"
+
 type concealedError struct{ error }
 
 // Is makes it one of [fs.ErrNotExist]: where a name is looked for in several places,

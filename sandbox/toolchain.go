@@ -4,7 +4,6 @@
 package sandbox
 
 import (
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -79,16 +78,22 @@ func (f *finder) checkProgram(path, file string) error {
 		if interpreter == "" {
 			return nil
 		}
-		target, err := filepath.EvalSymlinks(interpreter)
-		switch {
-		case strings.HasSuffix(interpreter, "\r"):
+		what = fmt.Sprintf("the interpreter %q", interpreter)
+		if strings.HasSuffix(interpreter, "\r") {
 			return fmt.Errorf("the first line of %s ends in a carriage return, which the kernel takes for a part of the interpreter's name: write its lines with LF alone, as dos2unix does", plain.Name(file))
-		case errors.Is(err, fs.ErrNotExist) && !f.conceals(interpreter) && !f.shows(interpreter):
+		}
+		if f.conceals(interpreter) { // there or not
+			return &outsideError{file: file, what: what, roots: []string{installation(interpreter)}, readOnly: f.readOnly}
+		}
+		target, err := f.resolve(interpreter, f.conceals)
+		switch {
+		case errors.Is(err, errConcealed):
+			return fmt.Errorf("%s of %s leads by a symbolic link %s", what, plain.Name(file), beyondRoots)
+		case errors.Is(err, fs.ErrNotExist) && !f.shows(interpreter):
 			return fmt.Errorf("the interpreter of %s, %q, does not exist: correct the first line of the script, or install it", plain.Name(file), interpreter)
 		case err != nil || f.has(interpreter, target):
 			return nil // if it is nowhere, the kernel says so
 		}
-		what = fmt.Sprintf("the interpreter %q", interpreter)
 	}
 	n.add(path, file)
 	return &outsideError{file: file, what: what, roots: n.roots, readOnly: f.readOnly, denied: n.denied}
@@ -96,16 +101,20 @@ func (f *finder) checkProgram(path, file string) error {
 
 // has reports whether the task can execute a file by the path that is given.
 func (v *view) has(path, file string) bool {
-	return v.admits(file, landlock.Execute) && !slices.ContainsFunc(linksOf(path, file), func(link string) bool { return !v.reaches(link) })
+	return v.admits(file, landlock.Execute) && !slices.ContainsFunc(v.linksOf(path, file), func(link string) bool { return !v.reaches(link) })
 }
 
 // linksOf are a path and the links that it leads over to the file, without the
 // file itself.
-func linksOf(path, file string) []string {
+func (v *view) linksOf(path, file string) []string {
 	var links []string
 	for path != file && len(links) < policy.MaxLinks {
 		links = append(links, path)
-		target, err := os.Readlink(path)
+		host, visible := v.hostPath(path)
+		if !visible {
+			host = path
+		}
+		target, err := os.Readlink(host)
 		if err != nil {
 			break // links of directories only
 		}
@@ -155,7 +164,7 @@ func (n *needs) add(path, file string) {
 		n.root(path, file)
 	}
 	for _, other := range n.others(file) {
-		if target, err := filepath.EvalSymlinks(other); err == nil {
+		if target, err := n.resolve(other, n.conceals); err == nil {
 			n.add(other, target)
 		}
 	}
@@ -165,7 +174,7 @@ func (n *needs) add(path, file string) {
 // really is belong to.
 func (n *needs) root(path, file string) {
 	named := installation(file)
-	for _, link := range linksOf(path, file) {
+	for _, link := range n.linksOf(path, file) {
 		dir := installation(link)
 		if same, err := filepath.EvalSymlinks(dir); err == nil && landlock.Beneath(same, file) {
 			// The job's own way of writing it is kept where it leads to the same:
@@ -179,7 +188,7 @@ func (n *needs) root(path, file string) {
 		n.addRoot(named, file)
 	}
 	for _, more := range companions(file) {
-		if exists(more) && !n.admits(more, landlock.Execute) {
+		if !n.conceals(more) && exists(more) && !n.admits(more, landlock.Execute) {
 			n.addRoot(more, more)
 		}
 	}
@@ -271,6 +280,18 @@ func (n *needs) others(file string) []string {
 	return append(others, n.libraries(file)...)
 }
 
+// open opens a program or library, where the view has it from.
+func (n *needs) open(file string) (*os.File, error) {
+	host, visible := n.hostPath(file)
+	if !visible {
+		host = file
+	}
+	if !n.legible(host) {
+		return nil, fs.ErrPermission
+	}
+	return openFile(host)
+}
+
 // maxInterpreter is how much of a script's first line the kernel reads,
 // execve(2).
 const maxInterpreter = 255
@@ -278,14 +299,7 @@ const maxInterpreter = 255
 // interpreter is what starts a file: of a script that its first line names,
 // and what env(1) finds for it; of a binary the dynamic loader. "" for none.
 func (n *needs) interpreter(file string) string {
-	host, visible := n.hostPath(file)
-	if !visible {
-		host = file
-	}
-	if !n.legible(host) {
-		return ""
-	}
-	f, err := openFile(host)
+	f, err := n.open(file)
 	if err != nil {
 		return ""
 	}
@@ -300,22 +314,11 @@ func (n *needs) interpreter(file string) string {
 		}
 		return n.ofScript(words)
 	}
-	if !strings.HasPrefix(string(head[:size]), elf.ELFMAG) {
-		return ""
-	}
-	binary, err := elf.NewFile(f)
+	binary, err := readProgram(f)
 	if err != nil {
 		return ""
 	}
-	for _, p := range binary.Progs {
-		if p.Type == elf.PT_INTERP && p.Filesz <= 4096 {
-			name := make([]byte, p.Filesz)
-			if _, err := p.ReadAt(name, 0); err == nil {
-				return absolute(strings.TrimRight(string(name), "\x00"))
-			}
-		}
-	}
-	return ""
+	return absolute(binary.interpreter)
 }
 
 func absolute(path string) string {
@@ -341,7 +344,7 @@ func (n *needs) ofScript(words []string) string {
 		}
 		var there []string
 		for _, path := range inPath(word, n.path) {
-			if file, err := filepath.EvalSymlinks(path); err == nil {
+			if file, err := n.resolve(path, n.conceals); err == nil {
 				if n.has(path, file) {
 					return path
 				}
@@ -362,34 +365,28 @@ func (n *needs) ofScript(words []string) string {
 // loaderDirs are where the dynamic loader looks by itself, ld.so(8).
 var loaderDirs = []string{"/lib64", "/usr/lib64", "/lib", "/usr/lib", "/lib/*-linux-gnu", "/usr/lib/*-linux-gnu", "/usr/local/lib"}
 
+// mostLibraryDirs is in how many directories of a binary's own choice libraries are looked
+// for.
+const mostLibraryDirs = 64
+
 // libraries are the files of the libraries that a binary names, as far as they
 // are found.
 func (n *needs) libraries(file string) []string {
-	if !n.legible(file) {
-		return nil
-	}
-	f, err := openFile(file)
+	f, err := n.open(file)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	binary, err := elf.NewFile(f)
-	if err != nil {
-		return nil
-	}
-	names, err := binary.ImportedLibraries()
+	binary, err := readProgram(f)
 	if err != nil {
 		return nil
 	}
 	var dirs []string
-	for _, tag := range []elf.DynTag{elf.DT_RPATH, elf.DT_RUNPATH} {
-		lists, _ := binary.DynString(tag)
-		for _, list := range lists {
-			for _, dir := range filepath.SplitList(list) {
-				dir = strings.NewReplacer("$ORIGIN", filepath.Dir(file), "${ORIGIN}", filepath.Dir(file)).Replace(dir)
-				if filepath.IsAbs(dir) {
-					dirs = append(dirs, filepath.Clean(dir))
-				}
+	for _, list := range binary.paths {
+		for _, dir := range filepath.SplitList(list) {
+			dir = strings.NewReplacer("$ORIGIN", filepath.Dir(file), "${ORIGIN}", filepath.Dir(file)).Replace(dir)
+			if filepath.IsAbs(dir) && len(dirs) < mostLibraryDirs {
+				dirs = append(dirs, filepath.Clean(dir))
 			}
 		}
 	}
@@ -398,9 +395,10 @@ func (n *needs) libraries(file string) []string {
 		dirs = append(dirs, found...)
 	}
 	var files []string
-	for _, name := range names {
+	for _, name := range binary.libraries {
 		for _, dir := range dirs {
-			if path := filepath.Join(dir, name); exists(path) {
+			path := filepath.Join(dir, name)
+			if _, err := n.resolve(path, n.conceals); err == nil {
 				files = append(files, path)
 				break
 			}

@@ -4,15 +4,19 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 	"unicode"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
@@ -61,7 +65,16 @@ func lookupUser(name, taskDir string, settings *Settings) (identity, error) {
 	if id.UID == 0 && !settings.AllowRoot {
 		return identity{}, fmt.Errorf("user: %q is root, which the operator does not allow (plugin option allow_root): name another user, or none", name)
 	}
-	if settings.deniedUsers.has(id) {
+	if id.Dynamic {
+		if err := checkDynamic(id, &settings.deniedUsers); err != nil {
+			return identity{}, err
+		}
+	}
+	denied, err := settings.deniedUsers.has(id)
+	if err != nil {
+		return identity{}, fmt.Errorf("user: %q: looking whether the operator denies it (plugin option denied_users): %w", name, err)
+	}
+	if denied {
 		return identity{}, fmt.Errorf("user: %q (UID %d) is denied by the operator (plugin option denied_users): name another user, or none", name, id.UID)
 	}
 	if executor.IsCompanionUser(id.UID) {
@@ -99,11 +112,130 @@ func parseDeniedUsers(list []string) (deniedUsers, error) {
 	return d, nil
 }
 
-func (d *deniedUsers) has(id identity) bool {
-	if slices.Contains(d.names, id.Name) {
-		return true
+// has reports whether a user is denied: by name, by UID, or by another name of a UID that
+// one of the names has.
+func (d *deniedUsers) has(id identity) (bool, error) {
+	if slices.Contains(d.names, id.Name) || slices.ContainsFunc(d.ranges, func(r [2]uint32) bool { return r[0] <= id.UID && id.UID <= r[1] }) {
+		return true, nil
 	}
-	return slices.ContainsFunc(d.ranges, func(r [2]uint32) bool { return r[0] <= id.UID && id.UID <= r[1] })
+	for _, name := range d.names {
+		if uid, found, err := uidOf(name); err != nil || found && uid == id.UID {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
+// uidOf is the UID of a name.
+func uidOf(name string) (uid uint32, found bool, err error) {
+	if u, err := user.Lookup(name); err == nil {
+		uid, err := parseID(u.Uid)
+		return uid, err == nil, err
+	}
+	if checkUserName(name) != nil || !hasDirectory(passwdFile) {
+		return 0, false, nil
+	}
+	return inDirectory.uid(name)
+}
+
+// nameService remembers what getent(1) has said of names. One that is not found any more keeps
+// its UID: so it looks when the directory service does not answer.
+type nameService struct {
+	mutex sync.Mutex
+	uids  map[string]answer
+}
+
+type answer struct {
+	uid   uint32
+	found bool
+	at    time.Time
+}
+
+var inDirectory = nameService{uids: map[string]answer{}}
+
+// directoryAge is how long an answer of a directory service is not asked for again.
+const directoryAge = time.Minute
+
+func (d *nameService) uid(name string) (uint32, bool, error) {
+	d.mutex.Lock()
+	known, asked := d.uids[name]
+	d.mutex.Unlock()
+	if asked && time.Since(known.at) < directoryAge {
+		return known.uid, known.found, nil
+	}
+	fields, err := getent("passwd", name)
+	if errors.Is(err, errNoEntry) {
+		err = nil
+	} else if err == nil && fields[0] == name {
+		known.uid, err = parseID(fields[2])
+		known.found = err == nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	known.at = time.Now()
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	d.uids[name] = known
+	return known.uid, known.found, nil
+}
+
+// checkDynamic refuses a dynamic user who is somebody: a job can write the name of one for
+// any number. A directory service that does not answer refuses nobody, unless the operator
+// denies users by name.
+func checkDynamic(id identity, denied *deniedUsers) error {
+	taken := func(what, name string) error {
+		return fmt.Errorf("user: %q: its number is that of the %s %q of this host, so that it is no dynamic user: leave the user out, or have the client's dynamic_user_min and dynamic_user_max be a range of no others", id.Name, what, name)
+	}
+	uid := number(id.UID)
+	if u, err := user.LookupId(uid); err == nil {
+		return taken("user", u.Username)
+	}
+	if g, err := user.LookupGroupId(uid); err == nil {
+		return taken("group", g.Name)
+	}
+	for database, file := range map[string]string{"passwd": passwdFile, "group": groupFile} {
+		if !hasDirectory(file) {
+			continue
+		}
+		fields, err := getent(database, uid)
+		switch {
+		case err == nil && database == "passwd":
+			return taken("user", fields[0])
+		case err == nil:
+			return taken("group", fields[0])
+		case !errors.Is(err, errNoEntry) && len(denied.names) > 0:
+			return fmt.Errorf("user: %q: looking whether it is one whom the operator denies (plugin option denied_users): %w", id.Name, err)
+		case errors.Is(err, errTooLong):
+			return nil // nor does it answer the other question
+		}
+	}
+	return nil
+}
+
+// nameSources is nsswitch.conf(5).
+var nameSources = "/etc/nsswitch.conf"
+
+// localSources are the sources of users and groups that have none of the IDs of dynamic
+// users but what the files say.
+var localSources = []string{"files", "systemd", "mymachines", "altfiles", "extrausers"}
+
+// hasDirectory reports whether this host knows more users, or groups, than the file says.
+func hasDirectory(file string) bool {
+	text, _ := os.ReadFile(nameSources) // without it there are the files
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
+		database, sources, _ := strings.Cut(line, ":")
+		if strings.TrimSpace(database) != filepath.Base(file) {
+			continue
+		}
+		if slices.ContainsFunc(strings.Fields(sources), func(source string) bool {
+			return source[0] != '[' && !slices.Contains(localSources, source)
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // parseUser finds a user by name, or by a decimal number.
@@ -121,6 +253,9 @@ func parseUser(name string) (identity, error) {
 		id, err = lookupGetent(name)
 	}
 	if err != nil {
+		if errors.Is(err, errTooLong) {
+			return identity{}, fmt.Errorf("user: %q: %w", name, err)
+		}
 		return identity{}, fmt.Errorf("user: %q: %w: create the user, or leave it out", name, err)
 	}
 	// getent(1) takes what C does for a number, and cuts it off at 32 bits.
@@ -196,23 +331,55 @@ func lookupFiles(name string) (identity, error) {
 	return makeIdentity(u.Username, u.Uid, u.Gid, groups)
 }
 
-// lookupGetent asks getent(1): its lines are those of passwd(5), and of
-// initgroups NAME GID...
+// lookupGetent asks getent(1) for a user and the user's groups: NAME GID...
 func lookupGetent(name string) (identity, error) {
-	if strings.HasPrefix(name, "-") {
-		return identity{}, errors.New("no such user")
+	fields, err := getent("passwd", name)
+	if err != nil {
+		return identity{}, err
 	}
-	line, err := exec.Command("getent", "passwd", name).Output()
-	fields := strings.Split(strings.TrimSpace(string(line)), ":")
-	if err != nil || len(fields) < 4 {
-		return identity{}, errors.New("no such user")
-	}
-	line, err = exec.Command("getent", "initgroups", name).Output()
+	groups, err := runGetent("initgroups", name)
 	if err != nil {
 		return identity{}, fmt.Errorf("its groups: %w", err)
 	}
-	groups := strings.Fields(string(line))
-	return makeIdentity(fields[0], fields[2], fields[3], groups[min(1, len(groups)):])
+	list := strings.Fields(groups)
+	return makeIdentity(fields[0], fields[2], fields[3], list[min(1, len(list)):])
+}
+
+var (
+	errNoEntry = errors.New("no such user")
+	errTooLong = errors.New("the host's directory of users does not answer (getent, nsswitch.conf): see to that service, or name a user of /etc/passwd")
+)
+
+// directoryPatience is how long a directory service has for an answer: a task's start waits
+// for it.
+var directoryPatience = 10 * time.Second
+
+// getent returns the fields of a line of passwd(5), or of group(5).
+func getent(database, key string) ([]string, error) {
+	if key == "" || key[0] == '-' {
+		return nil, errNoEntry
+	}
+	line, err := runGetent(database, key)
+	if errors.Is(err, errTooLong) {
+		return nil, err
+	}
+	fields := strings.Split(strings.TrimSpace(line), ":")
+	if err != nil || len(fields) < 4 {
+		return nil, errNoEntry
+	}
+	return fields, nil
+}
+
+func runGetent(database, key string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), directoryPatience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "getent", database, key)
+	cmd.WaitDelay = time.Second // it may have started something that holds its output
+	out, err := cmd.Output()
+	if ctx.Err() != nil || errors.Is(err, exec.ErrWaitDelay) {
+		return "", errTooLong
+	}
+	return string(out), err
 }
 
 func makeIdentity(name, uid, gid string, groups []string) (identity, error) {

@@ -5,8 +5,11 @@ package sandbox
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/burin-labs/nomad-driver-harn/executor"
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
 
@@ -105,5 +108,115 @@ func TestUserGroupsAndDenial(t *testing.T) {
 		if d, err := parseDeniedUsers(list); err == nil {
 			t.Errorf("%q: %+v", list, d)
 		}
+	}
+}
+
+// fakeDirectory makes getent(1) a script, for a host whose users and groups are not in
+// files alone.
+func fakeDirectory(t *testing.T, script string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"getent": "#!/bin/sh\n" + script, "nsswitch.conf": "passwd:\tfiles sss\ngroup: files [NOTFOUND=continue] sss # of the site\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir+":/usr/bin:/bin")
+	sources, patience, known := nameSources, directoryPatience, inDirectory.uids
+	nameSources, inDirectory.uids = dir+"/nsswitch.conf", map[string]answer{}
+	t.Cleanup(func() { nameSources, directoryPatience, inDirectory.uids = sources, patience, known })
+}
+
+// Who is denied by a name is denied by every name of the UID, and nobody is a user or in a
+// group of the host by the name of a dynamic user.
+func TestDeniedByAnotherName(t *testing.T) {
+	fakeDirectory(t, `case "$1 $2" in
+"passwd alice" | "passwd alice2" | "passwd 150000") echo "${2#150000}:x:150000:100000::/home/alice:/bin/sh" | sed s/^:/alice:/ ;;
+"passwd bob") echo "bob:x:150001:100000::/home/bob:/bin/sh" ;;
+"group 150002") echo "finance:x:150002:" ;;
+initgroups*) echo "$2 100000" ;;
+*) exit 2 ;;
+esac`)
+	for _, tc := range []struct {
+		user   string
+		denied []string
+		errors []string
+	}{
+		{"alice", []string{"alice"}, []string{"denied_users"}},
+		{"alice2", []string{"alice"}, []string{"denied_users"}},
+		{"nomad-150000", []string{"alice"}, []string{`"nomad-150000"`, "alice"}},
+		{"nomad-150000", nil, []string{`user "alice"`, "no dynamic user"}},
+		{"nomad-150002", nil, []string{`group "finance"`, "no dynamic user"}},
+		{"bob", []string{"alice", "no-such-user"}, nil},
+		{"nomad-150003", []string{"alice", "no-such-user"}, nil},
+	} {
+		d, err := parseDeniedUsers(tc.denied)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = lookupUser(tc.user, "/", &Settings{deniedUsers: d})
+		if tc.errors != nil {
+			wantError(t, tc.user, err, tc.errors...)
+		} else if err != nil {
+			t.Errorf("%s, denied %q: %v", tc.user, tc.denied, err)
+		}
+	}
+	// A name stays that of its UID when the directory does not know it any more.
+	known := inDirectory.uids["alice"]
+	known.at = time.Time{}
+	inDirectory.uids["alice"] = known
+	if err := os.WriteFile(filepath.Dir(nameSources)+"/getent", []byte("#!/bin/sh\nexit 2\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d := deniedUsers{names: []string{"alice"}}
+	if denied, err := d.has(identity{Name: "alice2", User: executor.User{UID: 150000}}); !denied || err != nil {
+		t.Errorf("of a directory that is gone: %v, %v", denied, err)
+	}
+}
+
+// A directory service that does not answer holds no start up for long: whoever needs an
+// answer is refused, others start.
+func TestDirectoryThatDoesNotAnswer(t *testing.T) {
+	fakeDirectory(t, "exec sleep 1000")
+	directoryPatience = 50 * time.Millisecond
+	for _, tc := range []struct {
+		user    string
+		denied  []string
+		refused bool
+	}{
+		{"of-the-directory", nil, true},
+		{"nobody", nil, false},
+		{"nobody", []string{"of-the-directory"}, true},
+		{"nobody", []string{"root", "1"}, false}, // of the files
+		{"nomad-150000", nil, false},
+		{"nomad-150000", []string{"root"}, true},
+	} {
+		_, err := lookupUser(tc.user, "/", &Settings{deniedUsers: func() deniedUsers { d, _ := parseDeniedUsers(tc.denied); return d }()})
+		if tc.refused {
+			wantError(t, tc.user, err, "user: ", "does not answer", "getent")
+		} else if err != nil {
+			t.Errorf("%s, denied %q: %v", tc.user, tc.denied, err)
+		}
+	}
+}
+
+func TestHasDirectory(t *testing.T) {
+	sources := nameSources
+	t.Cleanup(func() { nameSources = sources })
+	nameSources = filepath.Join(t.TempDir(), "nsswitch.conf")
+	for text, want := range map[string]bool{
+		"": false, "passwd: files systemd\ngroup: files ldap\n": false, "#passwd: files sss\n": false, "passwd: files [SUCCESS=return] systemd # sss\n": false,
+		"passwd: files sss": true, " passwd :files winbind\n": true, "passwd: db files\n": true, "passwd: compat\n": true,
+	} {
+		if err := os.WriteFile(nameSources, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := hasDirectory(passwdFile); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	nameSources += ".none"
+	if hasDirectory(passwdFile) {
+		t.Error("without the file")
 	}
 }

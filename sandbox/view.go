@@ -76,7 +76,7 @@ func makeView(w *layout, roots policy.Roots, workspace landlock.AccessFS, plan *
 	if !v.private {
 		return v, nil
 	}
-	return v, prove(v.list(), v.ruleset, v.places, exists)
+	return v, prove(v.list(), v.ruleset, v.places, isThere)
 }
 
 // sharedView is the host's file system, as far as Landlock admits it. What only
@@ -364,4 +364,11 @@ func (v *view) access(path string) landlock.AccessFS {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
+}
+
+// isThere reports whether there is anything at a path that can be read: a link is nothing
+// by itself.
+func isThere(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().Type() != os.ModeSymlink
 }

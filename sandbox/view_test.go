@@ -79,7 +79,7 @@ func TestView(t *testing.T) {
 	own := " bind:" + task + "+ bind:" + task + "/alloc/logs:ro"
 	tmp := "bind:/tmp=" + task + "/tmp+ "
 	const (
-		base    = "bind:/etc:ro+ mask:/etc/passwd proc:/proc+ bind:/run/resolv.conf:ro+ "
+		base    = "bind:/etc:ro+ mask:/etc/passwd proc:/proc:ro+ bind:/run/resolv.conf:ro+ "
 		usr     = "bind:/usr:ro+"
 		devDirs = "/tmp/N"
 	)
@@ -125,7 +125,7 @@ func TestView(t *testing.T) {
 			"volumes", dirs,
 			policy.Roots{Workspace: dirs.own()},
 			[]volume{{host: "/srv/v", task: task + "/local/v"}, {host: "/srv/w", task: "/new/place", readOnly: true}, {host: "/srv/x", task: "/usr/share/x"}},
-			"bind:/etc:ro+ mask:/etc/passwd bind:/new/place=/srv/w:ro+ proc:/proc+ bind:/run/resolv.conf:ro+ " + tmp + usr + " bind:/usr/share/x=/srv/x" +
+			"bind:/etc:ro+ mask:/etc/passwd bind:/new/place=/srv/w:ro+ proc:/proc:ro+ bind:/run/resolv.conf:ro+ " + tmp + usr + " bind:/usr/share/x=/srv/x" +
 				own + " bind:" + task + "/local/v=/srv/v+",
 		},
 	} {
@@ -145,7 +145,7 @@ func TestView(t *testing.T) {
 		t.Errorf("no network: %v, %v", listView(v), err)
 	}
 	v, err = makeView(testLayout(dirs), policy.Roots{Workspace: dirs.own()}, policy.FullAccess, &policy.Plan{Network: true})
-	if err != nil || listView(v) != "proc:/proc" || v.private {
+	if err != nil || listView(v) != "proc:/proc:ro" || v.private {
 		t.Errorf("unconfined: %v, %v", listView(v), err)
 	}
 }

@@ -125,12 +125,12 @@ func TestFor(t *testing.T) {
 // A task chooses the names of files and processes: they stay strings and
 // comments.
 func TestHCLHoldsWhatTasksChoose(t *testing.T) {
-	line := file("/srv/${file(\"/etc/shadow\")}\n}", "fs.read_file")
+	line := file("/srv/{file(\"/etc/shadow\")}\n}", "fs.read_file")
 	line.Command = "x\nsandbox_profile"
 	got := For(&policy.Policy{}, &policy.Policy{}, []audit.Line{line}).HCL()
 	want := `capability_policy {
   read_only_roots = [
-    "/srv/$${file(\"/etc/shadow\")}\n}", # fs.read_file "/srv/${file(\"/etc/shadow\")}\n}", by "x\nsandbox_profile"
+    "/srv/{file(\"/etc/shadow\")}\n}", # fs.read_file "/srv/{file(\"/etc/shadow\")}\n}", by "x\nsandbox_profile"
   ]
 }
 `

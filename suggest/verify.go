@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -155,9 +154,11 @@ func fromCty(value cty.Value, target any) error {
 	return gocty.FromCtyValue(value, target)
 }
 
-// interpolated is what the Nomad client would replace by the value of a variable,
-// however it is written in the job.
-var interpolated = regexp.MustCompile(`\$\{[a-zA-Z0-9_\-.]+\}`)
+// isTemplate says that the Nomad client would evaluate a text, however it is written in
+// the job: it takes every text of a config block for a template, with functions.
+func isTemplate(text string) bool {
+	return strings.Contains(text, "${") || strings.Contains(text, "%{")
+}
 
 // inexpressible says why a job cannot name a path, "" if it can.
 func inexpressible(path string) string {
@@ -166,8 +167,8 @@ func inexpressible(path string) string {
 		return "its name is no UTF-8: no job can name it, name the directory above by hand"
 	case strings.ContainsRune(path, 0):
 		return "its name holds a NUL byte: no file has it"
-	case interpolated.MatchString(path):
-		return "the Nomad client would take a part of its name for a variable: name the directory above by hand"
+	case isTemplate(path):
+		return "the Nomad client would take a part of its name for a variable or an expression: name the directory above by hand"
 	}
 	var got string
 	expr, diags := hclsyntax.ParseExpression([]byte(quote(path)), "name", hcl.InitialPos)

@@ -97,7 +97,8 @@ func FuzzSuggest(f *testing.F) {
 // What a job cannot say is left out, with the reason.
 func TestInexpressible(t *testing.T) {
 	for path, part := range map[string]string{
-		"/srv/\xff": "no UTF-8", "/srv/\ufffd": "no UTF-8", "/srv/${NOMAD_TASK_DIR}/x": "a variable", "/srv/e\u0301": "HCL cannot",
+		"/srv/\xff": "no UTF-8", "/srv/\ufffd": "no UTF-8", "/srv/${NOMAD_TASK_DIR}/x": "a variable", "/srv/${lower(\"X\")}": "a variable", "/srv/${env[\"X\"]}": "a variable", "/srv/${ x }": "a variable",
+		"/srv/%{if true}..%{endif}/root": "a variable", "/srv/%{": "a variable", "/srv/$${x}": "a variable", "/srv/e\u0301": "HCL cannot",
 	} {
 		s := For(&policy.Policy{}, &policy.Policy{}, []audit.Line{file(path, "fs.read_file")})
 		if len(s.Changes) != 0 || len(s.Refused) != 1 || !strings.Contains(s.Refused[0].Reason, part) {

@@ -42,7 +42,8 @@ func EncodeResolver(r Resolver) ([]byte, error) {
 	return append(fmt.Appendf(nil, "%08x\n", crc32.ChecksumIEEE(text)), text...), nil
 }
 
-func decodeResolver(content []byte) (r Resolver, err error) {
+// DecodeResolver reads what [EncodeResolver] has written; it is an error if that is not whole.
+func DecodeResolver(content []byte) (r Resolver, err error) {
 	if len(content) < sumLength || !bytes.Equal(content[:sumLength], fmt.Appendf(nil, "%08x\n", crc32.ChecksumIEEE(content[sumLength:]))) {
 		return r, fmt.Errorf("the checksum is not that of %d bytes", len(content))
 	}
@@ -84,7 +85,7 @@ func (f *follower) changed(now time.Time) (r Resolver, ok bool) {
 	if err != nil {
 		return r, false
 	}
-	if r, err = decodeResolver(content); err != nil {
+	if r, err = DecodeResolver(content); err != nil {
 		return r, false
 	}
 	f.sum = [sumLength]byte(content)

@@ -5,6 +5,7 @@ package forward
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -45,21 +46,34 @@ type upstream struct {
 }
 
 func newUpstream(t testing.TB, zone map[string][]string) *upstream {
+	t.Helper()
 	u := &upstream{zone: zone}
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn, listener := listenBoth(t)
 	u.address = conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	listener, err := net.Listen("tcp", u.address.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, s := range []*dns.Server{{PacketConn: conn, Handler: u.handler("udp")}, {Listener: listener, Handler: u.handler("tcp")}} {
 		go func() { _ = s.ActivateAndServe() }()
 		t.Cleanup(func() { _ = s.Shutdown() })
 	}
 	return u
+}
+
+// listenBoth listens on a port of UDP that is free for TCP as well.
+func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for {
+		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", conn.LocalAddr().String())
+		if err == nil {
+			return conn, listener
+		}
+		conn.Close()
+		if !errors.Is(err, unix.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (u *upstream) handler(network string) dns.HandlerFunc {
