@@ -207,31 +207,43 @@ func likeLower(base, lower int, name string) error {
 	return err
 }
 
-// OverlayWorks reports whether the kernel can show a directory as an overlay. It
-// is tried once for each directory, in a mount namespace of its own: nil if so.
+// OverlayWorks reports whether the kernel can show a directory as an overlay: nil if so.
+// It is tried in a mount namespace of its own, once for what is there: a failure may pass,
+// as one for lack of memory, and another file system may be mounted there later.
 func OverlayWorks(dir string) error {
-	try, _ := overlays.LoadOrStore(dir, sync.OnceValue(func() error {
-		result := make(chan error)
-		go func() {
-			runtime.LockOSThread() // the thread ends with this function, and its namespace with it
-			if unix.Gettid() == unix.Getpid() {
-				defer runtime.UnlockOSThread()
-				other := make(chan error)
-				go func() {
-					runtime.LockOSThread()
-					other <- tryOverlay(dir)
-				}()
-				result <- <-other
-				return
-			}
-			result <- tryOverlay(dir)
-		}()
-		return <-result
-	}))
-	return try.(func() error)()
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return fmt.Errorf("%q: %w", dir, err)
+	}
+	found := fileID{st.Dev, st.Ino}
+	if known, ok := overlays.Load(dir); ok && known == found {
+		return nil
+	}
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the thread ends with this function, and its namespace with it
+		if unix.Gettid() == unix.Getpid() {
+			defer runtime.UnlockOSThread()
+			other := make(chan error)
+			go func() {
+				runtime.LockOSThread()
+				other <- tryOverlay(dir)
+			}()
+			result <- <-other
+			return
+		}
+		result <- tryOverlay(dir)
+	}()
+	err := <-result
+	if err == nil {
+		overlays.Store(dir, found)
+	}
+	return err
 }
 
-var overlays sync.Map // of directory to func() error
+type fileID struct{ device, inode uint64 }
+
+var overlays sync.Map // of directory to the fileID with which one works
 
 // tried is a name that nothing in an overlaid directory has.
 const tried = ".overlay-works"

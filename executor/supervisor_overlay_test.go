@@ -4,7 +4,10 @@
 package executor
 
 import (
+	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
 )
@@ -15,7 +18,31 @@ func TestOverlayWorks(t *testing.T) {
 	if err := OverlayWorks("/etc"); err != nil {
 		t.Skip(err)
 	}
-	if err := OverlayWorks("/none"); err == nil {
+	base := t.TempDir()
+	if err := unix.Mount("tmpfs", base, "tmpfs", 0, "size=256k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(base, unix.MNT_DETACH) })
+	dir := base + "/later"
+	if err := OverlayWorks(dir); err == nil {
 		t.Error("a directory that does not exist")
+	}
+	// What has failed can work later, and what has worked can fail.
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := OverlayWorks(dir); err != nil {
+		t.Errorf("a directory that was made meanwhile: %v", err)
+	}
+	if err := os.Mkdir(base+"/empty", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the kernel stacks two file systems, and no third one
+		if err := unix.Mount("overlay", dir, "overlay", unix.MS_RDONLY, "lowerdir="+base+"/empty:"+dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := OverlayWorks(dir); err == nil {
+		t.Error("what is mounted there meanwhile has not been tried")
 	}
 }
