@@ -69,7 +69,7 @@ func table() []Field {
 		},
 		{
 			Name: "read_only_roots", Kind: Paths, Role: ReadRole,
-			Text:   "to read, list and execute; never written, whatever the capabilities say",
+			Text:   "to read, list and execute; never written, whatever the capabilities, the default of `workspace_roots` and presets say; what another field names to be written is refused",
 			Absent: "none", Empty: "none", Ceiling: "within those of the ceiling, or its `workspace_roots`",
 			Kernel: "read-only mounts; Landlock's rules",
 			value:  func(p *Policy) any { return &p.ReadOnlyRoots },

@@ -114,13 +114,11 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 	if err := joinLine(problems); err != nil {
 		return Roots{}, err
 	}
-	for _, path := range roots.ReadOnly {
-		if slices.Contains(roots.Workspace, path) {
-			return Roots{}, fmt.Errorf("%s is both in workspace_roots and in read_only_roots: it can be only one", plain.Name(path))
-		}
+	if err := roots.checkReadOnly(p); err != nil {
+		return Roots{}, err
 	}
 	if len(p.WorkspaceRoots) == 0 {
-		roots.Workspace = slices.Clone(own)
+		roots.Workspace = slices.DeleteFunc(slices.Clone(own), func(path string) bool { return slices.Contains(roots.ReadOnly, path) })
 	}
 	for _, role := range []Role{WorkspaceRole, ReadRole, SocketRole} {
 		p.Each(func(f *Field) {
@@ -132,6 +130,21 @@ func Resolve(p *Policy, taskDir string, own []string) (Roots, error) {
 	return roots, nil
 }
 
+// checkReadOnly refuses a policy that names a path to be written and to be read only.
+func (r *Roots) checkReadOnly(p *Policy) (err error) {
+	p.Each(func(f *Field) {
+		if f.Role != WorkspaceRole || f.member() && !p.MayWrite() {
+			return
+		}
+		for _, path := range r.named(f) {
+			if err == nil && slices.Contains(r.ReadOnly, path) {
+				err = fmt.Errorf("%s is both in %s and in read_only_roots: it can be only one", plain.Name(path), f.Name)
+			}
+		}
+	})
+	return err
+}
+
 // Protect finds what a policy's protect names, once all roots are known: relative paths are
 // meant below each workspace root, and below each of volumes, real paths of writable ones.
 func (r *Roots) Protect(p *Policy, volumes []string) {
@@ -141,11 +154,15 @@ func (r *Roots) Protect(p *Policy, volumes []string) {
 }
 
 // add adds paths that a process may use, besides those of the policy's own fields. What can be
-// read within a workspace root is no read-only root: it stays writable.
+// read within a workspace root is no read-only root: it stays writable, whichever is added
+// first. What the policy itself names to be read only is no workspace root.
 func (r *Roots) add(role Role, paths []string) {
 	list := r.of(role)
 	for _, path := range paths {
-		if slices.Contains(*list, path) || role == ReadRole && inside(r.Workspace, path) {
+		if role == WorkspaceRole {
+			r.dropRead(path)
+		}
+		if slices.Contains(*list, path) || role == ReadRole && inside(r.Workspace, path) || role == WorkspaceRole && slices.Contains(r.ReadOnly, path) {
 			continue
 		}
 		if r.added == nil {
@@ -153,6 +170,17 @@ func (r *Roots) add(role Role, paths []string) {
 		}
 		*list = append(*list, path)
 		r.added[role] = append(r.added[role], path)
+	}
+}
+
+// dropRead takes what was added to be read, and lies in a path, from the read-only roots.
+func (r *Roots) dropRead(path string) {
+	drop := func(root string) bool {
+		return slices.Contains(r.added[ReadRole], root) && landlock.Beneath(path, root)
+	}
+	r.ReadOnly = slices.DeleteFunc(r.ReadOnly, drop)
+	if r.added != nil {
+		r.added[ReadRole] = slices.DeleteFunc(r.added[ReadRole], func(root string) bool { return landlock.Beneath(path, root) })
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/kerneltest"
@@ -90,7 +91,11 @@ func TestResolve(t *testing.T) {
 		checkError(t, tc.root, err, tc.errors)
 		got.Links = nil
 		got.Written = nil // see below
-		if err == nil && !reflect.DeepEqual(got, Roots{Workspace: own, ReadOnly: []string{tc.want}}) {
+		want := Roots{Workspace: own, ReadOnly: []string{tc.want}}
+		if tc.want == task {
+			want.Workspace = []string{} // it is read-only
+		}
+		if err == nil && !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, want %s", tc.root, got, tc.want)
 		}
 	}
@@ -102,6 +107,57 @@ func TestResolve(t *testing.T) {
 	checkError(t, "two problems", err, []string{"workspace_roots[1]", "read_only_roots[0]"})
 	_, err = Resolve(&Policy{WorkspaceRoots: []string{"local/sub"}, ReadOnlyRoots: []string{"inward"}}, task, own)
 	checkError(t, "contradiction", err, []string{"both in workspace_roots and in read_only_roots"})
+}
+
+// A path is to be written, or to be read only: not both. What the policy itself names to be
+// read only stays so, whatever a preset or the default grants.
+func TestOneOfReadOnlyAndWorkspace(t *testing.T) {
+	kerneltest.Root(t)
+	base, task := fixture(t)
+	own := []string{task}
+	models := base + "/outside/models"
+	readOnly := func(paths ...string) Policy { return Policy{ReadOnlyRoots: paths} }
+	process := func(p Policy, read, write []string) *Policy {
+		p.ProcessSandbox = &ProcessSandbox{ReadRoots: read, WriteRoots: write}
+		return &p
+	}
+	_, err := Resolve(process(readOnly(models), nil, []string{base + "/outside/link"}), task, own)
+	checkError(t, "write_roots", err, []string{models, "both in process_sandbox.write_roots and in read_only_roots"})
+	reader := readOnly(models)
+	reader.Capabilities = map[string][]string{Workspace: {"read_text"}}
+	_, err = Resolve(process(reader, nil, []string{models}), task, own)
+	checkError(t, "write_roots of who may not write", err, nil)
+	for _, tc := range []struct {
+		name                string
+		policy              *Policy
+		read, write         []string // of presets
+		workspace, readOnly []string
+	}{
+		{"the default", process(readOnly("."), nil, nil), nil, nil, nil, own},
+		{"a preset", process(readOnly(models), nil, nil), nil, []string{models}, own, []string{models}},
+		{"a preset above", process(readOnly(models), nil, nil), nil, []string{base + "/outside"}, []string{task, base + "/outside"}, []string{models}},
+		{"read_roots, and a preset that writes", process(Policy{}, []string{models}, nil), nil, []string{models}, []string{task, models}, nil},
+		{"read_roots in what a preset writes", process(Policy{}, []string{models}, nil), nil, []string{base + "/outside"}, []string{task, base + "/outside"}, nil},
+		{"two presets", process(Policy{}, nil, nil), []string{models}, []string{models}, []string{task, models}, nil},
+	} {
+		for _, writeFirst := range []bool{false, true} {
+			roots, err := Resolve(tc.policy, task, own)
+			if err != nil {
+				t.Errorf("%s: %v", tc.name, err)
+				continue
+			}
+			if writeFirst {
+				roots.AddPreset("w", WorkspaceRole, tc.write)
+			}
+			roots.AddPreset("r", ReadRole, tc.read)
+			if !writeFirst {
+				roots.AddPreset("w", WorkspaceRole, tc.write)
+			}
+			if !slices.Equal(roots.Workspace, tc.workspace) || !slices.Equal(roots.ReadOnly, tc.readOnly) {
+				t.Errorf("%s: workspace %q, read-only %q, want %q, %q", tc.name, roots.Workspace, roots.ReadOnly, tc.workspace, tc.readOnly)
+			}
+		}
+	}
 }
 
 // A task that may write somewhere could make a link there, and name the link
