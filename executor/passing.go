@@ -55,6 +55,9 @@ func sendMessage(to *os.File, message []byte, files []int) error {
 	if err = errors.Join(err, failed); err != nil {
 		return fmt.Errorf("sendmsg(2): %w", err)
 	}
+	if sent == len(message) {
+		return nil // whoever has it may have closed its end: to write nothing is EPIPE then
+	}
 	_, err = to.Write(message[sent:])
 	return err
 }

@@ -32,7 +32,7 @@ const (
 	// takeTimeout is how long one that has waited may take to have its instructions. It
 	// can have been stopped or frozen meanwhile; a machine that is busy makes it wait for
 	// seconds.
-	takeTimeout = 45 * time.Second
+	takeTimeout = 10 * time.Second
 )
 
 // errNotTaken: a supervisor has ended, and never had its instructions.
@@ -58,9 +58,13 @@ func (w *waiting) instruct(encoded []byte, passed []int) error {
 		}
 		return nil
 	}
-	if err == nil && w.took() {
+	if err == nil || errors.Is(err, syscall.EPIPE) { // what it said before its end is still there
+		err = w.took()
+	}
+	if err == nil {
 		return nil
 	}
+	reason := err
 	if err := w.kill(); err != nil {
 		return fmt.Errorf("a supervisor that waited for a task does not take it: %w", err)
 	}
@@ -68,8 +72,8 @@ func (w *waiting) instruct(encoded []byte, passed []int) error {
 	if err := w.socket.SetDeadline(time.Now().Add(takeTimeout)); err != nil {
 		return err
 	}
-	if w.took() {
-		return fmt.Errorf("the supervisor did not take its instructions within %v, and was killed when it had them", timeout)
+	if w.took() == nil {
+		return fmt.Errorf("the supervisor did not say that it has its instructions, and was killed when it had them (%w)", reason)
 	}
 	w.end()
 	return errNotTaken
@@ -79,10 +83,14 @@ func (w *waiting) instruct(encoded []byte, passed []int) error {
 // nothing before its status.
 const taken = '\n'
 
-// took waits until the supervisor has its instructions.
-func (w *waiting) took() bool {
+// took waits until the supervisor has its instructions. The error says why it is not known
+// to have them.
+func (w *waiting) took() error {
 	said, err := w.reader.Peek(1)
-	return err == nil && said[0] == taken
+	if err == nil && said[0] != taken {
+		err = fmt.Errorf("it said %q", said)
+	}
+	return err
 }
 
 // status waits for the status.
