@@ -4,20 +4,19 @@
 package driver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/credentials"
+
+	"github.com/burin-labs/nomad-driver-harn/executor"
 )
 
 // The socket of a plugin is a file in the agent's directory for temporary files, and says
@@ -45,12 +44,15 @@ type starter struct {
 // whoStarted are this process and those above it: the agent, and what has started it.
 func whoStarted() []starter {
 	var found []starter
-	seen := map[int]bool{}
-	for pid := os.Getpid(); pid > 0 && !seen[pid]; pid = parent(pid) {
-		seen[pid] = true
+	for pid := os.Getpid(); pid > 0; {
 		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
 			found = append(found, starter{pid, fd})
 		}
+		above, err := executor.ParentOf(pid)
+		if err != nil {
+			break
+		}
+		pid = above
 	}
 	return found
 }
@@ -59,21 +61,6 @@ func whoStarted() []starter {
 func (s starter) lives() bool {
 	ended, err := unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}, 0)
 	return err == nil && ended == 0
-}
-
-// parent is the PID of a process's parent, proc_pid_stat(5); 0 if there is none.
-func parent(pid int) int {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	// The name, in parentheses, may hold anything.
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 2 {
-		return 0
-	}
-	above, _ := strconv.Atoi(fields[1])
-	return above
 }
 
 // ServerHandshake refuses a connection that was made by another process, socket(7),

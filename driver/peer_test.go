@@ -5,54 +5,30 @@ package driver
 
 import (
 	"context"
-	"net"
 	"os/exec"
-	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/nomad/plugins/drivers"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 )
 
 // Root of a process that the agent has not started is no agent: a task may see the socket.
 func TestPluginAnswersItsAgentAlone(t *testing.T) {
 	for name, tc := range map[string]struct {
-		options  func() []grpc.ServerOption
+		options  []grpc.ServerOption
 		stranger bool // gets an answer
 	}{
-		"as the plugin serves": {func() []grpc.ServerOption {
-			return []grpc.ServerOption{grpc.Creds(&agentOnly{processes: whoStarted(), logger: testLogger(t)})}
-		}, false},
-		"without": {func() []grpc.ServerOption { return nil }, true},
+		"as the plugin serves": {[]grpc.ServerOption{grpc.Creds(&agentOnly{processes: whoStarted(), logger: testLogger(t)})}, false},
+		"without":              {nil, true},
 	} {
 		d := New(t.Context(), testLogger(t))
-		server := d.grpcServer(tc.options())
-		if err := drivers.NewDriverPlugin(d, testLogger(t)).GRPCServer(nil, server); err != nil {
-			t.Fatal(err)
-		}
-		socket := filepath.Join(t.TempDir(), "socket")
-		listener, err := net.Listen("unix", socket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() { _ = server.Serve(listener) }()
-		t.Cleanup(server.Stop)
-		connection, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = connection.Close() })
-		client, err := drivers.NewDriverPlugin(nil, testLogger(t)).GRPCClient(t.Context(), nil, connection)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := client.(drivers.DriverPlugin).Capabilities(); err != nil {
+		client, connection := served(t, d, d, tc.options...)
+		if _, err := client.Capabilities(); err != nil {
 			t.Errorf("%s: the agent: %v", name, err)
 		}
-		out, err := exec.Command("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "20", "--http2-prior-knowledge", "--unix-socket", socket,
+		out, err := exec.Command("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "20", "--http2-prior-knowledge", "--unix-socket", strings.TrimPrefix(connection.Target(), "unix://"),
 			"-H", "Content-Type: application/grpc", "--data-binary", "@/dev/null", "http://plugin/hashicorp.nomad.plugins.drivers.proto.Driver/Capabilities").CombinedOutput()
 		if answered := err == nil && string(out) == "200"; answered != tc.stranger {
 			t.Errorf("%s: a stranger: %s (%v), expected an answer: %v", name, out, err, tc.stranger)

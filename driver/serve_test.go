@@ -15,9 +15,9 @@ import (
 
 // served is Nomad's own client of what d serves, where Nomad's server would ask
 // behind.
-func served(t *testing.T, d *Driver, behind drivers.DriverPlugin) (drivers.DriverPlugin, *grpc.ClientConn) {
+func served(t *testing.T, d *Driver, behind drivers.DriverPlugin, options ...grpc.ServerOption) (drivers.DriverPlugin, *grpc.ClientConn) {
 	t.Helper()
-	server := d.grpcServer(nil)
+	server := d.grpcServer(options)
 	if err := drivers.NewDriverPlugin(behind, testLogger(t)).GRPCServer(nil, server); err != nil {
 		t.Fatal(err)
 	}

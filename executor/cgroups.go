@@ -274,7 +274,7 @@ func spare(pids []int) error {
 		if slices.Contains(pids, own) {
 			return fmt.Errorf("process %d is in it, which is this one or an ancestor of it: it is no task's cgroup", own)
 		}
-		parent, err := parentOf(own)
+		parent, err := ParentOf(own)
 		if err != nil {
 			return err
 		}

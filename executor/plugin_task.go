@@ -200,7 +200,7 @@ func (t *Task) Signal(sig unix.Signal) error {
 	}
 	defer first.close()
 	// It is whose parent the supervisor is, whatever the record says.
-	parent, err := parentOf(first.PID)
+	parent, err := ParentOf(first.PID)
 	if errors.Is(err, os.ErrNotExist) {
 		return ErrGone
 	}

@@ -104,8 +104,8 @@ func statFields(stat []byte) []string {
 	return strings.Fields(string(stat[end+1:]))
 }
 
-// parentOf is the parent of a process, 0 if it has none here.
-func parentOf(pid int) (int, error) {
+// ParentOf is the parent of a process, 0 if it has none here, proc_pid_stat(5).
+func ParentOf(pid int) (int, error) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0, err

@@ -325,11 +325,14 @@ const (
 func (r *preparedRecord) writeWithRoom(v any) error {
 	for began := time.Now(); ; time.Sleep(roomPause) {
 		err := r.write(v)
-		if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) || time.Since(began) > roomTime {
+		if !lacksRoom(err) || time.Since(began) > roomTime {
 			return err
 		}
 	}
 }
+
+// lacksRoom reports whether that is what an error is about.
+func lacksRoom(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // write fills the record in, by one write(2): a reader finds all of it or
 // nothing.

@@ -85,7 +85,7 @@ func supervisor() int {
 		s.logs.finish()
 	}
 	err = s.exit.write(exit)
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if lacksRoom(err) {
 		killDescendants() // what is left of the task is not to wait for a disk
 		err = s.exit.writeWithRoom(exit)
 	}

@@ -183,6 +183,20 @@ func (d *databases) read(path string) ([]byte, error) {
 	return text, nil
 }
 
+// nameOf is whom a file says a number to be: both have it in the third field.
+func (d *databases) nameOf(path string, id uint32) (string, bool) {
+	text, err := d.read(path)
+	if err != nil {
+		return "", false
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.SplitN(line, ":", 4); len(fields) == 4 && fields[2] == number(id) {
+			return fields[0], true
+		}
+	}
+	return "", false
+}
+
 // canWrite reports whether a user may make files in a directory, or write a file.
 func (a *account) canWrite(path string) bool { return a.may(path, 0o2) }
 
@@ -229,16 +243,8 @@ func ownedBy(path string) (uid uint32, text string) {
 
 // ownerOf is ownedBy for a file that was looked at.
 func ownerOf(st *unix.Stat_t) string {
-	name := ""
-	if passwd, err := hostDatabases.read(passwdFile); err == nil {
-		for line := range strings.Lines(string(passwd)) {
-			if fields := strings.Split(line, ":"); len(fields) == 7 && fields[2] == number(st.Uid) {
-				name = fields[0]
-				break
-			}
-		}
-	}
-	if name == "" {
+	name, known := hostDatabases.nameOf(passwdFile, st.Uid)
+	if !known {
 		return fmt.Sprintf("user %d, mode %04o", st.Uid, st.Mode&0o7777)
 	}
 	return fmt.Sprintf("%q (user %d), mode %04o", name, st.Uid, st.Mode&0o7777)

@@ -34,6 +34,10 @@ func (v *view) guard(w *layout, roots policy.Roots, plan *policy.Plan) error {
 		return p.rule == socket && slices.ContainsFunc(roots.Sockets, func(root string) bool { return landlock.Beneath(p.real, root) })
 	})
 	shown := v.exposed(w.aliases)
+	// What is to be closed and to be kept as it is, is closed.
+	overruled := func(g *guarded) bool {
+		return g.rule == readOnly && slices.ContainsFunc(shown, func(other guarded) bool { return other.rule != readOnly && other.at == g.at })
+	}
 	var guards []policy.Guard
 	var covers []placed
 	for i := range shown {
@@ -48,12 +52,11 @@ func (v *view) guard(w *layout, roots policy.Roots, plan *policy.Plan) error {
 		if m, ok := v.cover(g); ok && !hidden {
 			covers = append(covers, m)
 		}
-		v.closed = append(v.closed, executor.Closed{Path: g.at, ReadOnly: g.rule == readOnly, Holds: g.own})
+		if !overruled(g) {
+			v.closed = append(v.closed, executor.Closed{Path: g.at, ReadOnly: g.rule == readOnly, Holds: g.own})
+		}
 	}
 	v.insert(covers)
-	v.closed = slices.DeleteFunc(v.closed, func(c executor.Closed) bool {
-		return c.ReadOnly && slices.ContainsFunc(shown, func(g guarded) bool { return g.rule != readOnly && g.at == c.Path })
-	})
 	if v.ruleset == nil {
 		return nil
 	}
@@ -61,9 +64,7 @@ func (v *view) guard(w *layout, roots policy.Roots, plan *policy.Plan) error {
 	kept := v.readOnlyGuards(roots)
 	guards = append(guards, kept...)
 	for i := range shown {
-		g := &shown[i]
-		closed := g.rule == readOnly && slices.ContainsFunc(shown, func(other guarded) bool { return other.rule != readOnly && other.at == g.at })
-		if g.marked && !closed {
+		if g := &shown[i]; g.marked && !overruled(g) {
 			kept = append(kept, policy.Guard{Path: g.at, Keep: g.keep()})
 			v.marked = append(v.marked, Marked{Path: g.at, Why: g.what, Readable: g.rule == readOnly})
 		}

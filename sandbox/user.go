@@ -187,18 +187,17 @@ func checkDynamic(id identity, denied *deniedUsers) error {
 	taken := func(what, name string) error {
 		return fmt.Errorf("user: %q: its number is that of the %s %q of this host, so that it is no dynamic user: leave the user out, or have the client's dynamic_user_min and dynamic_user_max be a range of no others", id.Name, what, name)
 	}
-	uid := number(id.UID)
-	if u, err := user.LookupId(uid); err == nil {
-		return taken("user", u.Username)
+	if name, known := hostDatabases.nameOf(passwdFile, id.UID); known {
+		return taken("user", name)
 	}
-	if g, err := user.LookupGroupId(uid); err == nil {
-		return taken("group", g.Name)
+	if name, known := hostDatabases.nameOf(groupFile, id.UID); known {
+		return taken("group", name)
 	}
 	for database, file := range map[string]string{"passwd": passwdFile, "group": groupFile} {
 		if !hasDirectory(file) {
 			continue
 		}
-		fields, err := getent(database, uid)
+		fields, err := getent(database, number(id.UID))
 		switch {
 		case err == nil && database == "passwd":
 			return taken("user", fields[0])
