@@ -364,6 +364,24 @@ func (c *client) start(t testing.TB) {
 			// Not what was known of it before.
 			node.Drivers["harn"].UpdateTime.After(began)
 	})
+	// A node says that it is ready before its agent has taken all allocations up again.
+	eventually(t, "the agent does not know its allocations", func() bool {
+		node := c.find()
+		if node == nil {
+			return false
+		}
+		list, _, err := c.Nodes().Allocations(node.ID, nil)
+		if err != nil {
+			return false
+		}
+		for _, alloc := range list {
+			_, err := c.Allocations().Stats(alloc, nil)
+			if !alloc.ClientTerminalStatus() && err != nil && strings.Contains(err.Error(), "Unknown allocation") {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // find returns the client's node, nil if it has not registered yet.
