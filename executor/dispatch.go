@@ -13,11 +13,12 @@ import (
 const (
 	supervisorName = "harn-supervisor"
 	sessionName    = "harn-session"
+	starterName    = "harn-session-starter"
 	probeName      = "harn-probe"
 	keeperName     = "harn-keeper"
 )
 
-// init runs a supervisor, session or probe, and does not return in one.
+// init runs a supervisor, a session or another of these, and does not return in one.
 //
 // Go initializes packages in the order of their import paths, but each after
 // those that it imports. So this package comes before those of the plugin,
@@ -33,6 +34,8 @@ func init() {
 		role = supervisor
 	case sessionName:
 		role = session
+	case starterName:
+		role = sessionStarter
 	case probeName:
 		role = probe
 	case keeperName:
@@ -43,7 +46,7 @@ func init() {
 	// Namespaces, credentials, Landlock and seccomp belong to a thread: all of
 	// this runs on the main thread, as every init does, and processes are started
 	// from it.
-	if os.Args[0] == sessionName || os.Args[0] == probeName || os.Args[0] == keeperName {
+	if os.Args[0] != supervisorName {
 		// In other namespaces than the rest of the process, this thread can make no
 		// others: the runtime then has one that does nothing else. What a keeper starts
 		// ends with the thread that has started it.

@@ -31,7 +31,7 @@ type Session struct {
 	plan   *os.File // closing it ends the session
 	status *json.Decoder
 	file   *os.File
-	runner *process
+	runner *process      // the session, or its starter
 	ended  chan struct{} // closed when the session's process has ended
 	once   sync.Once     // for Kill
 	keep   func() bool   // has the end of the session's context not kill it any more
@@ -137,6 +137,10 @@ func (t *Task) spawnSession(std [3]*os.File, terminal *Terminal) (*Session, erro
 		}
 		if terminal != nil {
 			files = append(files, terminal.devpts.Fd())
+		}
+		if t.confinement.signalsPlugin() {
+			s.runner, err = spawn(starterName, t.id, 0, files)
+			return err
 		}
 		return inPIDNamespace(supervisor, func() (err error) {
 			s.runner, err = spawn(sessionName, t.id, 0, files)

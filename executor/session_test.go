@@ -60,7 +60,7 @@ func statusField(pid int, field string) string {
 // sessions are the processes of sessions that this process has started.
 func sessions() (pids []int) {
 	for _, pid := range children(os.Getpid()) {
-		if cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.HasPrefix(string(cmdline), sessionName+"\x00") {
+		if cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.HasPrefix(string(cmdline), sessionName) { // and its starter
 			pids = append(pids, pid)
 		}
 	}
@@ -75,14 +75,24 @@ func TestSessionsOfATaskThatSignalsAll(t *testing.T) {
 	for name, tc := range map[string]struct {
 		signal string
 		scoped bool
+		root   bool // it may signal what has not changed its user yet, too
 	}{
-		"stops":         {"STOP", false},
-		"kills":         {"KILL", false},
-		"stops, scoped": {"STOP", true},
-		"kills, scoped": {"KILL", true},
+		"stops":         {signal: "STOP"},
+		"kills":         {signal: "KILL"},
+		"stops, root":   {signal: "STOP", root: true},
+		"kills, root":   {signal: "KILL", root: true},
+		"stops, scoped": {signal: "STOP", scoped: true},
+		"kills, scoped": {signal: "KILL", scoped: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan := f.plan("echo > signaling; while :; do kill -" + tc.signal + " -1; done")
+			user := nobody
+			if tc.root {
+				user, plan.Confinement.User = 0, User{}
+			}
+			if err := os.Chown(f.workspace, user, user); err != nil {
+				t.Fatal(err)
+			}
 			if tc.scoped {
 				kerneltest.Landlock(t, 6) // scopes of signals
 				plan.Confinement.Ruleset.Scoped = landlock.ScopeSignal

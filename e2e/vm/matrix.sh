@@ -89,7 +89,7 @@ run() { # NAME SERIES ABI ARGUMENTS PACKAGE...
   case " $* " in *" attack "*) rm -rf "$logs/attack/$name" ;; esac
   mkdir -p "$logs/attack/$name"
   "$here/vm.sh" -A "$ARCH" -k "$series" -a "$append" -t "$LIMIT" -w "$logs/attack/$name" -- \
-    env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI="$abi" LIMIT="$LIMIT" ARCH="$ARCH" \
+    env HARN_REQUIRE_KERNEL=1 HARN_REQUIRE_ABI="$abi" LIMIT="$LIMIT" ARCH="$ARCH" ATTACK_RUN="${ATTACK_RUN:-}" \
     "$here/matrix.sh" -guest "$logs/attack/$name" "$@" > "$log" 2>&1
   status=$?
   {
