@@ -41,7 +41,7 @@ func control(do func(*libaudit.AuditClient) error) error {
 	if err != nil {
 		return fmt.Errorf("audit: opening the netlink socket: %w", err)
 	}
-	defer socket.Close()
+	defer func() { _ = socket.Close() }()
 	err = do(&libaudit.AuditClient{Netlink: socket})
 	if err == nil || errors.Is(err, ErrDisabled) {
 		return err
@@ -110,7 +110,7 @@ func (r *Reader) Reopen() error {
 // Close leaves the group. A reader that is closed can be opened again.
 func (r *Reader) Close() {
 	if r.client != nil {
-		r.client.Netlink.Close()
+		_ = r.client.Netlink.Close()
 		r.client = nil
 	}
 }
