@@ -47,6 +47,8 @@ func (c *Closed) check() error {
 		switch err := unix.Access(c.Path, unix.W_OK); {
 		case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOENT):
 			return nil
+		case err == nil && c.special():
+			return nil
 		case err == nil:
 			return errors.New("it can be written")
 		default:
@@ -90,6 +92,22 @@ func (c *Closed) check() error {
 
 // namesAtOnce is how many names of a directory are read at once: it should have few.
 const namesAtOnce = 64
+
+// special reports whether it is a socket, a FIFO or a device that is shown by a read-only
+// mount. These are no part of the file system that they lie in, and access(2) says that
+// they can be written; what cannot be changed is that they are there, their modes and times.
+func (c *Closed) special() bool {
+	var st unix.Stat_t
+	var fs unix.Statfs_t
+	if unix.Stat(c.Path, &st) != nil || unix.Statfs(c.Path, &fs) != nil {
+		return false
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFSOCK, unix.S_IFIFO, unix.S_IFCHR, unix.S_IFBLK:
+		return fs.Flags&unix.ST_RDONLY != 0
+	}
+	return false
+}
 
 // KernelFiles are file systems by which a task could look at the host's
 // processes, or change their limits.
