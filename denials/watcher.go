@@ -62,8 +62,8 @@ func Log(c *executor.Confinement, abi landlock.ABI, on bool) {
 // Watcher reports the denials of the tasks that it follows. A nil one follows none.
 type Watcher struct {
 	warn func(message string, args ...any)
-	// unread and lost are said once.
-	unread, lost sync.Once
+	// unread, lost and failed are said once.
+	unread, lost, failed sync.Once
 
 	lock      sync.Mutex
 	assembler audit.Assembler
@@ -87,18 +87,35 @@ func New(warn func(message string, args ...any)) *Watcher {
 	return &Watcher{warn: warn, look: lookAt, tasks: map[string]*report{}, domains: map[uint64]*report{}}
 }
 
-// Read takes all that comes, until the socket fails.
-func (w *Watcher) Read(r *audit.Reader) {
+// reader is an [audit.Reader].
+type reader interface {
+	Next() (kind uint16, text string, lost bool, err error)
+	Reopen() error
+}
+
+// reopenPeriod is the time between attempts to read on after an error.
+var reopenPeriod = 5 * time.Second
+
+// Read takes all that comes, for good.
+func (w *Watcher) Read(r *audit.Reader) { w.read(r) }
+
+func (w *Watcher) read(r reader) {
 	for {
 		kind, text, lost, err := r.Next()
-		if err != nil {
-			w.warn("denials are no longer reported", "error", err)
-			return
-		}
 		if lost {
 			w.lost.Do(func() { w.warn("some denials are not reported: they came too fast") })
 		}
-		w.record(kind, text)
+		if err == nil {
+			w.record(kind, text)
+			continue
+		}
+		for err != nil {
+			w.failed.Do(func() {
+				w.warn("the audit log cannot be read, and it is tried again: denials are missing meanwhile", "error", err)
+			})
+			time.Sleep(reopenPeriod)
+			err = r.Reopen()
+		}
 	}
 }
 

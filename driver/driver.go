@@ -63,6 +63,7 @@ type Driver struct {
 		refused string // why it did not work the last time
 	}
 	server sync.Once // of metrics
+	typos  sync.Once // see warnOfUnknownUsers
 
 	lock    sync.RWMutex
 	config  *Config
@@ -172,8 +173,17 @@ func (d *Driver) Fingerprint(ctx context.Context) (<-chan *drivers.Fingerprint, 
 	d.watchDenials()
 	d.sweeper.Do(func() { go d.sweepAll() })
 	d.serveMetrics()
+	d.typos.Do(func() { go d.warnOfUnknownUsers() })
 	go d.fingerprint(ctx, ch)
 	return ch, nil
+}
+
+// warnOfUnknownUsers tells the operator of names in denied_users that deny nobody. A
+// directory service may take its time.
+func (d *Driver) warnOfUnknownUsers() {
+	if names := d.currentConfig().UnknownDeniedUsers(); len(names) > 0 {
+		d.logger.Warn("denied_users has names that no user of this host has, and that deny nobody", "names", names)
+	}
 }
 
 // RecoverTask implements drivers.DriverPlugin. It finds a task of an earlier

@@ -6,6 +6,7 @@ package executor
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"runtime"
@@ -248,16 +249,31 @@ var overlays sync.Map // of directory to the fileID with which one works
 // tried is a name that nothing in an overlaid directory has.
 const tried = ".overlay-works"
 
+// firstName is a name in a directory, which may have any number of them: the first that
+// the file system has. "" is of an empty one.
+func firstName(dir string) (string, error) {
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return strings.Join(names, ""), nil
+}
+
 // tryOverlay adds a file to a directory, and hides the first one of it, in a new
 // mount namespace of the calling thread.
 func tryOverlay(dir string) error {
-	entries, err := os.ReadDir(dir)
+	first, err := firstName(dir)
 	if err != nil {
 		return fmt.Errorf("listing %q: %w", dir, err)
 	}
 	layers := []Layer{{Path: tried, Kind: LayerFile}}
-	if len(entries) > 0 {
-		layers = append(layers, Layer{Path: entries[0].Name(), Kind: LayerHide})
+	if first != "" {
+		layers = append(layers, Layer{Path: first, Kind: LayerHide})
 	}
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("unshare(CLONE_NEWNS): %w", err)

@@ -5,6 +5,8 @@ package executor
 
 import (
 	"os"
+	"path/filepath"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -44,5 +46,32 @@ func TestOverlayWorks(t *testing.T) {
 	}
 	if err := OverlayWorks(dir); err == nil {
 		t.Error("what is mounted there meanwhile has not been tried")
+	}
+}
+
+// To try an overlay does not take reading all that a directory has.
+func TestOverlayOfManyFiles(t *testing.T) {
+	kerneltest.Root(t)
+	if err := OverlayWorks("/etc"); err != nil {
+		t.Skip(err)
+	}
+	base := t.TempDir()
+	if err := unix.Mount("tmpfs", base, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(base, unix.MNT_DETACH) })
+	const files = 20_000
+	for i := range files {
+		if err := os.WriteFile(filepath.Join(base, strconv.Itoa(i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := testing.AllocsPerRun(1, func() {
+		overlays.Clear()
+		if err := OverlayWorks(base); err != nil {
+			t.Error(err)
+		}
+	}); n > files/2 {
+		t.Errorf("%v allocations of memory for a directory with %d files, expected that they are not read", n, files)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -66,18 +67,25 @@ func (c *Closed) check() error {
 		}
 		return nil
 	}
-	names, err := f.Readdirnames(-1)
-	if err != nil {
-		return fmt.Errorf("listing it: %w", err)
-	}
-	for _, name := range names {
-		at := c.Path + "/" + name
-		if !slices.ContainsFunc(c.Holds, func(own string) bool { return landlock.Beneath(at, own) }) {
-			return fmt.Errorf("%q can be seen in it", name)
+	for {
+		names, err := f.Readdirnames(namesAtOnce)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("listing it: %w", err)
+		}
+		for _, name := range names {
+			at := c.Path + "/" + name
+			if !slices.ContainsFunc(c.Holds, func(own string) bool { return landlock.Beneath(at, own) }) {
+				return fmt.Errorf("%q can be seen in it", name)
+			}
 		}
 	}
-	return nil
 }
+
+// namesAtOnce is how many names of a directory are read at once: it should have few.
+const namesAtOnce = 64
 
 // KernelFiles are file systems by which a task could look at the host's
 // processes, or change their limits.

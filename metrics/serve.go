@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/net/netutil"
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
@@ -71,14 +70,17 @@ func (a Address) String() string {
 	return a.TCP.String()
 }
 
-// Limits of the server: some tasks can connect to a loopback port.
+// Limits of the server: some tasks can connect to a loopback port. A connection is for one
+// request, and of more than maxConnections the oldest is closed: nobody who only holds
+// connections keeps others from being served.
 const (
-	maxConnections = 16
+	maxConnections = 64
 	maxHeader      = 8 << 10
-	readTimeout    = 5 * time.Second
 	writeTimeout   = 15 * time.Second
-	idleTimeout    = 2 * time.Minute
 )
+
+// readTimeout is how long a request may take to arrive.
+var readTimeout = 5 * time.Second
 
 // retryPeriod is the time between attempts to listen. A plugin process that is to end
 // may hold the address still.
@@ -117,14 +119,15 @@ func (m *Metrics) Serve(ctx context.Context, a Address, log Log) {
 
 func (m *Metrics) serve(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxConnections}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	server := &http.Server{
-		Handler: mux, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: mux, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: log.New(io.Discard, "", 0), // of what others send
 	}
+	server.SetKeepAlivesEnabled(false)
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	err := server.Serve(netutil.LimitListener(l, maxConnections))
+	err := server.Serve(newest(l, maxConnections))
 	l.Close()
 	return err
 }

@@ -6,6 +6,7 @@ package metrics
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	retryPeriod = 20 * time.Millisecond
+	readTimeout = time.Hour // none is served because others were given up
 	os.Exit(m.Run())
 }
 
@@ -244,6 +246,52 @@ func TestTwoServers(t *testing.T) {
 		}
 		end()
 		until(t, "the second does not take over", func() bool { return count() == 0 })
+	}
+}
+
+// Whoever holds connections, and sends nothing, half a request, or reads no answer, keeps
+// nobody else from the numbers.
+func TestHeldConnections(t *testing.T) {
+	address := "unix:" + ownDir(t) + "/m.sock"
+	_, _ = serving(t, made(), address)
+	until(t, "it does not answer", func() bool { return answers(t, address) })
+	for name, sends := range map[string]string{
+		"nothing": "", "half a request": "GET /metrics HTTP/1.1\r\nHost: x\r\n", "a request": "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		for range 4 * maxConnections {
+			conn, err := net.Dial("unix", strings.TrimPrefix(address, unixPrefix))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_, _ = conn.Write([]byte(sends)) // it may be closed by now
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		if _, err := scrape.Get(ctx, address); err != nil {
+			t.Errorf("%d connections that sent %s: %v", 4*maxConnections, name, err)
+		}
+		cancel()
+	}
+}
+
+// A connection is for one request: none is idle.
+func TestOneRequest(t *testing.T) {
+	address := "unix:" + ownDir(t) + "/m.sock"
+	_, _ = serving(t, made(), address)
+	until(t, "it does not answer", func() bool { return answers(t, address) })
+	conn, err := net.Dial("unix", strings.TrimPrefix(address, unixPrefix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Errorf("%v, want the end of the connection after the answer", err)
 	}
 }
 

@@ -4,7 +4,9 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -278,7 +280,7 @@ func (w *layout) withoutSockets(mounts []placed, roots policy.Roots) ([]placed, 
 			out = append(out, m)
 			continue
 		}
-		entries, err := os.ReadDir(m.Source)
+		entries, err := entriesOf(m.Source, maxEntries+1)
 		if err != nil {
 			return nil, fmt.Errorf("listing %s, which sockets that control this host lie in: %w", plain.Quote(m.Source), err)
 		}
@@ -305,6 +307,21 @@ func (w *layout) withoutSockets(mounts []placed, roots policy.Roots) ([]placed, 
 		out = append(out, deeper...)
 	}
 	return out, nil
+}
+
+// entriesOf lists a directory in its order, up to a number of entries.
+func entriesOf(dir string, most int) ([]fs.DirEntry, error) {
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(most)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, nil
 }
 
 // maxEntries limits the mounts that take the place of one.

@@ -126,6 +126,17 @@ func (d *deniedUsers) has(id identity) (bool, error) {
 	return false, nil
 }
 
+// UnknownDeniedUsers are names of denied_users that no user of this host has, as far as the
+// host's directory service answers: they deny nobody.
+func (s *Settings) UnknownDeniedUsers() (names []string) {
+	for _, name := range s.deniedUsers.names {
+		if _, found, err := uidOf(name); err == nil && !found {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // uidOf is the UID of a name.
 func uidOf(name string) (uid uint32, found bool, err error) {
 	if u, err := user.Lookup(name); err == nil {

@@ -6,6 +6,7 @@ package sandbox
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -171,6 +172,26 @@ esac`)
 	d := deniedUsers{names: []string{"alice"}}
 	if denied, err := d.has(identity{Name: "alice2", User: executor.User{UID: 150000}}); !denied || err != nil {
 		t.Errorf("of a directory that is gone: %v, %v", denied, err)
+	}
+}
+
+// A name that nobody has is told, and none of which that is not known.
+func TestUnknownDeniedUsers(t *testing.T) {
+	list := []string{"root", "rooot", "nobody", "1000-2000", "17", "Games"}
+	unknown := func() []string {
+		d, err := parseDeniedUsers(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return (&Settings{deniedUsers: d}).UnknownDeniedUsers()
+	}
+	if got, want := unknown(), []string{"rooot", "Games"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	fakeDirectory(t, "exec sleep 1000")
+	directoryPatience = 50 * time.Millisecond
+	if got := unknown(); len(got) != 0 {
+		t.Errorf("%q, though the host's directory of users does not answer", got)
 	}
 }
 

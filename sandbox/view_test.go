@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -267,5 +268,27 @@ func TestSocketRootsInAWorkspace(t *testing.T) {
 	want := []string{"/t/local read-only=false", "/srv read-only=true", "/run/db read-only=true"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A directory with a socket that controls the host, and very many other files, is refused
+// without reading all of them.
+func TestWithoutSocketsOfManyFiles(t *testing.T) {
+	dir := t.TempDir()
+	const files = 20_000
+	for i := range files {
+		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := testLayout(testDirs(t))
+	w.places = append(w.places, place{real: filepath.Join(dir, "engine.sock"), rule: socket})
+	var err error
+	n := testing.AllocsPerRun(1, func() { _, err = w.withoutSockets([]placed{shown(dir, true)}, policy.Roots{}) })
+	if err == nil || !strings.Contains(err.Error(), "has more than 512 files") {
+		t.Errorf("%v, want that there are too many", err)
+	}
+	if n > files/2 {
+		t.Errorf("%v allocations of memory for %d files, expected that they are not read", n, files)
 	}
 }

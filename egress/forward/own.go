@@ -44,13 +44,29 @@ func routeType(address netip.Addr) (byte, error) {
 	if err := unix.Sendto(fd, routeRequest(address), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return 0, fmt.Errorf("asking for a route: %w", err)
 	}
-	answer := make([]byte, unix.Getpagesize())
-	n, _, err := unix.Recvfrom(fd, answer, 0)
-	if err != nil {
-		return 0, fmt.Errorf("the answer about a route: %w", err)
-	}
-	return parseRoute(answer[:n])
+	return receiveRoute(fd)
 }
+
+// receiveRoute waits for the kernel's answer.
+func receiveRoute(fd int) (byte, error) {
+	answer := make([]byte, unix.Getpagesize())
+	for until := time.Now().Add(routeTimeout); ; {
+		n, from, err := unix.Recvfrom(fd, answer, 0)
+		if err != nil {
+			return 0, fmt.Errorf("the answer about a route: %w", err)
+		}
+		// Who has CAP_NET_ADMIN can send to this socket as well.
+		if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == kernelPort {
+			return parseRoute(answer[:n])
+		}
+		if time.Now().After(until) {
+			return 0, errors.New("the answer about a route: others than the kernel send to its socket")
+		}
+	}
+}
+
+// kernelPort is the port ID of the kernel, netlink(7).
+const kernelPort = 0
 
 // routeRequest is a message RTM_GETROUTE with the address as RTA_DST.
 func routeRequest(address netip.Addr) []byte {

@@ -48,3 +48,36 @@ func TestIsOwn(t *testing.T) {
 		}
 	})
 }
+
+// An answer of somebody else is none.
+func TestRouteOfTheKernel(t *testing.T) {
+	kerneltest.Root(t)
+	var fds [2]int
+	for i := range fds {
+		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+			t.Fatal(err)
+		}
+		fds[i] = fd
+	}
+	at, err := unix.Getsockname(fds[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The request with the type of an answer: one of type 0.
+	forged := routeRequest(netip.MustParseAddr("127.0.0.1"))
+	forged[4] = unix.RTM_NEWROUTE
+	if err := unix.Sendto(fds[1], forged, 0, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Sendto(fds[0], routeRequest(netip.MustParseAddr("127.0.0.1")), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		t.Fatal(err)
+	}
+	if kind, err := receiveRoute(fds[0]); err != nil || kind != unix.RTN_LOCAL {
+		t.Errorf("%d, %v, want the kernel's RTN_LOCAL", kind, err)
+	}
+}
