@@ -51,7 +51,7 @@ func startSession() error {
 	}
 	pid, err := program().forkExec([]string{sessionName, id}, syscall.ProcAttr{
 		Dir: "/", Env: sessionEnvironment, Files: files,
-		Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL},
+		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		return fmt.Errorf("starting the session: %w", err)

@@ -83,6 +83,9 @@ func TestSessionsOfATaskThatSignalsAll(t *testing.T) {
 		"kills, root":   {signal: "KILL", root: true},
 		"stops, scoped": {signal: "STOP", scoped: true},
 		"kills, scoped": {signal: "KILL", scoped: true},
+
+		"stops, root, scoped": {signal: "STOP", scoped: true, root: true},
+		"kills, root, scoped": {signal: "KILL", scoped: true, root: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan := f.plan("echo > signaling; while :; do kill -" + tc.signal + " -1; done")
