@@ -24,7 +24,7 @@ func TestSpecialFiles(t *testing.T) {
 		"socket": func(path string) error {
 			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
 			if err == nil {
-				t.Cleanup(func() { l.Close() })
+				t.Cleanup(func() { _ = l.Close() })
 			}
 			return err
 		},
