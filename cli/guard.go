@@ -27,8 +27,8 @@ func newGuard(s *command.Streams, operator *sandbox.Settings, config string) (*s
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range directories {
-		guard.Places = append(guard.Places, suggest.Place{Path: path, Why: "a directory of the Nomad agent's"})
+	for _, agents := range directories {
+		guard.Places = append(guard.Places, suggest.Place{Path: agents.Path(), Why: "a directory of the Nomad agent's"})
 	}
 	return guard, nil
 }

@@ -144,16 +144,19 @@ func findTask(job *api.Job, name string) (found *api.Task, in *api.TaskGroup, er
 // describe is what a job says of its task beside the config block.
 func describe(task *api.Task, group *api.TaskGroup) *command.Job {
 	job := &command.Job{User: task.User}
-	if r := task.Resources; r != nil {
-		job.MemoryMB, job.MemoryMaxMB = int64(orZero(r.MemoryMB)), int64(orZero(r.MemoryMaxMB))
-		job.CPU, job.Cores = orZero(r.CPU), orZero(r.Cores)
+	r := task.Resources
+	if r == nil {
+		r = &api.Resources{}
 	}
+	r.Canonicalize() // what Nomad gives where the job does not say
+	job.MemoryMB, job.MemoryMaxMB = int64(orZero(r.MemoryMB)), int64(orZero(r.MemoryMaxMB))
+	job.CPU, job.Cores = orZero(r.CPU), orZero(r.Cores)
 	if len(group.Networks) > 0 {
-		job.Network = group.Networks[0].Mode
+		job.Network, job.DNS = group.Networks[0].Mode, group.Networks[0].DNS != nil
 	}
 	for _, mount := range task.VolumeMounts {
 		job.Mounts = append(job.Mounts, command.VolumeMount{
-			Volume: orZero(mount.Volume), Destination: orZero(mount.Destination), ReadOnly: orZero(mount.ReadOnly),
+			Volume: orZero(mount.Volume), Destination: orZero(mount.Destination), ReadOnly: orZero(mount.ReadOnly), PropagationMode: orZero(mount.PropagationMode),
 		})
 	}
 	return job
@@ -167,34 +170,53 @@ func orZero[T any](p *T) (value T) {
 	return value
 }
 
-// readAgent reads what agent has fields for in an agent's configuration.
-func readAgent(file string, agent any) error {
+// readAgent reads an agent's configuration. It is gone through by hand: into structs, the
+// decoder refuses a list beside a block, as client { servers = [...] }.
+func readAgent(file string) (map[string]any, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := hcl.Decode(agent, string(data)); err != nil {
-		return fmt.Errorf("%s: %w", plain.Name(file), err)
+	var agent map[string]any
+	if err := hcl.Decode(&agent, string(data)); err != nil {
+		return nil, fmt.Errorf("%s: %w", plain.Name(file), err)
 	}
-	return nil
+	return agent, nil
+}
+
+// blocks are those of a name: HCL has a list of them, JSON one or a list.
+func blocks(value any) (all []map[string]any) {
+	switch value := value.(type) {
+	case map[string]any:
+		return []map[string]any{value}
+	case []map[string]any:
+		return value
+	case []any:
+		for _, element := range value {
+			all = append(all, blocks(element)...)
+		}
+	}
+	return all
 }
 
 // Settings implements command.Reader.
 func (reader) Settings(file string) (*sandbox.Settings, error) {
-	var agent struct {
-		Plugins []struct {
-			Name   string         `hcl:",key"`
-			Config map[string]any `hcl:"config"`
-		} `hcl:"plugin"`
-	}
-	if err := readAgent(file, &agent); err != nil {
+	agent, err := readAgent(file)
+	if err != nil {
 		return nil, err
 	}
-	for _, plugin := range agent.Plugins {
-		if plugin.Name != command.Name {
+	for _, plugins := range blocks(agent["plugin"]) {
+		found := blocks(plugins[command.Name])
+		if len(found) == 0 {
 			continue
 		}
-		config, err := driver.DecodeConfig(plugin.Config)
+		merged := map[string]any{}
+		for _, plugin := range found {
+			for _, config := range blocks(plugin["config"]) {
+				maps.Copy(merged, config)
+			}
+		}
+		config, err := driver.DecodeConfig(merged)
 		if err != nil {
 			return nil, fmt.Errorf("%s: plugin %q: %w", plain.Name(file), command.Name, err)
 		}
@@ -204,31 +226,26 @@ func (reader) Settings(file string) (*sandbox.Settings, error) {
 }
 
 // Directories implements command.Reader: those that the file names, and its own path.
-func (reader) Directories(file string) ([]string, error) {
-	var agent struct {
-		DataDir   string `hcl:"data_dir"`
-		PluginDir string `hcl:"plugin_dir"`
-		Client    []struct {
-			StateDir       string `hcl:"state_dir"`
-			AllocDir       string `hcl:"alloc_dir"`
-			AllocMountsDir string `hcl:"alloc_mounts_dir"`
-		} `hcl:"client"`
-	}
-	if err := readAgent(file, &agent); err != nil {
+func (reader) Directories(file string) ([]sandbox.AgentPath, error) {
+	agent, err := readAgent(file)
+	if err != nil {
 		return nil, err
 	}
-	all := []string{agent.DataDir, agent.PluginDir}
-	for _, c := range agent.Client {
-		all = append(all, c.StateDir, c.AllocDir, c.AllocMountsDir)
+	var named []sandbox.AgentPath
+	add := func(option string, value any) {
+		if path, _ := value.(string); filepath.IsAbs(path) && filepath.Clean(path) != "/" {
+			named = append(named, sandbox.ConfiguredPath(option, filepath.Clean(path)))
+		}
+	}
+	add("data_dir", agent["data_dir"])
+	add("plugin_dir", agent["plugin_dir"])
+	for _, client := range blocks(agent["client"]) {
+		for _, option := range []string{"state_dir", "alloc_dir", "alloc_mounts_dir"} {
+			add(option, client[option])
+		}
 	}
 	if path, err := filepath.Abs(file); err == nil {
-		all = append(all, path)
-	}
-	var named []string
-	for _, path := range all {
-		if filepath.IsAbs(path) && filepath.Clean(path) != "/" {
-			named = append(named, filepath.Clean(path))
-		}
+		add("", path)
 	}
 	return named, nil
 }

@@ -188,13 +188,16 @@ var taskConfigSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 	"capability_policy": hclspec.NewBlock("capability_policy", false, hclspec.NewObject(policySpec)),
 })
 
+// What Nomad gets of the schemas.
+var nomadsSpec, nomadsTaskSpec = loosened(configSpec), loosened(taskConfigSpec)
+
 // TaskConfig is the config block of a task.
 type TaskConfig = sandbox.Request
 
 // decodeTask decodes the config block of a task, and checks it.
 func decodeTask(settings *sandbox.Settings, cfg *drivers.TaskConfig) (*TaskConfig, error) {
 	var task TaskConfig
-	if err := cfg.DecodeDriverConfig(&task); err != nil {
+	if err := decode(taskConfigSpec, &task, cfg.DecodeDriverConfig); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	return &task, task.Complete(settings)
@@ -204,7 +207,7 @@ func decodeTask(settings *sandbox.Settings, cfg *drivers.TaskConfig) (*TaskConfi
 // the way that it reaches the driver: by the schema and over the wire.
 // settings are the operator's, nil for the defaults.
 func DecodeTask(settings *sandbox.Settings, block map[string]any) (*TaskConfig, error) {
-	cfg, err := encode(taskConfigSpec, block)
+	cfg, err := encode(nomadsTaskSpec, block)
 	if err != nil {
 		return nil, err
 	}
@@ -216,12 +219,12 @@ func DecodeTask(settings *sandbox.Settings, block map[string]any) (*TaskConfig, 
 
 // DecodeConfig decodes the config block of the plugin, as an agent does.
 func DecodeConfig(block map[string]any) (*Config, error) {
-	cfg, err := encode(configSpec, block)
+	cfg, err := encode(nomadsSpec, block)
 	if err != nil {
 		return nil, err
 	}
 	var config Config
-	if err := cfg.DecodeDriverConfig(&config); err != nil {
+	if err := decode(configSpec, &config, cfg.DecodeDriverConfig); err != nil {
 		return nil, err
 	}
 	return &config, config.validate()

@@ -53,7 +53,7 @@ func parse(t *testing.T, spec *hclspec.Spec, body string) (cty.Value, error) {
 
 func parseTask(t *testing.T, body string) (*TaskConfig, error) {
 	t.Helper()
-	value, err := parse(t, taskConfigSpec, body)
+	value, err := parse(t, nomadsTaskSpec, body)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func parseTask(t *testing.T, body string) (*TaskConfig, error) {
 		t.Fatal(err)
 	}
 	var task TaskConfig
-	return &task, cfg.DecodeDriverConfig(&task)
+	return &task, decode(taskConfigSpec, &task, cfg.DecodeDriverConfig)
 }
 
 func TestTaskConfigDecodes(t *testing.T) {
@@ -137,7 +137,7 @@ func TestTaskConfigErrors(t *testing.T) {
 		{"blank command", `command = "  "`, "command: it is empty"},
 		{"NUL", `command = "x"` + "\n" + `args = ["a\u0000b"]`, `args[0]: "a\x00b" holds a NUL byte`},
 		{"unknown option", `command = "x"` + "\n" + `argz = ["x"]`, `named "argz"`},
-		{"unknown field", "command = \"x\"\ncapability_policy {\nsandbox_profil = \"worktree\"\n}", `named "sandbox_profil"`},
+		{"unknown field", "command = \"x\"\ncapability_policy {\nsandbox_profil = \"worktree\"\n}", `unknown field "sandbox_profil", did you mean "sandbox_profile"?`},
 		{"unknown profile", "command = \"x\"\ncapability_policy {\nsandbox_profile = \"worktre\"\n}", `did you mean "worktree"`},
 		{"unknown level", "command = \"x\"\ncapability_policy {\nside_effect_level = \"netwrk\"\n}", `did you mean "network"`},
 		{"unknown operation", "command = \"x\"\ncapability_policy {\ncapabilities {\nworkspace = [\"raed_text\"]\n}\n}", `did you mean "read_text"`},
@@ -147,7 +147,7 @@ func TestTaskConfigErrors(t *testing.T) {
 		{"root ..", "command = \"x\"\ncapability_policy {\nworkspace_roots = [\"../x\"]\n}", "leaves the task directory"},
 		{"work_dir ..", "command = \"x\"\nwork_dir = \"../x\"", "work_dir"},
 		{"two policies", "command = \"x\"\ncapability_policy {}\ncapability_policy {}", "capability_policy"},
-		{"list expected", "command = \"x\"\ncapability_policy {\nworkspace_roots = \"local\"\n}", "list of string required"},
+		{"list expected", "command = \"x\"\ncapability_policy {\nworkspace_roots = \"local\"\n}", `workspace_roots: it is the string "local", expected a list of strings`},
 	} {
 		task, err := parseTask(t, tc.body)
 		if err == nil {
@@ -161,7 +161,7 @@ func TestTaskConfigErrors(t *testing.T) {
 
 func parseConfig(t *testing.T, body string) (*Config, error) {
 	t.Helper()
-	value, err := parse(t, configSpec, body)
+	value, err := parse(t, nomadsSpec, body)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func TestDefaultPolicy(t *testing.T) {
 		`capability_policy { }`: "",
 		"capability_policy {\nside_effect_level = \"read_only\"\n}": "read_only",
 	} {
-		value, err := parse(t, taskConfigSpec, "command = \"/bin/true\"\n"+body)
+		value, err := parse(t, nomadsTaskSpec, "command = \"/bin/true\"\n"+body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,16 +263,8 @@ func TestSchemaHasEveryField(t *testing.T) {
     netns_launcher_path = "/j"
   }
 }`
-	var task TaskConfig
-	value, err := parse(t, taskConfigSpec, block)
+	task, err := parseTask(t, block)
 	if err != nil {
-		t.Fatal(err)
-	}
-	var cfg drivers.TaskConfig
-	if err := cfg.EncodeDriverConfig(value); err != nil {
-		t.Fatal(err)
-	}
-	if err := cfg.DecodeDriverConfig(&task); err != nil {
 		t.Fatal(err)
 	}
 	count := 0
@@ -361,7 +353,7 @@ func TestConfigErrors(t *testing.T) {
 func TestSetConfigIsRepeatable(t *testing.T) {
 	t.Setenv(sandbox.FallbackVariable, "")
 	d := New(t.Context(), testLogger(t))
-	value, err := parse(t, configSpec, `fallback = "warn"`)
+	value, err := parse(t, nomadsSpec, `fallback = "warn"`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ package driver
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -26,22 +25,19 @@ func findTaskDirs(cfg *drivers.TaskConfig) (*sandbox.Dirs, error) {
 	}
 	host := cfg.TaskDir()
 	local := cfg.Env["NOMAD_TASK_DIR"]
-	if !filepath.IsAbs(local) {
-		return nil, fmt.Errorf("NOMAD_TASK_DIR is %q, expected an absolute path: does the job's env block set it?", local)
-	}
-	task, links, err := policy.Follow(filepath.Dir(local))
+	task, links, err := sandbox.FollowTaskDir(local)
 	if err != nil {
-		return nil, fmt.Errorf("NOMAD_TASK_DIR is %q: %w", local, err)
+		return nil, err
 	}
 	for _, pair := range [][2]string{
 		{task, host.Dir},
 		{filepath.Join(task, "alloc"), host.SharedAllocDir},
 	} {
-		if err := sameDir(pair[0], pair[1]); err != nil {
+		if err := sandbox.SameDir(pair[0], pair[1]); err != nil {
 			if filepath.Base(task) == cfg.AllocID+"-"+cfg.Name {
 				return nil, fmt.Errorf("the task's directories are not mounted on %s: %w: after a boot of the machine, Nomad does not mount those of earlier allocations again, only new allocations can run", plain.Name(task), err)
 			}
-			return nil, fmt.Errorf("NOMAD_TASK_DIR is %q, which is not this task's: %w: does the job's env block set it?", local, err)
+			return nil, sandbox.NotTheTaskDir(local, err)
 		}
 	}
 	clients, err := policy.RealPath(filepath.Dir(cfg.AllocDir))
@@ -69,19 +65,4 @@ func checkTaskName(name string) error {
 		return nil
 	}
 	return fmt.Errorf("the task's name %s makes its directory %s: rename the task", plain.Quote(name), what)
-}
-
-func sameDir(a, b string) error {
-	infoA, err := os.Lstat(a)
-	if err != nil {
-		return err
-	}
-	infoB, err := os.Lstat(b)
-	if err != nil {
-		return err
-	}
-	if !infoA.IsDir() || !os.SameFile(infoA, infoB) {
-		return fmt.Errorf("%s is not %s", plain.Name(a), plain.Name(b))
-	}
-	return nil
 }

@@ -103,7 +103,7 @@ func (d *Driver) PluginInfo() (*base.PluginInfoResponse, error) {
 }
 
 // ConfigSchema implements base.BasePlugin.
-func (d *Driver) ConfigSchema() (*hclspec.Spec, error) { return configSpec, nil }
+func (d *Driver) ConfigSchema() (*hclspec.Spec, error) { return nomadsSpec, nil }
 
 // SetConfig implements base.BasePlugin. Nomad's loader calls it in processes
 // that it kills right after, without an agent's configuration: it must do
@@ -111,8 +111,9 @@ func (d *Driver) ConfigSchema() (*hclspec.Spec, error) { return configSpec, nil 
 func (d *Driver) SetConfig(c *base.Config) error {
 	var config Config
 	if len(c.PluginConfig) > 0 {
-		if err := base.MsgPackDecode(c.PluginConfig, &config); err != nil {
-			return fmt.Errorf("plugin %q config: %w", Name, err)
+		err := decode(configSpec, &config, func(tree any) error { return base.MsgPackDecode(c.PluginConfig, tree) })
+		if err != nil {
+			return plain.Error(fmt.Errorf("plugin %q config: %w", Name, err))
 		}
 	}
 	if err := config.validate(); err != nil {
@@ -149,7 +150,7 @@ func (d *Driver) agentPaths() []sandbox.AgentPath {
 }
 
 // TaskConfigSchema implements drivers.DriverPlugin.
-func (d *Driver) TaskConfigSchema() (*hclspec.Spec, error) { return taskConfigSpec, nil }
+func (d *Driver) TaskConfigSchema() (*hclspec.Spec, error) { return nomadsTaskSpec, nil }
 
 // Capabilities implements drivers.DriverPlugin.
 func (d *Driver) Capabilities() (*drivers.Capabilities, error) {

@@ -29,7 +29,7 @@ func FuzzConfigHCL(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	specs := []*hclspec.Spec{taskConfigSpec, configSpec}
+	specs := []*hclspec.Spec{nomadsTaskSpec, nomadsSpec}
 	f.Fuzz(func(_ *testing.T, body string) {
 		if strings.Contains(body, "file") {
 			return // functions of jobspec2 that read files
@@ -56,13 +56,13 @@ func FuzzConfigHCL(f *testing.F) {
 			}
 			if i == 0 {
 				var task TaskConfig
-				if cfg.DecodeDriverConfig(&task) == nil {
+				if decode(taskConfigSpec, &task, cfg.DecodeDriverConfig) == nil {
 					_ = task.Validate()
 				}
 				continue
 			}
 			var config Config
-			if cfg.DecodeDriverConfig(&config) == nil {
+			if decode(configSpec, &config, cfg.DecodeDriverConfig) == nil {
 				_ = config.validate()
 			}
 		}
@@ -77,12 +77,13 @@ func FuzzConfigMsgpack(f *testing.F) {
 	f.Add([]byte("\x81\xa6ulimit\x81\xa6nofile\xa1-"))
 	f.Add([]byte("\x81\xa4args\xdf\xff\xff\xff\xff"))
 	f.Fuzz(func(_ *testing.T, data []byte) {
+		get := func(tree any) error { return base.MsgPackDecode(data, tree) }
 		var task TaskConfig
-		if base.MsgPackDecode(data, &task) == nil {
+		if decode(taskConfigSpec, &task, get) == nil {
 			_ = task.Validate()
 		}
 		var config Config
-		if base.MsgPackDecode(data, &config) == nil {
+		if decode(configSpec, &config, get) == nil {
 			_ = config.validate()
 		}
 	})

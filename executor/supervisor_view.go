@@ -194,10 +194,10 @@ func (v *view) mount(m *Mount, s source) (err error) {
 	return v.mountOn(target, m, s.Tree)
 }
 
-// maxTerminals is how many pseudoterminals a task has. Their number is one for the
+// MaxTerminals is how many pseudoterminals a task has. Their number is one for the
 // machine (kernel.pty.max, 4096 by default, of which 1024 are the host's own): what
 // is left takes 48 tasks to use up.
-const maxTerminals = 64
+const MaxTerminals = 64
 
 func (v *view) mountOn(target int, m *Mount, tree int) error {
 	switch m.Type {
@@ -221,7 +221,7 @@ func (v *view) mountOn(target int, m *Mount, tree int) error {
 		return unix.Mount("proc", fdPath(target), "proc", m.flags()|unix.MS_NODEV|unix.MS_NOEXEC, options)
 	case Devpts:
 		const tty = 5 // the group of terminals, by convention
-		options := fmt.Sprintf("newinstance,ptmxmode=0666,mode=0620,max=%d", maxTerminals)
+		options := fmt.Sprintf("newinstance,ptmxmode=0666,mode=0620,max=%d", MaxTerminals)
 		if !v.user {
 			options += fmt.Sprintf(",gid=%d", tty)
 		}

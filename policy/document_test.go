@@ -54,7 +54,8 @@ func markdown(fields []Field) string {
 			text += fmt.Sprintf(". Needs Landlock ABI %d", f.Since)
 		}
 		if f.Empty != "" && f.Empty != f.Absent {
-			text += ". An empty list: " + f.Empty
+			what := map[bool]string{true: "block", false: "list"}[f.Kind == Operations]
+			text += ". An empty " + what + ": " + f.Empty
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", f.Name, kind, f.Absent, f.Ceiling, f.Kernel, text)
 		for i := range f.Members {

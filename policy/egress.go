@@ -91,7 +91,7 @@ func egressFields() []Field {
 				case "", EgressAllow, EgressDeny:
 					return nil
 				}
-				return []string{fmt.Sprintf(": %q%s", p.Egress.Default, expected(p.Egress.Default, []string{EgressAllow, EgressDeny}))}
+				return []string{fmt.Sprintf(": %q%s", p.Egress.Default, Expected(p.Egress.Default, []string{EgressAllow, EgressDeny}))}
 			},
 		},
 		{

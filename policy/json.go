@@ -101,7 +101,7 @@ func decodeObject(object map[string]json.RawMessage, block string, fields []Fiel
 			for i := range fields {
 				names = append(names, fields[i].Key())
 			}
-			return fmt.Errorf("unknown field %q%s", block+name, expected(name, names))
+			return fmt.Errorf("unknown field %q%s", block+name, Expected(name, names))
 		}
 		f := &fields[i]
 		if f.Kind != Block {

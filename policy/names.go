@@ -107,24 +107,22 @@ func parseName(kind, name string, names []string) (int, error) {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("unknown %s %q%s", kind, name, expected(name, names))
+	return 0, fmt.Errorf("unknown %s %q%s", kind, name, Expected(name, names))
 }
 
-// expected says what would have been right: the nearest name if one is near,
-// and all of them.
-func expected(name string, names []string) string {
-	const listed = 12
+// Expected says, behind a name that is not known, what would have been right: the nearest
+// name if one is near, and all of them.
+func Expected(name string, names []string) string {
+	const listed = 12 // beside a near one
 	list := "expected one of " + strings.Join(names, ", ")
-	if len(names) > listed {
-		list = ""
+	switch near := nearest(name, names); {
+	case near == "":
+		return ", " + list
+	case len(names) > listed:
+		return fmt.Sprintf(", did you mean %q?", near)
+	default:
+		return fmt.Sprintf(", did you mean %q? (%s)", near, list)
 	}
-	if near := nearest(name, names); near != "" {
-		if list != "" {
-			list = " (" + list + ")"
-		}
-		return fmt.Sprintf(", did you mean %q?%s", near, list)
-	}
-	return ", " + list
 }
 
 func nearest(name string, names []string) string {

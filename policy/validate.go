@@ -87,7 +87,7 @@ func validateOperation(capability, op string) error {
 	}
 	if _, ok := workspaceOperations[operation]; !ok {
 		names := slices.Sorted(maps.Keys(workspaceOperations))
-		return fmt.Errorf("unknown workspace operation %q%s", op, expected(op, names))
+		return fmt.Errorf("unknown workspace operation %q%s", op, Expected(op, names))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,6 +17,20 @@ type AgentPath struct {
 	path, what string
 	programs   bool // it holds programs
 }
+
+// ConfiguredPath is what an agent's configuration names as its own, by an option.
+func ConfiguredPath(option, path string) AgentPath {
+	what := map[string]string{
+		"data_dir": dataDir, "plugin_dir": pluginDir, "": agentOptions["config"],
+	}[option]
+	if what == "" {
+		what = fmt.Sprintf("a directory of the Nomad agent's (option %s)", option)
+	}
+	return AgentPath{path, what, what == pluginDir}
+}
+
+// Path is where it is.
+func (p AgentPath) Path() string { return p.path }
 
 // AgentPaths are the files and directories of the agent that has started this
 // process.

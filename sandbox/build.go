@@ -153,6 +153,9 @@ func decide(settings *Settings, host *Host, task *Task, request *Request, who *a
 	if err != nil {
 		return nil, err
 	}
+	if _, err := findDestinations(task.Destinations, dirs, settings.systemReadRoots(), places); err != nil {
+		return nil, err
+	}
 	if err := checkVolumes(settings.Ceiling, volumes, dirs); err != nil {
 		return nil, err
 	}

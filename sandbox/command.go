@@ -58,14 +58,19 @@ func (f *finder) find(command string) (string, error) {
 		candidates = append(candidates, inPath(command, f.path)...)
 	}
 	var problem error
-	closed := "" // what the first candidate says that nothing may be said of
+	link := ""           // what is said of the first link that leads where nothing may be said of
+	var unknown []string // directories of which nothing may be said: a root is not proposed by guess
 	for _, candidate := range candidates {
 		err := f.check(candidate)
 		if err == nil {
 			return candidate, nil
 		}
-		if concealed := (concealedError{}); closed == "" && errors.As(err, &concealed) {
-			closed = "; if it is there, " + err.Error()
+		if concealed := (concealedError{}); errors.As(err, &concealed) {
+			if errors.As(concealed.error, new(*outsideError)) {
+				unknown = append(unknown, filepath.Dir(candidate))
+			} else if link == "" {
+				link = "; " + err.Error()
+			}
 		}
 		if problem == nil || errors.Is(problem, fs.ErrNotExist) {
 			problem = err
@@ -82,9 +87,17 @@ func (f *finder) find(command string) (string, error) {
 		return "", noCommand(fmt.Sprintf("command: %s was not found: %s", plain.Quote(command), hint))
 	}
 	if errors.Is(problem, fs.ErrNotExist) && len(candidates) > 1 {
-		return "", noCommand(fmt.Sprintf("command: %s was not found in local/, the task directory or PATH (%s)%s", plain.Quote(command), plain.Name(f.path), cmp.Or(f.elsewhere(command), closed)))
+		return "", noCommand(fmt.Sprintf("command: %s was not found in local/, the task directory or PATH (%s)%s", plain.Quote(command), plain.Name(f.path), cmp.Or(f.elsewhere(command), link, notLookedIn(unknown))))
 	}
 	return "", fmt.Errorf("command: %s: %w", plain.Quote(command), problem)
+}
+
+// notLookedIn says of which directories nothing is said, "" for none.
+func notLookedIn(dirs []string) string {
+	if len(dirs) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; nothing is said of what is in %s, where only some users of this host may look: if it is there, name it by its path, and the error says which root that takes", plain.Names(dirs))
 }
 
 // inPath lists where a name may be by a PATH.

@@ -4,8 +4,11 @@
 package sandbox
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -86,4 +89,37 @@ func (d *Dirs) findStorage(mounts []Mount) {
 			}
 		}
 	}
+}
+
+// FollowTaskDir is the real path of the directory that the variable NOMAD_TASK_DIR says is
+// the task's, and the links on the way.
+func FollowTaskDir(local string) (task string, links []policy.Link, err error) {
+	if !filepath.IsAbs(local) {
+		return "", nil, fmt.Errorf("NOMAD_TASK_DIR is %q, expected an absolute path: does the job's env block set it?", local)
+	}
+	if task, links, err = policy.Follow(filepath.Dir(local)); err != nil {
+		return "", nil, fmt.Errorf("NOMAD_TASK_DIR is %q: %w", local, err)
+	}
+	return task, links, nil
+}
+
+// NotTheTaskDir says that the variable NOMAD_TASK_DIR names another directory.
+func NotTheTaskDir(local string, err error) error {
+	return fmt.Errorf("NOMAD_TASK_DIR is %q, which is not this task's: %w: does the job's env block set it?", local, err)
+}
+
+// SameDir says if two paths are not of one directory.
+func SameDir(a, b string) error {
+	infoA, err := os.Lstat(a)
+	if err != nil {
+		return err
+	}
+	infoB, err := os.Lstat(b)
+	if err != nil {
+		return err
+	}
+	if !infoA.IsDir() || !os.SameFile(infoA, infoB) {
+		return fmt.Errorf("%s is not %s", plain.Name(a), plain.Name(b))
+	}
+	return nil
 }

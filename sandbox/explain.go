@@ -37,6 +37,15 @@ type Placement struct {
 	User   string // of the job; "" if it names none
 	// MemoryMB and MemoryMaxMB are of the job's resources, in MiB; 0 if unknown.
 	MemoryMB, MemoryMaxMB int64
+	// Agent are the agent's own files and directories.
+	Agent []AgentPath
+	// OwnNetwork: the group's network is a namespace of its allocation. DNS: it names
+	// name servers.
+	OwnNetwork, DNS bool
+	// Local is what the job says of NOMAD_TASK_DIR; "" if it leaves that to Nomad.
+	Local string
+	// Volumes are mounted: their sources are not known.
+	Volumes []Mount
 	// Path is the PATH of the job; "" for the default.
 	Path string
 	// Unseen are directories and files of which nobody knows what they will be: what
@@ -115,6 +124,22 @@ func Explain(request *Request, f *Placement) (*Explanation, error) {
 	if f.Cgroup != "" {
 		task.Cgroups = []string{f.Cgroup}
 	}
+	if f.OwnNetwork {
+		task.NetworkNamespace = "(the allocation's)"
+	}
+	if f.DNS {
+		task.DNS = &DNS{}
+	}
+	task.Destinations = f.Volumes
+	if f.Local != "" {
+		task, _, err := FollowTaskDir(f.Local)
+		if err != nil {
+			return nil, err
+		}
+		if err := SameDir(task, f.TaskDir); err != nil {
+			return nil, NotTheTaskDir(f.Local, err)
+		}
+	}
 	var missing []string
 	lookUp := func(p *policy.Policy, taskDir string, own []string) (policy.Roots, error) {
 		there := p.Clone()
@@ -139,7 +164,7 @@ func Explain(request *Request, f *Placement) (*Explanation, error) {
 			who = &account{identity: user}
 		}
 	}
-	s, err := decide(settings, &Host{Node: f.Node, Cores: 1}, task, request, who, lookUp)
+	s, err := decide(settings, &Host{Node: f.Node, Cores: 1, Agent: f.Agent}, task, request, who, lookUp)
 	if err != nil {
 		return nil, err
 	}
@@ -271,6 +296,13 @@ func (e *Explanation) limits(s *Sandbox) {
 		add("processes and threads: %d", r.Pids)
 	} else {
 		add("processes and threads: no limit")
+	}
+	if !e.AllFiles {
+		add("terminals: %d", executor.MaxTerminals)
+		add("/tmp: on the disk, in the task's directory, without a limit of the driver's")
+		if !e.HostIPC {
+			add("/dev/shm: in memory, a part of the task's")
+		}
 	}
 	names := map[int]string{}
 	for name, number := range resourceLimits {

@@ -77,6 +77,10 @@ func TestErrorsOfCommandsConceal(t *testing.T) {
 	if got, none := said("program"), said("none"); !strings.Contains(got, "was not found") || strings.ReplaceAll(got, "program", "none") != none {
 		t.Errorf("a name in PATH: %s, and of what is not there\n%s", got, none)
 	}
+	// A name that is in no directory of PATH is no reason to open one.
+	if got := said("none"); strings.Contains(got, "read_only_roots") || !strings.Contains(got, "nothing is said of what is in "+base+"/closed, "+base+"/place") {
+		t.Errorf("a name in PATH: %s", got)
+	}
 	if got := said(base + "/open/lead"); strings.Contains(got, "word") {
 		t.Errorf("a link of everybody's: %s", got)
 	}

@@ -27,9 +27,11 @@ type Task struct {
 	// User is the name of who it runs as; "" for the default.
 	User string
 	// Env is the environment that the agent gives, with its own variables in it.
-	Env     map[string]string
-	Mounts  []Mount
-	Devices []DeviceMount
+	Env    map[string]string
+	Mounts []Mount
+	// Destinations are those of mounts whose sources are not known: see [Explain].
+	Destinations []Mount
+	Devices      []DeviceMount
 	// DNS is a resolv.conf of the task's own; nil for the host's.
 	DNS *DNS
 	// NetworkNamespace is the path of a network namespace to join, which counts if

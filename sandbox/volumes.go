@@ -53,6 +53,24 @@ func findVolumes(mounts []Mount, dirs *Dirs, system []string, places []place) ([
 	if len(mounts) == 0 {
 		return nil, nil
 	}
+	volumes, err := findDestinations(mounts, dirs, system, places)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range mounts {
+		v := &volumes[i]
+		if v.host, err = policy.RealPath(m.HostPath); err != nil {
+			return nil, fmt.Errorf("volume_mount: destination %q: the volume's source: %w", m.TaskPath, err)
+		}
+		if err := checkPath(places, m.HostPath, v.host, !v.readOnly); err != nil {
+			return nil, fmt.Errorf("volume_mount: destination %q: the volume's source %w", m.TaskPath, err)
+		}
+	}
+	return volumes, nil
+}
+
+// findDestinations checks where a task's mounts are to be, whatever their sources are.
+func findDestinations(mounts []Mount, dirs *Dirs, system []string, places []place) ([]volume, error) {
 	var volumes []volume
 	needed := slices.Concat(system, realPaths(system), []string{dirs.Task, dirs.Clients})
 	for _, m := range mounts {
@@ -62,13 +80,6 @@ func findVolumes(mounts []Mount, dirs *Dirs, system []string, places []place) ([
 		}
 		if slices.ContainsFunc(volumes, func(other volume) bool { return other.task == v.task }) {
 			return nil, fmt.Errorf("volume_mount: destination %q: two volumes have it", m.TaskPath)
-		}
-		var err error
-		if v.host, err = policy.RealPath(m.HostPath); err != nil {
-			return nil, fmt.Errorf("volume_mount: destination %q: the volume's source: %w", m.TaskPath, err)
-		}
-		if err := checkPath(places, m.HostPath, v.host, !v.readOnly); err != nil {
-			return nil, fmt.Errorf("volume_mount: destination %q: the volume's source %w", m.TaskPath, err)
 		}
 		if err := checkDestination(v.task, dirs, needed); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %q: %w", m.TaskPath, err)

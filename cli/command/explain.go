@@ -93,9 +93,15 @@ func (e *explainer) explainAll() ([]*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
+	var agent []sandbox.AgentPath
+	if e.config != "" {
+		if agent, err = e.Reader.Directories(e.config); err != nil {
+			return nil, err
+		}
+	}
 	var all []*Explanation
 	for _, from := range e.sources {
-		found, err := explain(operator, e.abi, func(at *Place) (*request, error) { return e.readRequest(operator, from, e.task, at) })
+		found, err := explain(operator, agent, e.abi, func(at *Place) (*request, error) { return e.readRequest(operator, from, e.task, at) })
 		if err != nil {
 			if len(e.sources) > 1 {
 				err = fmt.Errorf("%s: %w", plain.Name(from.file), err)
@@ -105,7 +111,7 @@ func (e *explainer) explainAll() ([]*Explanation, error) {
 		all = append(all, found)
 	}
 	if len(e.sources) == 0 {
-		found, err := explain(operator, e.abi, func(*Place) (*request, error) { return e.options.request() })
+		found, err := explain(operator, agent, e.abi, func(*Place) (*request, error) { return e.options.request() })
 		if err != nil {
 			return nil, err
 		}
@@ -122,8 +128,8 @@ const (
 
 // explain plans the task that is read, in a directory of its own that is gone
 // afterwards.
-func explain(operator *sandbox.Settings, abi int, read func(*Place) (*request, error)) (*Explanation, error) {
-	f := &sandbox.Placement{Settings: operator, Cgroup: cgroupPlace, Node: policy.Node{ABI: landlock.ABI(abi)}}
+func explain(operator *sandbox.Settings, agent []sandbox.AgentPath, abi int, read func(*Place) (*request, error)) (*Explanation, error) {
+	f := &sandbox.Placement{Settings: operator, Agent: agent, Cgroup: cgroupPlace, Node: policy.Node{ABI: landlock.ABI(abi)}}
 	if abi < 0 {
 		f.Node.ABI, f.Node.Absent = landlock.Detect()
 	}

@@ -169,7 +169,9 @@ func egressLines(plan *policy.Plan) (lines []string) {
 	} else {
 		add("others: denied, and their names do not exist")
 	}
-	if !plan.Egress.Private {
+	if plan.Egress.Private {
+		add("names that resolve to private addresses, or to the node's: allowed (block_private = false)")
+	} else {
 		add("names that resolve to private addresses, or to the node's: denied, unless a rule allows the address")
 	}
 	if set := plan.Landlock; set != nil && set.HandledNet != 0 {

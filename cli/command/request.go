@@ -22,7 +22,7 @@ type Reader interface {
 	// Settings reads the driver's plugin block in an agent's configuration.
 	Settings(file string) (*sandbox.Settings, error)
 	// Directories reads the agent's own directories and files in its configuration.
-	Directories(file string) ([]string, error)
+	Directories(file string) ([]sandbox.AgentPath, error)
 }
 
 // Place is where a task of a job will be.
@@ -53,7 +53,9 @@ type Job struct {
 	CPU, Cores            int
 	// Network is the mode of the group's network; "" for the host's.
 	Network string
-	Mounts  []VolumeMount
+	// DNS: the group's network has a dns block.
+	DNS    bool
+	Mounts []VolumeMount
 	// Templates are files that Nomad writes, Artifacts where it puts what it fetches:
 	// relative to the task directory.
 	Templates []Template
@@ -70,6 +72,7 @@ type Template struct {
 type VolumeMount struct {
 	Volume, Destination string
 	ReadOnly            bool
+	PropagationMode     string
 }
 
 // request is what a task asks for.
@@ -130,7 +133,8 @@ func (s *Streams) readRequest(operator *sandbox.Settings, from source, task stri
 func (r *request) describe(f *sandbox.Placement) {
 	if r.job != nil {
 		f.User, f.MemoryMB, f.MemoryMaxMB = r.job.User, r.job.MemoryMB, r.job.MemoryMaxMB
-		f.Path = r.job.Env["PATH"]
+		f.Path, f.Local = r.job.Env["PATH"], r.job.Env["NOMAD_TASK_DIR"]
+		f.OwnNetwork, f.DNS = r.ownNetwork(), r.job.DNS
 		f.Unseen = []string{filepath.Join(f.TaskDir, "alloc")} // where other tasks put what they make
 		for _, dir := range r.job.Artifacts {
 			f.Unseen = append(f.Unseen, filepath.Join(f.TaskDir, dir))
@@ -141,6 +145,7 @@ func (r *request) describe(f *sandbox.Placement) {
 				at = filepath.Join(f.TaskDir, at)
 			}
 			f.Unseen = append(f.Unseen, filepath.Clean(at))
+			f.Volumes = append(f.Volumes, sandbox.Mount{TaskPath: mount.Destination, ReadOnly: mount.ReadOnly, PropagationMode: mount.PropagationMode})
 		}
 	}
 }
@@ -198,10 +203,15 @@ func (r *request) limits() []string {
 
 // network is whose network a task has that may use one.
 func (r *request) network() string {
-	if r.job != nil && r.job.Network != "" && r.job.Network != "host" {
+	if r.ownNetwork() {
 		return "the group's, mode " + r.job.Network
 	}
 	return "the host's"
+}
+
+// ownNetwork reports whether the group's network is a namespace of its allocation.
+func (r *request) ownNetwork() bool {
+	return r.job != nil && r.job.Network != "" && r.job.Network != "host"
 }
 
 // volumes are what the job mounts. What is in them is known on a node alone.
