@@ -254,6 +254,11 @@ func TestForwarderIsStartedAgain(t *testing.T) {
 	if out, want := x.end(t), "200 0\n200 0\n200 0\n200 0"; out != want {
 		t.Errorf("%q, expected %q", out, want)
 	}
+	// One that was killed says nothing itself: the next one does.
+	x.events.Scan()
+	if text := x.events.Text(); !strings.Contains(text, "killed by signal 9") {
+		t.Errorf("reported is %s, expected that one was killed", text)
+	}
 }
 
 func TestNoNetworkWithoutForwarder(t *testing.T) {

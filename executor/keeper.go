@@ -38,12 +38,18 @@ func keeper() int {
 	}
 	unix.CloseOnExec(program)
 	pause := shortestPause
+	args := []string{os.Args[1]}
 	for {
 		began := time.Now()
-		pid, err := startKept(os.Args[1], program)
+		pid, err := startKept(args, program)
+		args = args[:1]
 		if err == nil {
-			for _, err = unix.Wait4(pid, nil, 0, nil); err == unix.EINTR; { //nolint:errorlint // a system call's own
-				_, err = unix.Wait4(pid, nil, 0, nil)
+			var status unix.WaitStatus
+			for _, err = unix.Wait4(pid, &status, 0, nil); err == unix.EINTR; { //nolint:errorlint // a system call's own
+				_, err = unix.Wait4(pid, &status, 0, nil)
+			}
+			if status.Signaled() { // it could not say so itself
+				args = append(args, strconv.Itoa(int(status.Signal())))
 			}
 		}
 		if time.Since(began) > longestPause {
@@ -55,15 +61,15 @@ func keeper() int {
 	}
 }
 
-// startKept starts a companion.
-func startKept(name string, program int) (pid int, err error) {
+// startKept starts a companion. An argument is the signal that has killed the one before.
+func startKept(args []string, program int) (pid int, err error) {
 	var s sequence
 	// It ends with this process, as this one does with the supervisor.
 	s.begin("prctl(PR_SET_PDEATHSIG)")
 	s.call(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
 	s.begin("unblocking signals")
 	s.call(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, address(&s.memory, uint64(0)), 0, 8)
-	if err := executeOpen(&s, program, []string{name}, os.Environ()); err != nil {
+	if err := executeOpen(&s, program, args, os.Environ()); err != nil {
 		return 0, err
 	}
 	child, err := s.bear(notOpen)

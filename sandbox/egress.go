@@ -70,6 +70,10 @@ func namesAll(rules egressrule.Set) bool {
 // another one.
 var beyondEgress = []int{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_SYS_MODULE, unix.CAP_BPF}
 
+// leastPids is the least limit of processes and threads with which a task has a network:
+// forwarders and their keepers have up to 20, and a task some of its own.
+const leastPids = 32
+
 // planEgress says what the task's network is to have.
 func (s *Sandbox) planEgress(task *Task) error {
 	if s.Policy.Egress == nil {
@@ -82,6 +86,13 @@ func (s *Sandbox) planEgress(task *Task) error {
 	}
 	if !s.Policy.Confined() {
 		return fmt.Errorf("capability_policy: egress: %s", s.Policy.Warning)
+	}
+	if limit := s.Cgroup.Pids; limit != 0 && limit < leastPids {
+		option := "pids_limit"
+		if s.request.PidsLimit == 0 {
+			option = "plugin option pids_limit"
+		}
+		return fmt.Errorf("%s: %d leaves no room for the processes that make the connections of a task with egress, and count with the task's: it takes %d at least", option, limit, leastPids)
 	}
 	s.Egress = &Egress{Rules: *s.Policy.Egress, Published: task.Ports, Log: s.Policy.EgressLog}
 	if s.effective.PortsLimited() {

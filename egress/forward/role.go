@@ -61,6 +61,9 @@ const mostReported = 100
 func Main() int {
 	reports := pipeWriter(ReportFD)
 	_ = unix.SetNonblock(ReportFD, true)
+	if len(os.Args) > 1 {
+		writeLine(reports, &Event{Time: time.Now(), Failed: true, Reason: "the one before was killed by signal " + os.Args[1] + " (9 is also the kernel's, for want of memory)"})
+	}
 	if err := run(reports); err != nil {
 		writeLine(reports, &Event{Time: time.Now(), Failed: true, Reason: "the forwarder ends: " + err.Error()})
 		return 1
