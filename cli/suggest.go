@@ -49,9 +49,9 @@ func newSuggest(s *command.Streams) *command.Command {
 			"config": "*.hcl", "log": "*",
 		},
 	}
-	job := c.Flags.String("job", "", "The policy is that of a task in this job `file`.")
+	job := c.Flags.String("job", "", "The policy is that of a task in this job `file`, - for the standard input.")
 	task := c.Flags.String("task", "", "The `name` of the task, if the job has several.")
-	policyFile := c.Flags.String("policy", "", "The policy is in this JSON `file`.")
+	policyFile := c.Flags.String("policy", "", "The policy is in this JSON `file`, - for the standard input.")
 	config := c.Flags.String("config", "", "Keep to the ceiling of the plugin block in this Nomad agent configuration `file`.")
 	log := c.Flags.String("log", "", "Look in this `file`, a log of the task, for paths that it has not found, and sockets that it was denied.")
 	c.Do = func(args []string) (int, error) {
@@ -129,7 +129,11 @@ func show(c *command.Command, s *suggest.Suggestion, lines []audit.Line, unknown
 // readDenials reads from a file or, by the name "-", from the standard input.
 func readDenials(s *command.Streams, name string, read func(io.Reader) ([]audit.Line, error)) ([]audit.Line, error) {
 	if name == "-" {
-		return read(s.Stdin)
+		in, err := s.Input()
+		if err != nil {
+			return nil, err
+		}
+		return read(in)
 	}
 	f, err := os.Open(name)
 	if err != nil {

@@ -4,7 +4,9 @@
 package command
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -96,6 +98,35 @@ func fileSource(job, policyFile string) source {
 	return source{policyFile, false}
 }
 
+// standardInput is the name of what is read by the name "-".
+const standardInput = "stdin"
+
+// ReadFile reads a file that the command line names, or by the name "-" the standard
+// input, once. name is for people.
+func (s *Streams) ReadFile(file string) (data []byte, name string, err error) {
+	if file != "-" {
+		data, err = os.ReadFile(file)
+		return data, file, err
+	}
+	in, err := s.Input()
+	if err != nil {
+		return nil, standardInput, err
+	}
+	if data, err = io.ReadAll(in); err != nil {
+		err = fmt.Errorf("%s: %w", standardInput, err)
+	}
+	return data, standardInput, err
+}
+
+// Input is the standard input, for the first who reads it.
+func (s *Streams) Input() (io.Reader, error) {
+	if s.read {
+		return nil, errors.New("-: the standard input can be read once")
+	}
+	s.read = true
+	return s.Stdin, nil
+}
+
 // policyRequest asks for a policy alone, which is in JSON.
 func policyRequest(data []byte) (*request, error) {
 	p, notes, err := policy.DecodeJSON(data)
@@ -118,13 +149,13 @@ func (s *Streams) readRequest(operator *sandbox.Settings, from source, task stri
 		}
 		return &request{config: job.Request, job: job}, nil
 	}
-	data, err := os.ReadFile(from.file)
+	data, name, err := s.ReadFile(from.file)
 	if err != nil {
 		return nil, err
 	}
 	r, err := policyRequest(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", plain.Name(from.file), err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(name), err)
 	}
 	return r, nil
 }
