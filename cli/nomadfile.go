@@ -49,6 +49,7 @@ func (r reader) Job(settings *sandbox.Settings, file, name string, at *command.P
 	if err := fill(job, settings, parsed, group, task, at); err != nil {
 		return nil, fmt.Errorf("%s: task %q: %w", plain.Name(file), task.Name, err)
 	}
+	job.Expression = expressionIn(text, task.Name, job.Unknown)
 	return job, nil
 }
 

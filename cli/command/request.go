@@ -50,6 +50,9 @@ type Job struct {
 	// Unknown are the variables of the client that have no value here, as the job
 	// writes them.
 	Unknown []string
+	// Expression is the first in the policy whose value alone is known, with its line; "" if
+	// there is none.
+	Expression string
 	// MemoryMB and MemoryMaxMB are in MiB, CPU in MHz; 0 if the file does not say.
 	MemoryMB, MemoryMaxMB int64
 	CPU, Cores            int
@@ -291,12 +294,15 @@ func (s *Streams) Operator(file string) (*sandbox.Settings, error) {
 
 // Policy is what a task of a job file asks for, or else what is in a JSON file. The
 // variables that have no value before the task is placed are as they are written.
-func (s *Streams) Policy(operator *sandbox.Settings, job, policyFile, task string) (p *policy.Policy, unknown []string, err error) {
+func (s *Streams) Policy(operator *sandbox.Settings, job, policyFile, task string) (p *policy.Policy, said *Job, err error) {
 	r, err := s.readRequest(operator, fileSource(job, policyFile), task, &Place{})
 	if err != nil {
 		return nil, nil, err
 	}
-	return r.config.Policy, r.unknown(), nil
+	if said = r.job; said == nil {
+		said = &Job{}
+	}
+	return r.config.Policy, said, nil
 }
 
 // unknown are the variables of a job that have no value here.

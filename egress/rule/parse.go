@@ -189,11 +189,10 @@ func number(name string) bool {
 // saysPort reports whether a text names a port, or a scheme that stands for one, right or
 // not.
 func saysPort(text string) bool {
-	_, host, isURL := strings.Cut(strings.TrimSpace(text), "://")
-	if isURL {
+	if strings.Contains(text, "://") {
 		return true
 	}
-	host = strings.TrimSpace(text)
+	host := strings.TrimSpace(text)
 	if end := strings.LastIndexByte(host, ']'); end >= 0 {
 		return strings.Trim(host[end+1:], ":") != ""
 	}

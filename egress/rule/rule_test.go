@@ -206,7 +206,7 @@ func TestReasonsAreHarns(t *testing.T) {
 		{s.Address(netip.MustParseAddr("169.254.169.254"), 443, false), "169.254.169.254 is a link-local address, and no rule admits it"},
 		{s.Address(netip.MustParseAddr("127.0.0.1"), 443, false), "127.0.0.1 is a loopback address, and no rule admits it"},
 		{s.Address(netip.MustParseAddr("100.64.0.1"), 443, false), "100.64.0.1 is a carrier's address, and no rule admits it"},
-		{s.Address(netip.MustParseAddr("64:ff9b::a00:1"), 443, false), "64:ff9b::a00:1 is a translated address, and no rule admits it"},
+		{s.Address(netip.MustParseAddr("64:ff9b::808:808"), 443, false), "64:ff9b::808:808 is a translated address, and no rule admits it"},
 		{s.Address(netip.MustParseAddr("10.0.0.1"), 443, false), "matched deny rule `10.0.0.0/8`"},
 		{s.Direct(netip.MustParseAddr("1.1.1.1"), 443, false), "no allow rule matched"},
 	} {
