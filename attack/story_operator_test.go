@@ -214,7 +214,11 @@ func operatorStories() (stories []story) {
 			s.nothingLeft("47110")
 		}
 	})
-	for name, operations := range map[string]string{"keys": "!keys|1.5", "types": "!type|1.5"} {
+	seconds := "1.5" // longer than the session takes
+	if os.Getenv("HARN_VM") != "" {
+		seconds = "8"
+	}
+	for name, operations := range map[string]string{"keys": "!keys|" + seconds, "types": "!type|" + seconds} {
 		stories = append(stories, story{
 			name: "operator_exec_terminal_" + name, about: map[string]string{
 				"keys":  "A task opens the terminal of alloc exec -t, and reads what the operator types.",

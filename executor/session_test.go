@@ -295,11 +295,29 @@ func TestWhatASessionLeavesRunning(t *testing.T) {
 // along.
 func TestSessionProcessEnds(t *testing.T) {
 	f := newFixture(t)
-	task := f.mustStart(f.plan("sleep 600"))
-	for name, end := range map[string]func(*Session){
-		"killed":  func(s *Session) { _ = s.runner.signal(unix.SIGKILL) },
-		"stopped": func(s *Session) { _ = s.runner.signal(unix.SIGSTOP); s.Kill() },
-		"let go":  func(s *Session) { s.plan.Close() },
+	for name, user := range map[string]int{"user": nobody, "root": 0} {
+		t.Run(name, func(t *testing.T) {
+			processes := 2 // session and command
+			if user == 0 {
+				processes = 3 // and the starter
+			}
+			if err := os.Chown(f.workspace, user, user); err != nil {
+				t.Fatal(err)
+			}
+			plan := f.plan("sleep 600")
+			plan.Confinement.User = User{UID: uint32(user), GID: uint32(user)}
+			testSessionProcessEnds(t, f, f.mustStart(plan), processes)
+		})
+	}
+}
+
+func testSessionProcessEnds(t *testing.T, f *fixture, task *running, processes int) {
+	for name, end := range map[string]func(s *Session, session int){
+		"killed":          func(_ *Session, session int) { _ = unix.Kill(session, unix.SIGKILL) },
+		"stopped":         func(s *Session, session int) { _ = unix.Kill(session, unix.SIGSTOP); s.Kill() },
+		"starter stopped": func(s *Session, _ int) { _ = s.runner.signal(unix.SIGSTOP); s.Kill() },
+		"starter killed":  func(s *Session, _ int) { _ = s.runner.signal(unix.SIGKILL); s.Kill() },
+		"let go":          func(s *Session, _ int) { s.plan.Close() },
 	} {
 		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 		if err != nil {
@@ -312,14 +330,19 @@ func TestSessionProcessEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.waitFor("begun")
-		command := children(s.runner.PID)
-		end(s)
+		all := append([]int{s.runner.PID}, descendants(s.runner.PID)...)
+		command := all[len(all)-1]
+		parent, err := ParentOf(command)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end(s, parent)
 		before := time.Now()
 		_, _ = s.Wait()
 		if took := time.Since(before); took > 8*time.Second {
 			t.Errorf("%s: answered after %v", name, took)
 		}
-		for _, pid := range command {
+		for _, pid := range all {
 			for range 100 {
 				if statusField(pid, "Uid") == "" {
 					break
@@ -330,8 +353,8 @@ func TestSessionProcessEnds(t *testing.T) {
 				t.Errorf("%s: process %d is left", name, pid)
 			}
 		}
-		if len(command) != 1 {
-			t.Errorf("%s: processes %v, want one", name, command)
+		if len(all) != processes {
+			t.Errorf("%s: processes %v, want %d", name, all, processes)
 		}
 	}
 }

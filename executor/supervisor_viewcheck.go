@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -35,13 +36,18 @@ func checkView(w *Isolation) error {
 			return fmt.Errorf("the view of the file system does not protect %q: %w", w.Closed[i].Path, err)
 		}
 	}
-	return coverKernelFiles(w)
+	if err := coverKernelFiles(w); err != nil {
+		return err
+	}
+	return keepKernelSettings()
 }
 
 func (c *Closed) check() error {
 	if c.ReadOnly {
 		switch err := unix.Access(c.Path, unix.W_OK); {
 		case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOENT):
+			return nil
+		case err == nil && c.special():
 			return nil
 		case err == nil:
 			return errors.New("it can be written")
@@ -87,6 +93,22 @@ func (c *Closed) check() error {
 // namesAtOnce is how many names of a directory are read at once: it should have few.
 const namesAtOnce = 64
 
+// special reports whether it is a socket, a FIFO or a device that is shown by a read-only
+// mount. These are no part of the file system that they lie in, and access(2) says that
+// they can be written; what cannot be changed is that they are there, their modes and times.
+func (c *Closed) special() bool {
+	var st unix.Stat_t
+	var fs unix.Statfs_t
+	if unix.Stat(c.Path, &st) != nil || unix.Statfs(c.Path, &fs) != nil {
+		return false
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFSOCK, unix.S_IFIFO, unix.S_IFCHR, unix.S_IFBLK:
+		return fs.Flags&unix.ST_RDONLY != 0
+	}
+	return false
+}
+
 // KernelFiles are file systems by which a task could look at the host's
 // processes, or change their limits.
 var KernelFiles = []string{"proc", "cgroup", "cgroup2"}
@@ -99,7 +121,8 @@ func coverKernelFiles(w *Isolation) error {
 	if err != nil {
 		return fmt.Errorf("looking at the view: %w", err)
 	}
-	for _, found := range kernelMounts(list) {
+	for _, mounted := range kernelMounts(list, KernelFiles) {
+		found := mounted.point
 		if !slices.ContainsFunc(w.Mounts, func(m Mount) bool { return m.Target == found && m.ownKernelFiles() }) {
 			const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY
 			if err := unix.Mount("tmpfs", found, "tmpfs", flags, "mode=555,size=4k"); err != nil {
@@ -117,18 +140,71 @@ func (m *Mount) ownKernelFiles() bool {
 	return m.Type == Proc || m.Type == Bind && m.KernelFiles
 }
 
-// kernelMounts are the mount points of KernelFiles in a list as in
-// /proc/self/mountinfo, proc_pid_mountinfo(5).
-func kernelMounts(list []byte) (points []string) {
+// KernelSettings are file systems by which who writes to them configures the kernel or the
+// machine: root can, whatever capabilities it lacks. A task can read what it is shown of
+// them.
+var KernelSettings = []string{
+	"sysfs", "debugfs", "tracefs", "securityfs", "configfs", "bpf", "pstore", "efivarfs", "selinuxfs", "smackfs", "binfmt_misc", "fusectl",
+	"resctrl", "nfsd", "rpc_pipefs", "dlm_configfs", "ocfs2_dlmfs", "xenfs", "functionfs", "gadgetfs",
+}
+
+// keepKernelSettings makes read-only what came along of KernelSettings with a directory of
+// the host, whatever it is mounted as.
+func keepKernelSettings() error {
+	list, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("looking at the view: %w", err)
+	}
+	for _, found := range kernelMounts(list, KernelSettings) {
+		if found.readOnly {
+			continue
+		}
+		if err := found.makeReadOnly(); err != nil {
+			return fmt.Errorf("making %q read-only, by which the machine is configured: %w", found.point, err)
+		}
+	}
+	return nil
+}
+
+// kernelMount is a mount of the kernel's own file systems.
+type kernelMount struct {
+	point    string
+	device   string // MAJOR:MINOR
+	readOnly bool
+}
+
+// makeReadOnly makes it read-only, unless something else is mounted above it.
+func (m *kernelMount) makeReadOnly() error {
+	fd, err := unix.Open(m.point, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil // what is above has no such name
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if strconv.Itoa(int(unix.Major(st.Dev)))+":"+strconv.Itoa(int(unix.Minor(st.Dev))) != m.device {
+		return nil
+	}
+	return remount(fd, unix.MS_RDONLY)
+}
+
+// kernelMounts are the mounts of some types in a list as in /proc/self/mountinfo,
+// proc_pid_mountinfo(5).
+func kernelMounts(list []byte, types []string) (found []kernelMount) {
 	for line := range bytes.Lines(list) {
 		mount, fs, ok := strings.Cut(string(line), " - ")
 		fields := strings.Fields(mount)
-		if !ok || len(fields) < 5 {
+		if !ok || len(fields) < 6 {
 			continue
 		}
-		if kind, _, _ := strings.Cut(fs, " "); slices.Contains(KernelFiles, kind) {
-			points = append(points, unescape(fields[4]))
+		if kind, _, _ := strings.Cut(fs, " "); slices.Contains(types, kind) {
+			found = append(found, kernelMount{unescape(fields[4]), fields[2], slices.Contains(strings.Split(fields[5], ","), "ro")})
 		}
 	}
-	return points
+	return found
 }

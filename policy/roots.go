@@ -322,6 +322,8 @@ func resolveRoot(root, taskDir string, own []string) (string, []Link, error) {
 		return "", nil, errors.New("it is a symbolic link to the whole file system: name the directories that the task needs")
 	case inside(private, path):
 		return "", nil, errors.New("the task has a private /proc and its own device nodes: leave it out")
+	case isDevice(path):
+		return "", nil, errors.New("it is a device, and what a root shows is never opened as one: name a device of /dev in devices, which the operator admits by the plugin option of that name")
 	case slices.ContainsFunc(scratch, func(dir string) bool {
 		followed, err := RealPath(dir)
 		return path == dir || err == nil && path == followed
@@ -329,6 +331,11 @@ func resolveRoot(root, taskDir string, own []string) (string, []Link, error) {
 		return "", nil, errors.New("the task has a private one: leave it out, or name a directory in it")
 	}
 	return path, links, nil
+}
+
+func isDevice(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&os.ModeDevice != 0
 }
 
 // RealPath resolves the symbolic links of an absolute path, as far as they are root's

@@ -57,6 +57,19 @@ func (h hostMounts) on(name string) *mountinfo.Info {
 	return found
 }
 
+// settings is the mount by which the machine is configured that a path is in, or below what
+// is mounted in it; nil if there is none.
+func (h hostMounts) settings(name string) *mountinfo.Info {
+	for dir := name; ; dir = path.Dir(dir) {
+		if m := h.on(dir); m != nil && slices.Contains(executor.KernelSettings, m.FSType) {
+			return m
+		}
+		if dir == "/" {
+			return nil
+		}
+	}
+}
+
 func (h hostMounts) locate(name string) location {
 	m := h.on(name)
 	if m == nil {
@@ -116,19 +129,20 @@ func (h hostMounts) aliases(roots []string, places []place) []alias {
 // directories are known to have none if Nomad has mounted them.
 func findAliases(roots policy.Roots, volumes []volume, dirs *Dirs, places []place, mounted mountReader) ([]alias, error) {
 	var given []string
-	fields := map[string]string{}
-	add := func(field, path string) {
+	fields, written := map[string]string{}, map[string]bool{}
+	add := func(field, path string, write bool) {
 		if dirs.Mounts == "" || !landlock.Beneath(dirs.Task, path) {
 			given, fields[path] = append(given, path), field
+			written[path] = written[path] || write
 		}
 	}
 	for field, list := range map[string][]string{"workspace_roots": roots.Workspace, "read_only_roots": roots.ReadOnly, "unix_socket_roots": roots.Sockets} {
 		for _, root := range list {
-			add("capability_policy: "+field+": "+plain.Quote(cmp.Or(roots.Written[root], root)), root)
+			add("capability_policy: "+field+": "+plain.Quote(cmp.Or(roots.Written[root], root)), root, field == "workspace_roots")
 		}
 	}
 	for _, v := range volumes {
-		add("volume_mount: destination "+plain.Quote(v.task)+": the volume's source "+plain.Quote(v.host), v.host)
+		add("volume_mount: destination "+plain.Quote(v.task)+": the volume's source "+plain.Quote(v.host), v.host, !v.readOnly)
 	}
 	if len(given) == 0 {
 		return nil, nil
@@ -140,6 +154,12 @@ func findAliases(roots policy.Roots, volumes []volume, dirs *Dirs, places []plac
 	for _, root := range given {
 		if m := mounts.on(root); m != nil && slices.Contains(executor.KernelFiles, m.FSType) {
 			return nil, fmt.Errorf("%s lies in %s, where the kernel shows the host's processes or cgroups (file system %s), which no task gets: leave it out; a task has its own /proc and its own cgroup in /sys/fs/cgroup",
+				fields[root], plain.Quote(m.Mountpoint), m.FSType)
+		}
+	}
+	for _, root := range given {
+		if m := mounts.settings(root); m != nil && written[root] {
+			return nil, fmt.Errorf("%s lies in %s, where who writes configures the kernel or the machine (file system %s), which no task does: it can be read, by read_only_roots or a volume with read_only = true",
 				fields[root], plain.Quote(m.Mountpoint), m.FSType)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/burin-labs/nomad-driver-harn/executor"
+	"github.com/burin-labs/nomad-driver-harn/internal/plain"
 	"github.com/burin-labs/nomad-driver-harn/landlock"
 	"github.com/burin-labs/nomad-driver-harn/policy"
 )
@@ -304,7 +305,15 @@ func effectivePolicy(ceiling, request *policy.Policy, dirs *Dirs, resolve resolv
 	if err != nil {
 		return nil, policy.Roots{}, err
 	}
-	roots, err := resolve(effective, dirs.Task, dirs.own())
+	type resolved struct {
+		roots policy.Roots
+		err   error
+	}
+	found := &resolved{}
+	if !patient.run("roots of "+dirs.Task, func() { found.roots, found.err = resolve(effective, dirs.Task, dirs.own()) }) {
+		return nil, policy.Roots{}, silent("one of the roots " + plain.Names(rootsOf(effective)))
+	}
+	roots, err := found.roots, found.err
 	if err != nil {
 		return nil, policy.Roots{}, err
 	}
@@ -312,6 +321,16 @@ func effectivePolicy(ceiling, request *policy.Policy, dirs *Dirs, resolve resolv
 		return nil, policy.Roots{}, err
 	}
 	return effective, roots, nil
+}
+
+// rootsOf are the roots that a policy names.
+func rootsOf(p *policy.Policy) (roots []string) {
+	p.Each(func(f *policy.Field) {
+		if list, ok := f.Value(p).(*[]string); ok && f.Role != policy.NoRole {
+			roots = append(roots, *list...)
+		}
+	})
+	return roots
 }
 
 func network(task *Task, plan *policy.Plan, egress bool) executor.Network {

@@ -78,7 +78,7 @@ var storage = []string{"client/csi/node", "host_volumes"}
 func (d *Dirs) findStorage(mounts []Mount) {
 	for _, data := range d.nomads() {
 		for _, m := range mounts {
-			source, err := policy.RealPath(m.HostPath)
+			source, err := realPath(m.HostPath)
 			if err != nil {
 				continue // findVolumes says so
 			}

@@ -109,7 +109,7 @@ const homeVariable = "HOME"
 // keepHome lets the agent's HOME stand where the policy or a volume shows it, or
 // something in it: then it is the job's. What it returns is withheld.
 func (a *account) keepHome(w *layout, roots policy.Roots) []string {
-	home, err := policy.RealPath(a.agentHome)
+	home, err := realPath(a.agentHome)
 	if err != nil || home == "/" {
 		return a.withheld
 	}

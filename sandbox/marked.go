@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/burin-labs/nomad-driver-harn/internal/people"
 	"github.com/burin-labs/nomad-driver-harn/internal/plain"
@@ -125,20 +126,20 @@ func credentialPlaces(shown []string, mounted mountReader) ([]place, error) {
 	if err != nil {
 		return nil, err
 	}
+	listed, err := listedHomes()
+	if err != nil {
+		return nil, err
+	}
 	var all []place
-	known, seen := links{}, map[string]bool{}
-	for _, home := range slices.Concat(people.Homes(""), people.ListedHomes("")) {
-		named := place{path: home}
-		named.resolve(known, always)
-		home = named.real
-		if seen[home] || home == "/" || isBeneathAny(defaultSystemReadRoots, home) {
-			continue
+	seen := map[string]bool{}
+	for _, home := range slices.Concat(people.Homes(""), listed) {
+		found, err := credentialsBelow(home)
+		if err != nil {
+			return nil, err
 		}
-		seen[home] = true
-		for _, path := range policy.Credentials {
-			p := place{path: filepath.Join(home, path), what: "a place of credentials in a home, which is denied to every task", dynamic: true, marked: true}
-			p.resolve(known, ofAnybody([]string{home}))
-			all = append(all, p)
+		if !seen[found.real] {
+			seen[found.real] = true
+			all = append(all, found.places...)
 		}
 	}
 	elsewhere := map[string]bool{}
@@ -150,11 +151,65 @@ func credentialPlaces(shown []string, mounted mountReader) ([]place, error) {
 	}), nil
 }
 
+// listedHomes are the directories in /home.
+func listedHomes() ([]string, error) {
+	listed := new([]string)
+	if !patient.run("/home", func() { *listed = people.ListedHomes("") }) {
+		return nil, silent("/home, which is looked at for places of credentials,")
+	}
+	return *listed, nil
+}
+
+// home is what a home has of the places of credentials.
+type home struct {
+	real   string
+	places []place
+}
+
+// lastHomes are what the homes had when they were looked at. One that does not answer any more
+// has what it had: so a file server that is away keeps tasks from starting only if it was
+// away from the beginning.
+var lastHomes = struct {
+	lock  sync.Mutex
+	known map[string]*home
+}{known: map[string]*home{}}
+
+// credentialsBelow looks for the places of credentials below a home.
+func credentialsBelow(path string) (*home, error) {
+	found := &home{}
+	answers := patient.run(path, func() { found.look(path) })
+	lastHomes.lock.Lock()
+	defer lastHomes.lock.Unlock()
+	if answers {
+		lastHomes.known[path] = found
+		return found, nil
+	}
+	if known := lastHomes.known[path]; known != nil {
+		return known, nil
+	}
+	return nil, silent("the home " + plain.Quote(path) + ", whose places of credentials no task is shown, and links in it may lead to what this one names, but it")
+}
+
+func (h *home) look(path string) {
+	known := links{}
+	named := place{path: path}
+	named.resolve(known, always)
+	h.real = named.real
+	if h.real == "/" || isBeneathAny(defaultSystemReadRoots, h.real) {
+		return
+	}
+	for _, name := range policy.Credentials {
+		p := place{path: filepath.Join(h.real, name), what: "a place of credentials in a home, which is denied to every task", dynamic: true, marked: true}
+		p.resolve(known, ofAnybody([]string{h.real}))
+		h.places = append(h.places, p)
+	}
+}
+
 // shownOf are the real paths of the host that roots and mounts show.
 func shownOf(roots *policy.Roots, mounts []Mount, dirs *Dirs) []string {
 	shown := slices.Concat(roots.Workspace, roots.ReadOnly, roots.Sockets)
 	for _, m := range mounts {
-		if at, err := policy.RealPath(m.HostPath); err == nil { // findVolumes says else
+		if at, err := realPath(m.HostPath); err == nil { // findVolumes says else
 			shown = append(shown, at)
 		}
 	}

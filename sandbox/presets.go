@@ -4,6 +4,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -70,7 +71,7 @@ func (s *Settings) PresetsHere() map[string]bool {
 	here := map[string]bool{}
 	for name, preset := range s.Presets {
 		here[name] = !slices.ContainsFunc(preset.roots(), func(root string) bool {
-			_, err := policy.RealPath(root)
+			_, err := realPath(root)
 			return err != nil
 		})
 	}
@@ -101,7 +102,7 @@ func (s *Settings) addPresets(effective *policy.Policy, roots *policy.Roots, hom
 		}{{policy.WorkspaceRole, preset.WorkspaceRoots}, {policy.ReadRole, preset.ReadOnlyRoots}} {
 			var found []string
 			for _, root := range list.roots {
-				at, links, err := policy.Follow(root)
+				at, links, err := followPath(root)
 				if err != nil {
 					return nil, nil, fmt.Errorf("%s: %q, a preset of the operator's, needs %q: %w: constrain the job to nodes with ${attr.driver.harn.preset.%s}", field, name, root, err, name)
 				}
@@ -138,7 +139,10 @@ func (s *Settings) addHomePreset(name string, effective *policy.Policy, roots *p
 		paths []string
 	}{{write, preset.Write}, {policy.ReadRole, preset.Read}} {
 		for _, path := range list.paths {
-			at, err := policy.RealPath(filepath.Join(home, path))
+			at, err := realPath(filepath.Join(home, path))
+			if errors.Is(err, errSilent) {
+				return append(notes, fmt.Sprintf("preset %s: left out, as of HOME %s: %v", name, plain.Quote(filepath.Join(home, path)), err))
+			}
 			if err != nil {
 				continue
 			}

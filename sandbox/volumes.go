@@ -59,7 +59,7 @@ func findVolumes(mounts []Mount, dirs *Dirs, system []string, places []place) ([
 	}
 	for i, m := range mounts {
 		v := &volumes[i]
-		if v.host, err = policy.RealPath(m.HostPath); err != nil {
+		if v.host, err = realPath(m.HostPath); err != nil {
 			return nil, fmt.Errorf("volume_mount: destination %q: the volume's source: %w", m.TaskPath, err)
 		}
 		if err := checkPath(places, m.HostPath, v.host, !v.readOnly); err != nil {
@@ -114,7 +114,7 @@ func findDestinations(mounts []Mount, dirs *Dirs, system []string, places []plac
 func writableSources(mounts []Mount) []string {
 	var sources []string
 	for _, m := range mounts {
-		if at, err := policy.RealPath(m.HostPath); err == nil && !m.ReadOnly { // findVolumes says else
+		if at, err := realPath(m.HostPath); err == nil && !m.ReadOnly { // findVolumes says else
 			sources = append(sources, at)
 		}
 	}
