@@ -51,7 +51,8 @@ func commands(s *command.Streams) map[string]*command.Command {
 }
 
 func run(args []string, s *command.Streams) int {
-	s.Reader = reader{}
+	s.Reader = reader{s}
+	args = asOption(args)
 	app := cli.NewCLI(command.Name, version.Version)
 	app.Args = args
 	app.HelpWriter, app.ErrorWriter = s.Stdout, s.Stderr
@@ -71,6 +72,15 @@ func run(args []string, s *command.Streams) int {
 		return 1
 	}
 	return status
+}
+
+// asOption makes an option of what many a program has as a command: help, and help of a
+// command.
+func asOption(args []string) []string {
+	if len(args) == 0 || args[0] != "help" {
+		return args
+	}
+	return append(slices.Clone(args[1:]), "-h")
 }
 
 // completed is a command whose options a shell can complete.

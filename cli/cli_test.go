@@ -395,3 +395,49 @@ func TestProbe(t *testing.T) {
 		}
 	}
 }
+
+// What people type first is understood: help as a command, and a dash for the standard input.
+func TestHelpAndTheStandardInput(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		has  string
+	}{
+		{[]string{"help"}, "COMMANDS"},
+		{[]string{"help", "explain"}, "nomad-driver-harn explain [options]"},
+		{[]string{"help", "run"}, "nomad-driver-harn run [options]"},
+	} {
+		status, stdout, stderr := call(tc.args...)
+		if status != 0 || !strings.Contains(stdout+stderr, tc.has) {
+			t.Errorf("%q: status %d, %s%s", tc.args, status, stdout, stderr)
+		}
+	}
+	if status, _, stderr := call("help", "none"); status != unknownCommand || !strings.Contains(stderr, `unknown command "none"`) {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+	input := func(file string) *os.File {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	var stdout, stderr bytes.Buffer
+	if status := run([]string{"explain", "-job", "-"}, &command.Streams{Stdin: input(jobWith(t, "", "", "")), Stdout: &stdout, Stderr: &stderr}); status != 0 || !strings.Contains(stdout.String(), "/bin/true") {
+		t.Errorf("a job: status %d, %s%s", status, &stdout, &stderr)
+	}
+	stderr.Reset()
+	policyFile := write(t, "p.json", `{"zzz": 1}`)
+	if status := run([]string{"explain", "-policy", "-"}, &command.Streams{Stdin: input(policyFile), Stdout: &stdout, Stderr: &stderr}); status != 1 ||
+		!strings.Contains(stderr.String(), `stdin: unknown field "zzz", expected one of sandbox_profile, `) {
+		t.Errorf("a policy: status %d, %s", status, &stderr)
+	}
+	stderr.Reset()
+	if status := run([]string{"explain", "-policy", "-", "-policy", "-"}, &command.Streams{Stdin: input(write(t, "p.json", `{}`)), Stdout: &stdout, Stderr: &stderr}); status != 1 ||
+		!strings.Contains(stderr.String(), "read once") {
+		t.Errorf("twice: status %d, %s", status, &stderr)
+	}
+	if _, _, stderr := call("explain", "-policy", policyFile, "-policy", policyFile); strings.Count(stderr, policyFile) != 1 {
+		t.Errorf("the file stands twice: %s", stderr)
+	}
+}

@@ -25,11 +25,11 @@ import (
 )
 
 // reader reads Nomad's files by Nomad's own parsers.
-type reader struct{}
+type reader struct{ *command.Streams }
 
 // Job implements command.Reader.
-func (reader) Job(settings *sandbox.Settings, file, name string, at *command.Place) (*command.Job, error) {
-	text, err := os.ReadFile(file)
+func (r reader) Job(settings *sandbox.Settings, file, name string, at *command.Place) (*command.Job, error) {
+	text, file, err := r.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +49,7 @@ func (reader) Job(settings *sandbox.Settings, file, name string, at *command.Pla
 	if err := fill(job, settings, parsed, group, task, at); err != nil {
 		return nil, fmt.Errorf("%s: task %q: %w", plain.Name(file), task.Name, err)
 	}
+	job.Expression = expressionIn(text, task.Name, job.Unknown)
 	return job, nil
 }
 

@@ -76,3 +76,14 @@ func TestAgentConfigurations(t *testing.T) {
 		}
 	}
 }
+
+// What the policy denies is not to be added as a root: the advice would contradict it.
+func TestDeniedProgramIsNoRootToAdd(t *testing.T) {
+	for _, denied := range []string{"/usr", "/usr/bin", "/bin"} {
+		status, stdout, _ := call("explain", "-job", jobWith(t, "", "", "capability_policy {\n read_deny_roots = [\""+denied+"\"]\n}"))
+		_, missing, _ := strings.Cut(stdout, "Missing here")
+		if status == 0 || !strings.Contains(missing, "read_deny_roots") || strings.Contains(missing, "add read_only_roots") {
+			t.Errorf("%s: status %d, %s", denied, status, missing)
+		}
+	}
+}

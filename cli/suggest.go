@@ -49,13 +49,13 @@ func newSuggest(s *command.Streams) *command.Command {
 			"config": "*.hcl", "log": "*",
 		},
 	}
-	job := c.Flags.String("job", "", "The policy is that of a task in this job `file`.")
+	jobFile := c.Flags.String("job", "", "The policy is that of a task in this job `file`, - for the standard input.")
 	task := c.Flags.String("task", "", "The `name` of the task, if the job has several.")
-	policyFile := c.Flags.String("policy", "", "The policy is in this JSON `file`.")
+	policyFile := c.Flags.String("policy", "", "The policy is in this JSON `file`, - for the standard input.")
 	config := c.Flags.String("config", "", "Keep to the ceiling of the plugin block in this Nomad agent configuration `file`.")
 	log := c.Flags.String("log", "", "Look in this `file`, a log of the task, for paths that it has not found, and sockets that it was denied.")
 	c.Do = func(args []string) (int, error) {
-		if *job != "" && *policyFile != "" || len(args) > 1 || len(args) == 0 && *log == "" {
+		if *jobFile != "" && *policyFile != "" || len(args) > 1 || len(args) == 0 && *log == "" {
 			return 0, command.Usage("give one list of denials, or -log FILE, or both, and at most one of -job FILE and -policy FILE")
 		}
 		operator, err := s.Operator(*config)
@@ -66,10 +66,10 @@ func newSuggest(s *command.Streams) *command.Command {
 		if operator != nil {
 			ceiling = operator.Limits()
 		}
-		p, unknown := &policy.Policy{}, []string(nil)
-		if *job != "" || *policyFile != "" {
+		p, job := &policy.Policy{}, &command.Job{}
+		if *jobFile != "" || *policyFile != "" {
 			var err error
-			if p, unknown, err = s.Policy(operator, *job, *policyFile, *task); err != nil {
+			if p, job, err = s.Policy(operator, *jobFile, *policyFile, *task); err != nil {
 				return 1, err
 			}
 		}
@@ -92,19 +92,22 @@ func newSuggest(s *command.Streams) *command.Command {
 		if err != nil {
 			return 1, err
 		}
-		return show(c, suggest.Guarded(p, ceiling, guard, lines), lines, unknown)
+		return show(c, suggest.Guarded(p, ceiling, guard, lines), lines, job)
 	}
 	return c
 }
 
-// show prints what is suggested. unknown are the variables in the policy that have a
-// value on a node only.
-func show(c *command.Command, s *suggest.Suggestion, lines []audit.Line, unknown []string) (int, error) {
+// show prints what is suggested. job is what the job says beside its policy.
+func show(c *command.Command, s *suggest.Suggestion, lines []audit.Line, job *command.Job) (int, error) {
 	var failed error
-	if len(s.Changes) > 0 {
+	switch {
+	case len(s.Changes) > 0 && job.Expression != "":
+		fmt.Fprintln(c.Stderr, plain.Line("The job's policy has an expression, of which a printed block would have the value alone ("+job.Expression+"): this is only what to add to it."))
+		fmt.Fprintf(c.Stdout, "%s", plain.Text(s.Additions()))
+	case len(s.Changes) > 0:
 		var block string
 		if block, failed = s.Verified(); failed == nil {
-			for _, variable := range unknown {
+			for _, variable := range job.Unknown {
 				block = strings.ReplaceAll(block, "$"+variable, variable) // a variable again
 			}
 			fmt.Fprintf(c.Stdout, "%s", block)
@@ -129,7 +132,11 @@ func show(c *command.Command, s *suggest.Suggestion, lines []audit.Line, unknown
 // readDenials reads from a file or, by the name "-", from the standard input.
 func readDenials(s *command.Streams, name string, read func(io.Reader) ([]audit.Line, error)) ([]audit.Line, error) {
 	if name == "-" {
-		return read(s.Stdin)
+		in, err := s.Input()
+		if err != nil {
+			return nil, err
+		}
+		return read(in)
 	}
 	f, err := os.Open(name)
 	if err != nil {

@@ -115,3 +115,34 @@ func TestSuggestKeepsVariables(t *testing.T) {
 	}
 	wantTexts(t, "suggest", stdout, []string{`"/srv/${meta.place}"`, `"local/x"`, `side_effect_level = "network"`}, []string{"$$"})
 }
+
+// Where a job's policy has an expression of HCL's, only what to add is printed: a block with
+// its value would be another job.
+func TestSuggestAddsToExpressions(t *testing.T) {
+	log := write(t, "log", "bash: socket: Operation not permitted\ncat: "+write(t, "data", "")+": No such file or directory\n")
+	job := func(head, policy string) string {
+		return write(t, "x.nomad.hcl", head+"job \"j\" {\n group \"g\" {\n task \"other\" {\n driver = \"raw_exec\"\n config {\n command = var.x\n }\n }\n task \"t\" {\n driver = \"harn\"\n config {\n command = var.x\n"+policy+"\n}\n}\n}\n}\n")
+	}
+	const head = "variable \"x\" {\n default = \"true\"\n}\nlocals {\n roots = [\"/opt\"]\n}\n"
+	for policy, expression := range map[string]string{
+		`read_only_roots = local.roots`:                          "local.roots",
+		`read_only_roots = ["/usr/${var.x}"]`:                    "var.x",
+		`read_only_roots = concat(local.roots, ["/srv"])`:        "concat(local.roots",
+		`read_only_roots = [local.roots[0]]`:                     "local.roots[0]",
+		`read_only_roots = ["/opt/${NOMAD_JOB_NAME}"]`:           "NOMAD_JOB_NAME",
+		`read_only_roots = [for r in local.roots : r]`:           "for r in",
+		`local_ipc = var.x == "true"`:                            `var.x == "true"`,
+		`read_only_roots = ["/opt", "${NOMAD_TASK_DIR}/x"]`:      "",
+		`read_only_roots = ["/srv/${meta.place}", "/opt"]`:       "",
+		"capabilities = { workspace = [\"read_text\"] }":         "",
+		"min_landlock_abi = 1\ncapabilities {\nfoo = [\"x\"]\n}": "",
+	} {
+		status, stdout, stderr := call("suggest", "-job", job(head, "capability_policy {\n side_effect_level = \"none\"\n"+policy+"\n}"), "-log", log)
+		if status != 0 || strings.Contains(stdout, "capability_policy {") != (expression == "") || !strings.Contains(stdout, `side_effect_level = "network"`) || !strings.Contains(stdout, filepath.Dir(log)[:4]) {
+			t.Errorf("%s: status %d\n%s%s", policy, status, stdout, stderr)
+		}
+		if expression != "" && (!strings.Contains(stderr, expression) || strings.Contains(stdout, "/opt") || strings.Contains(stdout, "none")) {
+			t.Errorf("%s: %s%s", policy, stdout, stderr)
+		}
+	}
+}

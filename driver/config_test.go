@@ -53,7 +53,11 @@ func parse(t *testing.T, spec *hclspec.Spec, body string) (cty.Value, error) {
 
 func parseTask(t *testing.T, body string) (*TaskConfig, error) {
 	t.Helper()
-	value, err := parse(t, nomadsTaskSpec, body)
+	spec, err := (&Driver{}).TaskConfigSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := parse(t, spec, body)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +165,11 @@ func TestTaskConfigErrors(t *testing.T) {
 
 func parseConfig(t *testing.T, body string) (*Config, error) {
 	t.Helper()
-	value, err := parse(t, nomadsSpec, body)
+	spec, err := (&Driver{}).ConfigSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := parse(t, spec, body)
 	if err != nil {
 		return nil, err
 	}

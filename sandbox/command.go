@@ -59,6 +59,7 @@ func (f *finder) find(command string) (string, error) {
 	}
 	var problem error
 	link := ""           // what is said of the first link that leads where nothing may be said of
+	var denied []Marked  // places of the policy's in which a directory of PATH lies
 	var unknown []string // directories of which nothing may be said: a root is not proposed by guess
 	for _, candidate := range candidates {
 		err := f.check(candidate)
@@ -66,7 +67,9 @@ func (f *finder) find(command string) (string, error) {
 			return candidate, nil
 		}
 		if concealed := (concealedError{}); errors.As(err, &concealed) {
-			if errors.As(concealed.error, new(*outsideError)) {
+			if m := f.closedBy(candidate); m != nil {
+				denied = append(denied, *m)
+			} else if errors.As(concealed.error, new(*outsideError)) {
 				unknown = append(unknown, filepath.Dir(candidate))
 			} else if link == "" {
 				link = "; " + err.Error()
@@ -87,14 +90,17 @@ func (f *finder) find(command string) (string, error) {
 		return "", noCommand(fmt.Sprintf("command: %s was not found: %s", plain.Quote(command), hint))
 	}
 	if errors.Is(problem, fs.ErrNotExist) && len(candidates) > 1 {
-		return "", noCommand(fmt.Sprintf("command: %s was not found in local/, the task directory or PATH (%s)%s", plain.Quote(command), plain.Name(f.path), cmp.Or(f.elsewhere(command), link, notLookedIn(unknown))))
+		return "", noCommand(fmt.Sprintf("command: %s was not found in local/, the task directory or PATH (%s)%s", plain.Quote(command), plain.Name(f.path), cmp.Or(f.elsewhere(command), link, notLookedIn(denied, unknown))))
 	}
 	return "", fmt.Errorf("command: %s: %w", plain.Quote(command), problem)
 }
 
 // notLookedIn says of which directories nothing is said, "" for none.
-func notLookedIn(dirs []string) string {
-	if len(dirs) == 0 {
+func notLookedIn(denied []Marked, dirs []string) string {
+	switch {
+	case len(denied) > 0:
+		return fmt.Sprintf("; of that, %s is %s", plain.Name(denied[0].Path), denied[0].Why)
+	case len(dirs) == 0:
 		return ""
 	}
 	return fmt.Sprintf("; nothing is said of what is in %s, where only some users of this host may look: if it is there, name it by its path, and the error says which root that takes", plain.Names(dirs))

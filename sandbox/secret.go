@@ -36,6 +36,9 @@ func (f *finder) conceals(path string) bool { return f.view.conceals(path) && !i
 
 // concealed is the error for such a path, made of its name alone.
 func (f *finder) concealed(path string) error {
+	if m := f.closedBy(path); m != nil {
+		return concealedError{&deniedError{path, *m}}
+	}
 	return concealedError{&outsideError{file: path, roots: []string{installation(path)}, readOnly: f.readOnly}}
 }
 

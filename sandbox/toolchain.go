@@ -96,7 +96,39 @@ func (f *finder) checkProgram(path, file string) error {
 		}
 	}
 	n.add(path, file)
+	for _, needed := range append([]string{file}, n.roots...) {
+		if m := f.closedBy(needed); m != nil {
+			return &deniedError{needed, *m}
+		}
+	}
 	return &outsideError{file: file, what: what, roots: n.roots, readOnly: f.readOnly, denied: n.denied}
+}
+
+// deniedError is about what a program takes and the policy denies: no root opens it.
+type deniedError struct {
+	path string
+	by   Marked
+}
+
+func (e *deniedError) Error() string {
+	return fmt.Sprintf("%s lies in %s, which is %s: no root opens that, take it out of there, or deny narrower places", plain.Name(e.path), plain.Name(e.by.Path), e.by.Why)
+}
+
+// closedBy is the place that the policy keeps from the task and in which a path lies, nil
+// if there is none. Of links, only those in / are followed, as /bin is one: everybody
+// can read them.
+func (v *view) closedBy(path string) *Marked {
+	if first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); first != "" {
+		if target, err := os.Readlink("/" + first); err == nil {
+			path = filepath.Join("/", target, rest)
+		}
+	}
+	for i := range v.marked {
+		if m := &v.marked[i]; !m.Readable && landlock.Beneath(m.Path, path) {
+			return m
+		}
+	}
+	return nil
 }
 
 // has reports whether the task can execute a file by the path that is given.

@@ -87,10 +87,22 @@ var hosts = []Place{
 	{"/run/systemd", "a socket by which root's service can be told what to do"},
 	{"/run/dbus", "a socket by which root's service can be told what to do"},
 	{"/run/credentials", "a secret of the system"},
+	{"/var/log", operators},
+	{"/var/lib/systemd", operators},
+	{"/var/lib/private", operators},
+	{"/var/spool", operators},
+	{"/var/mail", operators},
+	{"/var/backups", operators},
 	{"/run/secrets", "a secret of the system"},
 }
 
 const engine = "a part of a container engine: by its socket or files, anything on the host can be changed"
+
+// operatorsHome has root's settings, which are hidden files and directories: none is
+// suggested whole. Programs in them, as those of .nvm, may be what a task is about.
+const operatorsHome = "/root"
+
+const operators = "what the system keeps for its operator: have the program write to its own directories, or name it by hand"
 
 // engineSockets are names of sockets, wherever they are: those of an engine without
 // root lie in /run/user or a home.
@@ -161,6 +173,9 @@ func (g *Guard) refuse(name string) string {
 		if landlock.Beneath(name, home) {
 			return fmt.Sprintf("the home %s is all in it, where credentials are kept: name what the task needs of it", plain.Name(home))
 		}
+	}
+	if path.Dir(name) == operatorsHome && strings.HasPrefix(path.Base(name), ".") {
+		return fmt.Sprintf("it is the operator's, hidden in the home %s: name what the task needs in it by hand, or have that installed outside of homes, as in /opt", operatorsHome)
 	}
 	if data := g.nomadData(name); data != "" {
 		return fmt.Sprintf("it is in %s, a directory of Nomad's", plain.Name(data))

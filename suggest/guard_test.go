@@ -59,6 +59,8 @@ func TestNothingClosedIsSuggested(t *testing.T) {
 		"/var/run/dbus/system_bus_socket", "/run/systemd/private", "/var/lib/docker/overlay2", "/x/secrets/api.sock",
 		"/root", "/home", "/data/people/ann", "/data/people", "/data",
 		"/srv/app", "/srv/other/.config", "/srv/other/.config/gh", "/srv/link-root_.ssh", "/srv/link-root_.ssh/id", "/srv/link-etc_shadow",
+		"/root/.pyenv", "/root/.cargo", "/root/.cargo/.", "/root/.gitconfig", "/root/.bashrc",
+		"/var/log", "/var/log/app/x.log", "/var/lib/systemd", "/var/lib/systemd/timers", "/var/backups", "/var/spool/cron",
 		"/root/../etc/shadow", "/etc//shadow", "/etc/shadow/.",
 	}
 	for _, rel := range strings.Fields(harnsCredentials) {
@@ -80,7 +82,7 @@ func TestNothingClosedIsSuggested(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/srv/ok", "/srv/ok/file", "/srv/ok/link-srv_ok_file", "/home/u/project", "/root/project", "/data/people/ann/project", "/var/www", "/opt/tool", "/etc/shadows",
-		"/secret", "/home/u/x.ssh", "/home/u/.config/nvim", "/run/postgresql/.s.PGSQL.5432", "/opt/nomads", "/devices",
+		"/secret", "/home/u/x.ssh", "/home/u/.config/nvim", "/run/postgresql/.s.PGSQL.5432", "/opt/nomads", "/devices", "/home/u/.pyenv/versions/3.12", "/root/.pyenv/versions/3.12", "/var/lib/app", "/var/logs", "/rooted/.x",
 	} {
 		if why := g.Refuse(path); why != "" {
 			t.Errorf("%s: %s", path, why)

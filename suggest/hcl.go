@@ -26,6 +26,63 @@ func (s *Suggestion) HCL() string {
 	return b.String()
 }
 
+// Additions prints the changes alone, field by field.
+func (s *Suggestion) Additions() string {
+	var b strings.Builder
+	done := map[string]bool{}
+	b.WriteString("# in capability_policy\n")
+	for _, c := range s.Changes {
+		if done[c.Field] {
+			continue
+		}
+		done[c.Field] = true
+		block, key, nested := strings.Cut(c.Field, ".")
+		margin := ""
+		if nested {
+			b.WriteString(block + " {\n")
+			margin = "  "
+		} else {
+			key = block
+		}
+		var field *policy.Field
+		if field = policy.Find(c.Field); field == nil {
+			field = policy.Find(block)
+		}
+		switch field.Value(s.withBlocks()).(type) {
+		case *string, *int, *bool, **bool:
+			fmt.Fprintf(&b, "%s%s = %s%s\n", margin, key, written(c.Value), remark(c.Why))
+		default:
+			fmt.Fprintf(&b, "%s%s = [ # beside what is there\n", margin, key)
+			if roots := s.Policy.WorkspaceRoots; c.Field == "workspace_roots" && len(roots) > 0 && roots[0] == "." {
+				fmt.Fprintf(&b, "%s  \".\",\n", margin) // what absent means
+			}
+			for _, other := range s.Changes {
+				if other.Field == c.Field {
+					fmt.Fprintf(&b, "%s  %s,%s\n", margin, written(other.Value), remark(other.Why))
+				}
+			}
+			b.WriteString(margin + "]\n")
+		}
+		if nested {
+			b.WriteString("}\n")
+		}
+	}
+	return b.String()
+}
+
+// withBlocks is a policy with all blocks.
+func (*Suggestion) withBlocks() *policy.Policy {
+	return &policy.Policy{ProcessSandbox: &policy.ProcessSandbox{}, Extensions: policy.Extensions{Egress: &policy.Egress{}}}
+}
+
+// written is a change's value in HCL.
+func written(value any) string {
+	if text, is := value.(string); is {
+		return quote(text)
+	}
+	return fmt.Sprint(value)
+}
+
 // fields prints those that say something.
 func (s *Suggestion) fields(b *strings.Builder, margin string, fields []policy.Field) {
 	for i := range fields {

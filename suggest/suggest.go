@@ -329,7 +329,7 @@ func egressWish(line *audit.Line) *wish {
 	case line.Reason != rule.NoRule:
 		return refuse("egress: %s: change that by hand, if the task is to reach it", plain.Line(line.Reason))
 	case r.Name == "" && rule.IsPrivate(r.Addresses.Addr()):
-		return refuse("egress: it is a private address: name it by hand, if the task is to reach it")
+		return refuse("egress: it is no address of the public internet: name it by hand, if the task is to reach it")
 	}
 	text := r.String()
 	return set("egress.allow", text, func(p *policy.Policy) {

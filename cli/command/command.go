@@ -24,6 +24,8 @@ const Name = "nomad-driver-harn"
 type Streams struct {
 	Stdin          *os.File
 	Stdout, Stderr io.Writer
+	// read: the standard input has been.
+	read bool
 	// Reader is nil where no command line may name such a file.
 	Reader Reader
 }

@@ -38,8 +38,8 @@ func newExplain(s *Streams) *Command {
 		Files:    map[string]string{"job": "*.hcl", "policy": "*.json", "config": "*.hcl"},
 	}
 	e := &explainer{Command: c, options: newPolicyOptions(c.Flags)}
-	c.Flags.Func("job", "Read the job `file`. Can be repeated, also with -policy: then the difference is shown.", e.source(true))
-	c.Flags.Func("policy", "Read a policy from this JSON `file`. Can be repeated.", e.source(false))
+	c.Flags.Func("job", "Read the job `file`, - for the standard input. Can be repeated, also with -policy: then the difference is shown.", e.source(true))
+	c.Flags.Func("policy", "Read a policy from this JSON `file`, - for the standard input. Can be repeated.", e.source(false))
 	c.Flags.StringVar(&e.task, "task", "", "Explain the task of this `name`, if the job has several.")
 	c.Flags.StringVar(&e.config, "config", "", "Apply the plugin block in this Nomad agent configuration `file`: ceiling, default policy and the like.")
 	c.Flags.IntVar(&e.abi, "abi", -1, "Explain for a kernel with the Landlock ABI `n`; this kernel's by default.")
@@ -103,7 +103,7 @@ func (e *explainer) explainAll() ([]*Explanation, error) {
 	for _, from := range e.sources {
 		found, err := explain(operator, agent, e.abi, func(at *Place) (*request, error) { return e.readRequest(operator, from, e.task, at) })
 		if err != nil {
-			if len(e.sources) > 1 {
+			if len(e.sources) > 1 && !strings.Contains(err.Error(), plain.Name(from.file)) {
 				err = fmt.Errorf("%s: %w", plain.Name(from.file), err)
 			}
 			return nil, err

@@ -4,7 +4,9 @@
 package command
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -48,6 +50,9 @@ type Job struct {
 	// Unknown are the variables of the client that have no value here, as the job
 	// writes them.
 	Unknown []string
+	// Expression is the first in the policy whose value alone is known, with its line; "" if
+	// there is none.
+	Expression string
 	// MemoryMB and MemoryMaxMB are in MiB, CPU in MHz; 0 if the file does not say.
 	MemoryMB, MemoryMaxMB int64
 	CPU, Cores            int
@@ -96,6 +101,35 @@ func fileSource(job, policyFile string) source {
 	return source{policyFile, false}
 }
 
+// standardInput is the name of what is read by the name "-".
+const standardInput = "stdin"
+
+// ReadFile reads a file that the command line names, or by the name "-" the standard
+// input, once. name is for people.
+func (s *Streams) ReadFile(file string) (data []byte, name string, err error) {
+	if file != "-" {
+		data, err = os.ReadFile(file)
+		return data, file, err
+	}
+	in, err := s.Input()
+	if err != nil {
+		return nil, standardInput, err
+	}
+	if data, err = io.ReadAll(in); err != nil {
+		err = fmt.Errorf("%s: %w", standardInput, err)
+	}
+	return data, standardInput, err
+}
+
+// Input is the standard input, for the first who reads it.
+func (s *Streams) Input() (io.Reader, error) {
+	if s.read {
+		return nil, errors.New("-: the standard input can be read once")
+	}
+	s.read = true
+	return s.Stdin, nil
+}
+
 // policyRequest asks for a policy alone, which is in JSON.
 func policyRequest(data []byte) (*request, error) {
 	p, notes, err := policy.DecodeJSON(data)
@@ -118,13 +152,13 @@ func (s *Streams) readRequest(operator *sandbox.Settings, from source, task stri
 		}
 		return &request{config: job.Request, job: job}, nil
 	}
-	data, err := os.ReadFile(from.file)
+	data, name, err := s.ReadFile(from.file)
 	if err != nil {
 		return nil, err
 	}
 	r, err := policyRequest(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", plain.Name(from.file), err)
+		return nil, fmt.Errorf("%s: %w", plain.Name(name), err)
 	}
 	return r, nil
 }
@@ -260,12 +294,15 @@ func (s *Streams) Operator(file string) (*sandbox.Settings, error) {
 
 // Policy is what a task of a job file asks for, or else what is in a JSON file. The
 // variables that have no value before the task is placed are as they are written.
-func (s *Streams) Policy(operator *sandbox.Settings, job, policyFile, task string) (p *policy.Policy, unknown []string, err error) {
+func (s *Streams) Policy(operator *sandbox.Settings, job, policyFile, task string) (p *policy.Policy, said *Job, err error) {
 	r, err := s.readRequest(operator, fileSource(job, policyFile), task, &Place{})
 	if err != nil {
 		return nil, nil, err
 	}
-	return r.config.Policy, r.unknown(), nil
+	if said = r.job; said == nil {
+		said = &Job{}
+	}
+	return r.config.Policy, said, nil
 }
 
 // unknown are the variables of a job that have no value here.

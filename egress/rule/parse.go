@@ -38,7 +38,8 @@ func Parse(text string) (Rule, error) {
 	}
 	e := &Error{Text: text, Reason: reason}
 	for _, try := range nearest(text) {
-		if near, reason := parse(try); reason == "" {
+		// One that has lost its port would admit more than was written.
+		if near, reason := parse(try); reason == "" && (near.Port != 0 || !saysPort(text)) {
 			e.Nearest = near.String()
 			break
 		}
@@ -185,6 +186,24 @@ func number(name string) bool {
 	return err == nil || strings.Trim(last, "0123456789") == ""
 }
 
+// saysPort reports whether a text names a port, or a scheme that stands for one, right or
+// not.
+func saysPort(text string) bool {
+	if strings.Contains(text, "://") {
+		return true
+	}
+	host := strings.TrimSpace(text)
+	if end := strings.LastIndexByte(host, ']'); end >= 0 {
+		return strings.Trim(host[end+1:], ":") != ""
+	}
+	if at := strings.LastIndexByte(host, '/'); at >= 0 && strings.Contains(host[at:], ":") {
+		return true
+	}
+	host, _, _ = strings.Cut(host, "/")
+	before, port, _ := strings.Cut(host, ":")
+	return port != "" && !strings.Contains(port, ":") && before != ""
+}
+
 // nearest are texts that may be meant, most likely first.
 func nearest(text string) []string {
 	text = strings.TrimSpace(text)
@@ -201,12 +220,16 @@ func nearest(text string) []string {
 	// A path behind a host.
 	host, _, _ := strings.Cut(after, "/")
 	add(host)
-	// No port behind the colon, or one that is none.
+	// A name of a service for a port, or no port behind the colon.
 	if at := strings.LastIndexByte(host, ':'); at > 0 {
+		if port := schemes[strings.ToLower(host[at+1:])]; port != 0 {
+			add(fmt.Sprintf("%s:%d", host[:at], port))
+		}
 		add(host[:at])
 	}
-	// .example.com, *example.com, api.*.example.com, **.example.com
-	if at := strings.LastIndexAny(host, "*"); at >= 0 {
+	// .example.com, *example.com, **.example.com: not api.*.example.com nor *.*.example.com,
+	// for which nothing as narrow can be written.
+	if at := strings.LastIndexAny(host, "*"); at >= 0 && strings.Trim(host[:at], "*") == "" {
 		add("*." + strings.TrimLeft(host[at+1:], "."))
 	}
 	if strings.HasPrefix(host, ".") {
@@ -218,7 +241,11 @@ func nearest(text string) []string {
 			tries = append([]string{"[" + after[:slash] + bits + "]:" + port}, tries...)
 		}
 	}
-	// [2001:db8::1]443, [2001:db8::1, [example.com]:443
+	// [2001:db8::1]443
+	if end := strings.LastIndexByte(host, ']'); end > 0 && strings.HasPrefix(host, "[") {
+		add(host[:end+1] + ":" + strings.TrimLeft(host[end+1:], ":"))
+	}
+	// [2001:db8::1, [example.com]:443
 	if end := strings.LastIndexByte(host, ']'); end > 0 {
 		add(host[:end+1])
 	}

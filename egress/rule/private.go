@@ -63,6 +63,31 @@ func embedded(address netip.Addr) (four netip.Addr, ok bool) {
 	return four, false
 }
 
+// carriers is the network between carriers and their customers.
+var carriers = netip.MustParsePrefix("100.64.0.0/10")
+
+// special names what an address is that is private by [IsPrivate]. Those of documentation,
+// protocols, benchmarks and the future are nobody's: they are reserved.
+func special(address netip.Addr) string {
+	address = plain(address)
+	_, hidden := embedded(address)
+	switch {
+	case address.IsLoopback():
+		return "loopback"
+	case address.IsPrivate():
+		return "private"
+	case address.IsLinkLocalUnicast():
+		return "link-local"
+	case address.IsMulticast():
+		return "multicast"
+	case carriers.Contains(address):
+		return "carrier's"
+	case hidden:
+		return "translated"
+	}
+	return "reserved"
+}
+
 func prefixes(texts ...string) []netip.Prefix {
 	out := make([]netip.Prefix, len(texts))
 	for i, text := range texts {

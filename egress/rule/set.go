@@ -104,7 +104,7 @@ func (s *Set) Address(address netip.Addr, port uint16, own bool) Verdict {
 	switch {
 	case s.Private:
 	case IsPrivate(address):
-		return Verdict{Reason: fmt.Sprintf("%v is a private address, and no rule admits it", plain(address))}
+		return Verdict{Reason: fmt.Sprintf("%v is a %s address, and no rule admits it", plain(address), special(address))}
 	case own:
 		return Verdict{Reason: fmt.Sprintf("%v is an address of this node, and no rule admits it", plain(address))}
 	}
