@@ -65,7 +65,7 @@ capability_policy {
 	}
 	for text, part := range map[string]string{
 		`egress { allow = ["*"] }`:                                         "leave the block egress out",
-		`egress { allow = ["example.com:99999"] }`:                         `write "example.com"`,
+		`egress { allow = ["example.com:99999"] }`:                         "expected 1 to 65535", // and nothing that admits other ports
 		`egress { default = "maybe" }`:                                     `egress.default: "maybe"`,
 		`egress { deny = ["https://"] }`:                                   "egress.deny[0]",
 		"side_effect_level = \"process_exec\"\negress { }":                 "has no network",

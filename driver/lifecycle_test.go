@@ -654,7 +654,7 @@ func TestEvents(t *testing.T) {
 	// Two: the last one is shown first.
 	for _, wants := range [][]string{
 		{"Notes: ", "Capability git is not enforced by the kernel."},
-		{"Confined: profile worktree, network denied", "Landlock ABI", "system calls denied (baseline 18, always 10, "},
+		{"Confined: profile worktree, network denied", "Landlock ABI", "system calls denied (baseline 18, always 11, "},
 	} {
 		select {
 		case event := <-events:

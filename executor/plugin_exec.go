@@ -157,6 +157,7 @@ func (t *Task) spawnSession(std [3]*os.File, terminal *Terminal) (*Session, erro
 	go func() {
 		_ = s.runner.wait()
 		close(s.ended)
+		s.runner.close()
 	}()
 	return s, nil
 }

@@ -326,7 +326,7 @@ func (plan *Plan) Filter() *seccomp.Filter {
 }
 
 // Groups names the groups of system calls denied, with the number of rules of
-// each: "baseline 18, always 10, local_ipc 7".
+// each: "baseline 18, always 11, local_ipc 7".
 func (plan *Plan) Groups() string {
 	var groups []string
 	for _, group := range plan.Deny {

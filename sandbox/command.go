@@ -60,7 +60,8 @@ func (f *finder) find(command string) (string, error) {
 	var problem error
 	link := ""           // what is said of the first link that leads where nothing may be said of
 	var denied []Marked  // places of the policy's in which a directory of PATH lies
-	var unknown []string // directories of which nothing may be said: a root is not proposed by guess
+	var unknown []string // directories of which nothing may be said
+	guess := ""          // what is to be written if the program is in the last of these
 	for _, candidate := range candidates {
 		err := f.check(candidate)
 		if err == nil {
@@ -70,7 +71,7 @@ func (f *finder) find(command string) (string, error) {
 			if m := f.closedBy(candidate); m != nil {
 				denied = append(denied, *m)
 			} else if errors.As(concealed.error, new(*outsideError)) {
-				unknown = append(unknown, filepath.Dir(candidate))
+				unknown, guess = append(unknown, filepath.Dir(candidate)), err.Error()
 			} else if link == "" {
 				link = "; " + err.Error()
 			}
@@ -90,20 +91,23 @@ func (f *finder) find(command string) (string, error) {
 		return "", noCommand(fmt.Sprintf("command: %s was not found: %s", plain.Quote(command), hint))
 	}
 	if errors.Is(problem, fs.ErrNotExist) && len(candidates) > 1 {
-		return "", noCommand(fmt.Sprintf("command: %s was not found in local/, the task directory or PATH (%s)%s", plain.Quote(command), plain.Name(f.path), cmp.Or(f.elsewhere(command), link, notLookedIn(denied, unknown))))
+		return "", noCommand(fmt.Sprintf("command: %s was not found in local/, the task directory or PATH (%s)%s", plain.Quote(command), plain.Name(f.path), cmp.Or(f.elsewhere(command), link, notLookedIn(denied, unknown, guess))))
 	}
 	return "", fmt.Errorf("command: %s: %w", plain.Quote(command), problem)
 }
 
-// notLookedIn says of which directories nothing is said, "" for none.
-func notLookedIn(denied []Marked, dirs []string) string {
+// notLookedIn says of which directories nothing is said, "" for none. Of one that is alone
+// a root is proposed, whether or not the program is there.
+func notLookedIn(denied []Marked, dirs []string, guess string) string {
 	switch {
 	case len(denied) > 0:
 		return fmt.Sprintf("; of that, %s is %s", plain.Name(denied[0].Path), denied[0].Why)
 	case len(dirs) == 0:
 		return ""
+	case len(dirs) == 1:
+		return fmt.Sprintf("; nothing is said of what is in %s, where only some users of this host may look: if it is there, %s", plain.Names(dirs), guess)
 	}
-	return fmt.Sprintf("; nothing is said of what is in %s, where only some users of this host may look: if it is there, name it by its path, and the error says which root that takes", plain.Names(dirs))
+	return fmt.Sprintf("; nothing is said of what is in %s, where only some users of this host may look: name the command by its path there, and the error says which root that takes", plain.Names(dirs))
 }
 
 // inPath lists where a name may be by a PATH.

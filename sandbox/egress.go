@@ -101,6 +101,9 @@ func (s *Sandbox) planEgress(task *Task) error {
 			s.Egress.Ports = append(s.Egress.Ports, uint16(port))
 		}
 	}
+	if s.Egress.environment() == nil {
+		s.Policy.Notes = append(s.Policy.Notes, "HARN_EGRESS_ALLOW, HARN_EGRESS_DENY and HARN_EGRESS_DEFAULT are not set: the list of hosts is longer than a variable can be")
+	}
 	if dir := task.Dirs.HostFiles; dir != "" {
 		s.Egress.follow = filepath.Join(dir, resolverFile)
 	}
@@ -147,8 +150,13 @@ func (e *Egress) Open(abi landlock.ABI, reports, connections *os.File) (*egress.
 	return egress.Open(c)
 }
 
+// maxVariable is MAX_ARG_STRLEN of linux/binfmts.h for pages of 4 KiB: the bytes of a
+// variable, with its name, "=" and the NUL at its end.
+const maxVariable = 32 * 4096
+
 // environment are Harn's variables for the same rules, so that a Harn in the task says
-// no by itself to what it would not reach.
+// no by itself to what it would not reach. They are none if a list is longer than a
+// variable can be.
 func (e *Egress) environment() map[string]string {
 	if e == nil {
 		return nil
@@ -168,6 +176,11 @@ func (e *Egress) environment() map[string]string {
 	}
 	if e.Rules.Others {
 		env["HARN_EGRESS_DEFAULT"] = policy.EgressAllow
+	}
+	for name, value := range env {
+		if len(name)+len("=")+len(value) >= maxVariable {
+			return nil
+		}
 	}
 	return env
 }

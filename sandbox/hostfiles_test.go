@@ -5,7 +5,9 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -99,5 +101,27 @@ func TestNodesNameWithEgress(t *testing.T) {
 	}
 	if hosts := egressHosts(egressrule.Set{Allow: []egressrule.Rule{r}}); strings.Contains(hosts, name) {
 		t.Errorf("%q has %q, which a rule admits", hosts, name)
+	}
+}
+
+// Harn's variables are there as long as the kernel takes them: more would keep any program
+// from starting.
+func TestVariablesOfEgress(t *testing.T) {
+	for hosts, set := range map[int]bool{1: true, 4000: true, 6000: false} {
+		e := &Egress{}
+		for n := range hosts {
+			r, err := egressrule.Parse(fmt.Sprintf("host%05d.example.com:443", n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.Rules.Allow = append(e.Rules.Allow, r)
+		}
+		cmd := exec.Command("/bin/true")
+		for name, value := range e.environment() {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+		if err := cmd.Run(); err != nil || (len(cmd.Env) > 0) != set {
+			t.Errorf("%d hosts: %d variables, %v", hosts, len(cmd.Env), err)
+		}
 	}
 }

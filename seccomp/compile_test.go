@@ -510,6 +510,11 @@ func TestGroupsByArguments(t *testing.T) {
 			{"pidfd_open", nil, ok},
 		}},
 		{Always, []call{
+			{"fcntl", []uint64{0, unix.F_GETFL}, ok},
+			{"fcntl", []uint64{0, unix.F_GETLEASE}, ok},
+			{"fcntl", []uint64{high, unix.F_SETLEASE}, eperm},
+			{"fcntl", []uint64{0, unix.F_SETLEASE | high}, eperm},
+			{"fcntl", []uint64{0, 1040}, eperm}, // F_SETDELEG
 			{"ioctl", []uint64{0, unix.TCGETS}, ok},
 			{"ioctl", []uint64{0, unix.TIOCINQ}, ok},
 			{"ioctl", []uint64{0, unix.TIOCSWINSZ}, ok},

@@ -50,19 +50,23 @@ var subvolumes = []uint32{
 const (
 	ioctlNumber  = 0xffff     // _IOC_TYPE and _IOC_NR
 	ocfs2Reflink = 0x40186f04 // OCFS2_IOC_REFLINK: a copy by two paths
+
+	setDelegation = 1024 + 16 // F_SETDELEG, F_LINUX_SPECIFIC_BASE + 16: since Linux 6.19
 )
 
 // Always are the calls besides those of Baseline that no confined program gets.
 // Most of them reach what belongs to the whole machine, which no
 // namespace separates and no cgroup accounts.
 //
-// It looks at the arguments of ioctl and prlimit64, which are therefore not
+// It looks at the arguments of fcntl, ioctl and prlimit64, which are therefore not
 // remembered by the kernel.
 //
 // ENOSYS is what a kernel that was built without the call answers: programs are
 // made for that. EPERM is what container engines answer for keyrings.
 var Always = group("always", []Entry{
 	deny("add_key", "stores in the keyrings of its user, which outlive the task and the user's next one reads"),
+	deny("fcntl", "takes a lease on a file (F_SETLEASE, F_SETDELEG), root on any that it can read: whoever else opens it waits for 45 seconds (fs.lease-break-time)").
+		unless(IsNot(1, unix.F_SETLEASE, setDelegation)),
 	deny("fsopen", "has the kernel load the module of any file system, in a user namespace"),
 	deny("io_setup", "takes of the machine's contexts for asynchronous I/O (fs.aio-max-nr), which are of one number for all").with(unix.ENOSYS),
 	// They run the operations of other calls, where no filter sees them.
