@@ -349,7 +349,11 @@ func authorCeilings() (stories []story) {
 				c := s.resident()
 				for _, destination := range []string{"/etc/nomad.d", "/etc/ssl/private", c.real("alloc/logs"), "/tmp/x", s.mounts, s.state} {
 					c.mounts = []*drivers.MountConfig{{TaskPath: destination, HostPath: "/etc/nomad.d", PropagationMode: "private"}}
-					c.probe(driver.TaskConfig{}, "!steal|"+destination).mustBeRefused("volume_mount", "/etc/nomad.d")
+					place := destination
+					if place == "/tmp/x" { // it may be there, and what it shows may not
+						place = "/etc/nomad.d"
+					}
+					c.probe(driver.TaskConfig{}, "!steal|"+destination).mustBeRefused("volume_mount", place)
 				}
 			},
 		},
