@@ -79,6 +79,7 @@ func fill(job *command.Job, settings *sandbox.Settings, parsed *api.Job, group *
 		return err
 	}
 	job.Unknown = slices.Sorted(maps.Keys(i.unknown))
+	driver.LeaveOutUnknown(config.(map[string]any))
 	job.Request, err = driver.DecodeTask(settings, config.(map[string]any))
 	return err
 }

@@ -56,6 +56,24 @@ func TestExplainShowsDefaults(t *testing.T) {
 	}
 }
 
+// What has no value before the task is placed refuses nothing, of whatever type the field is.
+func TestExplainOfWhatANodeKnows(t *testing.T) {
+	status, stdout, stderr := call("explain", "-job", jobWith(t, "", "", `pids_limit = "${meta.pids}"
+capability_policy {
+  side_effect_level = "network"
+  min_landlock_abi  = "${attr.driver.harn.landlock.abi}"
+  tcp_bind          = ["${NOMAD_PORT_free}", 80]
+  tcp_connect       = ["${meta.port}"]
+  egress {
+    allow = ["example.com:${NOMAD_PORT_free}", "a.example:443", "${attr.unique.network.ip-address}:80"]
+  }
+}`))
+	wantTexts(t, "explain", stdout, []string{"80 {bind_tcp}", "allow a.example:443", "${NOMAD_PORT_free}", "${meta.pids}", "${meta.port}", "${attr.unique.network.ip-address}", "${attr.driver.harn.landlock.abi}"}, nil)
+	if status != 0 {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+}
+
 // An agent's configuration is read as agents read it, and its directories are closed.
 func TestAgentConfigurations(t *testing.T) {
 	data := filepath.Dir(write(t, "x", ""))

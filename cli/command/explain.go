@@ -24,7 +24,7 @@ func newExplain(s *Streams) *Command {
 			"files and why they can be reached, network, system calls, namespaces, user, limits, and what this kernel cannot enforce.\n" +
 			"The policy comes from a job file, read by Nomad's own parser, from a JSON file as Harn writes it, or from options that have the names of " +
 			"the policy's fields. Of two files, the difference is shown: what the second takes away (-) and adds (+). /TASK stands " +
-			"for the task's directory. Variables have the values that Nomad's client gives them; those that only a node knows stay as they are written, and are listed. The command, the directory that it starts in, roots and the user are looked up here: what is missing is listed, " +
+			"for the task's directory. Variables have the values that Nomad's client gives them; those that only a node knows stay as they are written, and are listed; a number or a rule with one is left out. The command, the directory that it starts in, roots and the user are looked up here: what is missing is listed, " +
 			"since on a node like this the task would be refused. What an artifact, a volume or another task brings is not looked up.",
 		Examples: []Example{
 			{"What the task of a job may do:", "explain -job example/hardened.nomad.hcl"},
