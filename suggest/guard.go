@@ -203,10 +203,15 @@ func (g *Guard) homesOfPeople() []string {
 // none has.
 func (g *Guard) nomadData(name string) string {
 	for dir := name; dir != "/" && dir != "."; dir = path.Dir(dir) {
-		for _, sign := range []string{"client/state.db", "server/raft", "alloc_mounts"} {
+		for _, sign := range []string{"client/state.db", "server/raft"} {
 			if _, err := os.Lstat(g.Root + path.Join(dir, sign)); err == nil {
 				return dir
 			}
+		}
+		// It may lie beside the data directory, among what is not Nomad's.
+		mounts := path.Join(dir, "alloc_mounts")
+		if _, err := os.Lstat(g.Root + mounts); err == nil && (name == dir || landlock.Beneath(mounts, name)) {
+			return mounts
 		}
 	}
 	return ""

@@ -53,7 +53,7 @@ func TestNothingClosedIsSuggested(t *testing.T) {
 	closed := []string{
 		"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/ssl/private/k.pem", "/etc/sudoers.d/x", "/etc/ssh/ssh_host_ed25519_key",
 		"/proc", "/proc/1/mem", "/sys/kernel", "/dev/sda", "/dev/kvm", "/dev/mem",
-		"/etc/nomad.d/nomad.hcl", "/var/lib/nomad/server/raft", "/opt/nomad", "/data/nomad/x", "/mnt/agent/alloc/x", "/mnt/agent/server", "/mounts/alloc_mounts/a",
+		"/etc/nomad.d/nomad.hcl", "/var/lib/nomad/server/raft", "/opt/nomad", "/data/nomad/x", "/mnt/agent/alloc/x", "/mnt/agent/server", "/mounts/alloc_mounts/a", "/mounts",
 		"/var/lib/nomad-driver-harn/x", "/secret/masked", "/secret/masked/x",
 		"/run/docker.sock", "/var/run/docker.sock", "/run/containerd/containerd.sock", "/run/user/1000/podman/podman.sock", "/home/a/.docker/run/docker.sock",
 		"/var/run/dbus/system_bus_socket", "/run/systemd/private", "/var/lib/docker/overlay2", "/x/secrets/api.sock",
@@ -82,7 +82,7 @@ func TestNothingClosedIsSuggested(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/srv/ok", "/srv/ok/file", "/srv/ok/link-srv_ok_file", "/home/u/project", "/root/project", "/data/people/ann/project", "/var/www", "/opt/tool", "/etc/shadows",
-		"/secret", "/home/u/x.ssh", "/home/u/.config/nvim", "/run/postgresql/.s.PGSQL.5432", "/opt/nomads", "/devices", "/home/u/.pyenv/versions/3.12", "/root/.pyenv/versions/3.12", "/var/lib/app", "/var/logs", "/rooted/.x",
+		"/secret", "/home/u/x.ssh", "/home/u/.config/nvim", "/run/postgresql/.s.PGSQL.5432", "/opt/nomads", "/devices", "/home/u/.pyenv/versions/3.12", "/root/.pyenv/versions/3.12", "/var/lib/app", "/var/logs", "/rooted/.x", "/mounts/project",
 	} {
 		if why := g.Refuse(path); why != "" {
 			t.Errorf("%s: %s", path, why)
