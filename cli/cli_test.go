@@ -252,6 +252,10 @@ func TestExplainSources(t *testing.T) {
 		"repository of another owner": {[]string{"-workspace_roots", repository}, 0, []string{
 			`workspace_roots: "` + repository + `" belongs to "daemon" (user 1), mode 0777, the task runs as a dynamic user of its own: git calls that dubious ownership`,
 		}, nil},
+		"repository that it only reads": {[]string{"-read_only_roots", repository}, 0, []string{
+			`read_only_roots: "` + repository + `" belongs to "daemon" (user 1), mode 0777, the task runs as a dynamic user of its own: git calls that dubious ownership`,
+			`GIT_CONFIG_KEY_0 = "safe.directory", GIT_CONFIG_VALUE_0 = "` + repository + `"`,
+		}, nil},
 		"root that all may write": {[]string{"-workspace_roots", open}, 0, nil, []string{"belongs to"}},
 	} {
 		status, stdout, stderr := call(append([]string{"explain"}, tc.args...)...)

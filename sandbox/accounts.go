@@ -273,8 +273,12 @@ func (a *account) ownerNotes(w *layout, roots policy.Roots) []string {
 		}
 	}
 	closed := func(what, path string) {
-		if _, owner := ownedBy(path); !a.canRead(path) {
+		uid, owner := ownedBy(path)
+		switch {
+		case !a.canRead(path):
 			notes = append(notes, fmt.Sprintf("%s belongs to %s: the task runs as %s, which cannot read there: name a user of the host that may, by user = \"...\" in the job's task, or open it: chmod -R o+rX %q", what, owner, a, path))
+		case (a.anyone || uid != a.UID) && exists(filepath.Join(path, ".git")):
+			notes = append(notes, fmt.Sprintf("%s belongs to %s, the task runs as %s: git calls that dubious ownership: name its owner, by user = \"...\" in the job's task, or have git read it: env { GIT_CONFIG_COUNT = \"1\", GIT_CONFIG_KEY_0 = \"safe.directory\", GIT_CONFIG_VALUE_0 = %q }", what, owner, a, path))
 		}
 	}
 	for _, root := range roots.Workspace {
