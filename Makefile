@@ -96,12 +96,13 @@ programs: build nomad ## Run agents, browsers, servers and build tools, write do
 	cd e2e && exec ../programs/with.sh $(BIN)/programs.test -test.timeout 60m -test.parallel 2 -test.run '^TestWhatRuns$$/all/^($(or $(PROGRAMS),.*))$$'
 	cd e2e && exec ../programs/with.sh $(BIN)/programs.test -test.timeout 10m -test.run '^TestAgentsReachTheirModelByName$$'
 
-# A failing input is written to the package's testdata/fuzz: commit it with the fix.
+# A failing input is written to the package's testdata/fuzz: commit it with the fix. To make
+# inputs smaller takes a minute each by default, at whose end go test may fail by itself.
 FUZZTIME := 60s
 .PHONY: fuzz
 fuzz: ## Feed decoders, policies, filters and records with what nobody expects: FUZZTIME=60s each
 	@grep -r --include='*_test.go' '^func Fuzz' . | sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9]*).*|\1 \2|' | \
-	xargs -P 2 -L 1 sh -c 'echo "$$1 of $$0"; go test $$0 -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -parallel 1'
+	xargs -P 2 -L 1 sh -c 'echo "$$1 of $$0"; go test $$0 -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x -parallel 1'
 
 .PHONY: e2e-vm
 e2e-vm: build nomad setup $(BIN)/e2e-device ## Run the same jobs in a VM with kernel 6.12, on unified cgroup v2
