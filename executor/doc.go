@@ -57,8 +57,9 @@
 //
 // A session (session.go) runs one command in a running task. It is born in the task's
 // PID namespace, as a child of the plugin; if the task may signal root's processes, of a
-// starter (session_starter.go), which the task does not see. The task's /proc hides supervisor and sessions
-// from the task; sessions are in the group that it shows the task to.
+// starter (session_starter.go), which the task does not see. The task's /proc hides
+// supervisor and sessions from the task; sessions are in the group that it shows the
+// task to.
 //
 //  1. It reads its plan, and starts a watchdog (session_watchdog.go): when the plugin
 //     closes the pipe, at the deadline or at its end, all of the session is killed; what

@@ -44,12 +44,8 @@ func keeper() int {
 		pid, err := startKept(args, program)
 		args = args[:1]
 		if err == nil {
-			var status unix.WaitStatus
-			for _, err = unix.Wait4(pid, &status, 0, nil); err == unix.EINTR; { //nolint:errorlint // a system call's own
-				_, err = unix.Wait4(pid, &status, 0, nil)
-			}
-			if status.Signaled() { // it could not say so itself
-				args = append(args, strconv.Itoa(int(status.Signal())))
+			if exit, err := reap(pid); err == nil && exit.Signal != 0 { // it could not say so itself
+				args = append(args, strconv.Itoa(exit.Signal))
 			}
 		}
 		if time.Since(began) > longestPause {

@@ -45,11 +45,7 @@ func startSession() error {
 	case err != nil:
 		return fmt.Errorf("joining the task's PID namespace: %w", err)
 	}
-	id := ""
-	if len(os.Args) > 1 {
-		id = os.Args[1]
-	}
-	pid, err := program().forkExec([]string{sessionName, id}, syscall.ProcAttr{
+	pid, err := program().forkExec(append([]string{sessionName}, os.Args[1:]...), syscall.ProcAttr{
 		Dir: "/", Env: sessionEnvironment, Files: files,
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
@@ -60,8 +56,6 @@ func startSession() error {
 	for _, fd := range files {
 		_ = unix.Close(int(fd))
 	}
-	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
-		_, err = unix.Wait4(pid, nil, 0, nil)
-	}
-	return nil
+	_, err = reap(pid)
+	return err
 }

@@ -36,10 +36,14 @@ func checkView(w *Isolation) error {
 			return fmt.Errorf("the view of the file system does not protect %q: %w", w.Closed[i].Path, err)
 		}
 	}
-	if err := coverKernelFiles(w); err != nil {
+	list, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("looking at the view: %w", err)
+	}
+	if err := coverKernelFiles(w, list); err != nil {
 		return err
 	}
-	return keepKernelSettings()
+	return keepKernelSettings(list)
 }
 
 func (c *Closed) check() error {
@@ -116,11 +120,7 @@ var KernelFiles = []string{"proc", "cgroup", "cgroup2"}
 // coverKernelFiles covers what came along with a directory of the host: another
 // /proc, or a hierarchy of cgroups. The kernel's list of what is mounted here
 // says so, whatever it is mounted as.
-func coverKernelFiles(w *Isolation) error {
-	list, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return fmt.Errorf("looking at the view: %w", err)
-	}
+func coverKernelFiles(w *Isolation, list []byte) error {
 	for _, mounted := range kernelMounts(list, KernelFiles) {
 		found := mounted.point
 		if !slices.ContainsFunc(w.Mounts, func(m Mount) bool { return m.Target == found && m.ownKernelFiles() }) {
@@ -150,11 +150,7 @@ var KernelSettings = []string{
 
 // keepKernelSettings makes read-only what came along of KernelSettings with a directory of
 // the host, whatever it is mounted as.
-func keepKernelSettings() error {
-	list, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return fmt.Errorf("looking at the view: %w", err)
-	}
+func keepKernelSettings(list []byte) error {
 	for _, found := range kernelMounts(list, KernelSettings) {
 		if found.readOnly {
 			continue

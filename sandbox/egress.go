@@ -33,6 +33,8 @@ type Egress struct {
 	// follow is the file by which the forwarder follows how the node looks names up, "" if
 	// nobody keeps one.
 	follow string
+	// variables are those of environment.
+	variables map[string]string
 }
 
 // checkEgress says why a task cannot have the egress that its policy says, or must have
@@ -101,7 +103,7 @@ func (s *Sandbox) planEgress(task *Task) error {
 			s.Egress.Ports = append(s.Egress.Ports, uint16(port))
 		}
 	}
-	if s.Egress.environment() == nil {
+	if s.Egress.variables = s.Egress.environment(); s.Egress.variables == nil {
 		s.Policy.Notes = append(s.Policy.Notes, "HARN_EGRESS_ALLOW, HARN_EGRESS_DENY and HARN_EGRESS_DEFAULT are not set: the list of hosts is longer than a variable can be")
 	}
 	if dir := task.Dirs.HostFiles; dir != "" {
@@ -158,9 +160,6 @@ const maxVariable = 32 * 4096
 // no by itself to what it would not reach. They are none if a list is longer than a
 // variable can be.
 func (e *Egress) environment() map[string]string {
-	if e == nil {
-		return nil
-	}
 	list := func(rules []egressrule.Rule) string {
 		var texts []string
 		for _, r := range rules {
@@ -187,7 +186,12 @@ func (e *Egress) environment() map[string]string {
 
 // Variables are those that the sandbox adds to a task's environment, where the job does
 // not set them.
-func (s *Sandbox) Variables() map[string]string { return s.Egress.environment() }
+func (s *Sandbox) Variables() map[string]string {
+	if s.Egress == nil {
+		return nil
+	}
+	return s.Egress.variables
+}
 
 // addVariables adds variables that are not there.
 func addVariables(env, more map[string]string) {

@@ -131,9 +131,9 @@ func credentialPlaces(shown []string, mounted mountReader) ([]place, error) {
 		return nil, err
 	}
 	var all []place
-	seen := map[string]bool{}
+	known, seen := links{}, map[string]bool{}
 	for _, home := range slices.Concat(people.Homes(""), listed) {
-		found, err := credentialsBelow(home)
+		found, err := credentialsBelow(home, &known)
 		if err != nil {
 			return nil, err
 		}
@@ -174,10 +174,15 @@ var lastHomes = struct {
 	known map[string]*home
 }{known: map[string]*home{}}
 
-// credentialsBelow looks for the places of credentials below a home.
-func credentialsBelow(path string) (*home, error) {
-	found := &home{}
-	answers := patient.run(path, func() { found.look(path) })
+// credentialsBelow looks for the places of credentials below a home. known are the links
+// that were looked at before: if the home does not answer, they are left to who still waits
+// for it, and others begin.
+func credentialsBelow(path string, known *links) (*home, error) {
+	found, before := &home{}, *known
+	answers := patient.run(path, func() { found.look(path, before) })
+	if !answers {
+		*known = links{}
+	}
 	lastHomes.lock.Lock()
 	defer lastHomes.lock.Unlock()
 	if answers {
@@ -190,8 +195,7 @@ func credentialsBelow(path string) (*home, error) {
 	return nil, silent("the home " + plain.Quote(path) + ", whose places of credentials no task is shown, and links in it may lead to what this one names, but it")
 }
 
-func (h *home) look(path string) {
-	known := links{}
+func (h *home) look(path string, known links) {
 	named := place{path: path}
 	named.resolve(known, always)
 	h.real = named.real

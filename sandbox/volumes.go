@@ -50,9 +50,6 @@ type Mount struct {
 
 // findVolumes checks a task's mounts and looks their sources up.
 func findVolumes(mounts []Mount, dirs *Dirs, system []string, places []place) ([]volume, error) {
-	if len(mounts) == 0 {
-		return nil, nil
-	}
 	volumes, err := findDestinations(mounts, dirs, system, places)
 	if err != nil {
 		return nil, err
@@ -71,6 +68,9 @@ func findVolumes(mounts []Mount, dirs *Dirs, system []string, places []place) ([
 
 // findDestinations checks where a task's mounts are to be, whatever their sources are.
 func findDestinations(mounts []Mount, dirs *Dirs, system []string, places []place) ([]volume, error) {
+	if len(mounts) == 0 {
+		return nil, nil
+	}
 	var volumes []volume
 	needed := slices.Concat(system, realPaths(system), []string{dirs.Task, dirs.Clients})
 	for _, m := range mounts {

@@ -87,13 +87,13 @@ var hosts = []Place{
 	{"/run/systemd", "a socket by which root's service can be told what to do"},
 	{"/run/dbus", "a socket by which root's service can be told what to do"},
 	{"/run/credentials", "a secret of the system"},
+	{"/run/secrets", "a secret of the system"},
 	{"/var/log", operators},
 	{"/var/lib/systemd", operators},
 	{"/var/lib/private", operators},
 	{"/var/spool", operators},
 	{"/var/mail", operators},
 	{"/var/backups", operators},
-	{"/run/secrets", "a secret of the system"},
 }
 
 const engine = "a part of a container engine: by its socket or files, anything on the host can be changed"
