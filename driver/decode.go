@@ -63,8 +63,14 @@ func (c *checker) wrong(field, format string, args ...any) any {
 	return nil
 }
 
+// object checks the members of a block. What it returns has all of them, nil where the block
+// has none, as Nomad's own decoder has it: of the blocks of a name the decoder makes structs
+// in one place, and what is not said of the next one would be the last one's.
 func (c *checker) object(field string, members map[string]*hclspec.Spec, object map[string]any) any {
 	out := map[string]any{}
+	for name := range members {
+		out[name] = nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		spec, known := members[name]
 		at := strings.TrimPrefix(field+"."+name, ".")
@@ -74,9 +80,7 @@ func (c *checker) object(field string, members map[string]*hclspec.Spec, object 
 		case !known:
 			c.wrong(field, "unknown field %q%s", name, policy.Expected(name, slices.Sorted(maps.Keys(members))))
 		case object[name] != nil:
-			if value := c.value(at, spec, object[name]); value != nil {
-				out[name] = value
-			}
+			out[name] = c.value(at, spec, object[name])
 		}
 	}
 	return out

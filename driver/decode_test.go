@@ -4,6 +4,7 @@
 package driver
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -173,6 +174,36 @@ func TestPresetsThatAreNone(t *testing.T) {
 	} {
 		if _, err := parseConfig(t, body); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", body, err, want)
+		}
+	}
+}
+
+// What one preset says is not another one's, in whatever order they are decoded.
+func TestPresetsHaveTheirOwnAlone(t *testing.T) {
+	for range 50 {
+		config, err := parseConfig(t, `
+preset "reads" {
+  read_only_roots = ["/usr/share"]
+}
+preset "writes" {
+  workspace_roots = ["/srv"]
+}
+preset "sets" {
+  env { TOOL_HOME = "/opt" }
+}
+preset "empty" {
+}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{
+			"reads": "[/usr/share] [] map[]", "writes": "[] [/srv] map[]", "sets": "[] [] map[TOOL_HOME:/opt]", "empty": "[] [] map[]",
+		}
+		for name, text := range want {
+			preset := config.Presets[name]
+			if got := fmt.Sprint(preset.ReadOnlyRoots, preset.WorkspaceRoots, preset.Env); got != text {
+				t.Fatalf("%s: %s, want %s", name, got, text)
+			}
 		}
 	}
 }
